@@ -1,0 +1,163 @@
+#include "backends/cpu/cpu_device.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "backends/cpu/kernels.h"
+#include "core/error.h"
+#include "core/thread_pool.h"
+
+namespace zo2 {
+namespace {
+
+class MappedBuffer final : public Buffer {
+ public:
+  MappedBuffer(std::string name, Tier tier, void* address, size_t bytes, size_t mapped)
+      : Buffer(std::move(name), tier, address, bytes), mapped_(mapped) {}
+  ~MappedBuffer() override { munmap(address(), mapped_); }
+
+ private:
+  size_t mapped_;
+};
+
+// Every lane is executed by the caller at once: an order in which all events are already over. Lanes with
+// threads of their own come with the tiers that need them.
+class CpuDevice final : public Device {
+ public:
+  CpuDevice(int threads, const Kernels& kernels) : pool_(threads), kernels_(kernels) {}
+
+  DeviceInfo info() const override { return {"cpu", kernels_.name, pool_.threads()}; }
+
+  std::unique_ptr<Buffer> alloc(std::string name, Tier tier, size_t bytes) override {
+    const size_t mapped = std::max<size_t>((bytes + 4095) / 4096 * 4096, 4096);
+    void* address = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (address == MAP_FAILED)
+      throw Error(ErrorCode::kOutOfMemory, "cannot allocate " + std::to_string(bytes) + " bytes for " + name);
+    madvise(address, mapped, MADV_HUGEPAGE);
+    return std::make_unique<MappedBuffer>(std::move(name), tier, address, bytes, mapped);
+  }
+
+  size_t scratch_bytes(const Op& op) const override {
+    return std::visit([this](const auto& value) { return scratch_of(value); }, op.value);
+  }
+  void set_scratch(View scratch) override { scratch_ = scratch; }
+
+  void enqueue(Lane, const Op& op) override {
+    std::visit([this](const auto& value) { execute(value); }, op.value);
+  }
+  void copy(Lane, View to, View from) override {
+    std::memcpy(to.as<std::byte>(), from.as<const std::byte>(), from.bytes);
+  }
+  Event record(Lane lane) override { return {lane, 0}; }
+  void wait(Lane, Event) override {}
+  void sync(Lane) override {}
+
+ private:
+  const Kernel<Embed>& kernel(const Embed&) const { return kernels_.embed; }
+  const Kernel<Linear>& kernel(const Linear&) const { return kernels_.linear; }
+  const Kernel<Norm>& kernel(const Norm&) const { return kernels_.norm; }
+  const Kernel<Rope>& kernel(const Rope&) const { return kernels_.rope; }
+  const Kernel<Attention>& kernel(const Attention&) const { return kernels_.attention; }
+  const Kernel<Activation>& kernel(const Activation&) const { return kernels_.activation; }
+  const Kernel<HeadReduce>& kernel(const HeadReduce&) const { return kernels_.head_reduce; }
+  const Kernel<Apply>& kernel(const Apply&) const { return kernels_.apply; }
+  const Kernel<Materialize>& kernel(const Materialize&) const { return kernels_.materialize; }
+
+  // Scratch of an op: what its tasks share, then one local part per thread, each on its own cache lines.
+  static size_t aligned(size_t floats) { return (floats + 15) / 16 * 16; }
+  template <class T>
+  size_t shared_floats(const T& op) const {
+    const auto& k = kernel(op);
+    return k.shared_floats ? aligned(k.shared_floats(op)) : 0;
+  }
+  template <class T>
+  size_t local_floats(const T& op) const {
+    return aligned(kernel(op).local_floats(op));
+  }
+  template <class T>
+  size_t scratch_of(const T& op) const {
+    return sizeof(float) * (shared_floats(op) + local_floats(op) * static_cast<size_t>(pool_.threads()));
+  }
+  size_t scratch_of(const HeadLoss& op) const {
+    return sizeof(float) * logits_floats(op) + scratch_of(logits_op(op, {}));
+  }
+
+  template <class T>
+  void execute(const T& op) {
+    run(op, scratch_.as<float>(), scratch_.as<float>() + shared_floats(op));
+  }
+  template <class T>
+  void run(const T& op, float* shared, float* local) {
+    const auto& k = kernel(op);
+    const size_t local_size = local_floats(op);
+    if (k.prepare) k.prepare(op, {shared, local});
+    pool_.run(k.tasks(op), [&](int64_t task, int thread) {
+      k.run(op, task, {shared, local + static_cast<size_t>(thread) * local_size});
+    });
+  }
+
+  // ---- the head: logits of the weight's rows into scratch, reduced before they leave the cache ----------
+  static size_t logits_floats(const HeadLoss& op) {
+    return aligned(static_cast<size_t>(op.branches.count * op.m * op.weight.rows));
+  }
+  static Linear logits_op(const HeadLoss& op, View logits) {
+    Linear linear;
+    linear.weight = op.weight;
+    linear.x = op.x;
+    linear.y = logits;
+    linear.m = op.m;
+    linear.y_columns = op.weight.rows;
+    linear.branches = op.branches;
+    return linear;
+  }
+  void execute(const HeadLoss& op) {
+    float* logits = scratch_.as<float>();
+    float* local = logits + logits_floats(op);
+    run(logits_op(op, scratch_), static_cast<float*>(nullptr), local);
+    run(HeadReduce{&op}, logits, local);
+    collect_targets(op, logits);
+    if (op.last) combine(op);
+  }
+  static void collect_targets(const HeadLoss& op, const float* logits) {
+    const int32_t* rows = op.target_rows.as<const int32_t>();
+    const int32_t* ids = op.target_ids.as<const int32_t>();
+    for (int b = 0; b < op.branches.count; ++b) {
+      for (int64_t i = 0; i < op.targets; ++i) {
+        const int64_t r = ids[i] - op.weight.row;
+        if (r < 0 || r >= op.weight.rows) continue;
+        op.target_logits.as<float>()[b * op.targets + i] = logits[(b * op.m + rows[i]) * op.weight.rows + r];
+      }
+    }
+  }
+  static void combine(const HeadLoss& op) {
+    const int64_t tiles = (op.vocabulary + kVocabularyTile - 1) / kVocabularyTile;
+    for (int b = 0; b < op.branches.count; ++b) {
+      for (int64_t i = 0; i < op.targets; ++i) {
+        const int64_t row = b * op.m + op.target_rows.as<const int32_t>()[i];
+        const float* partial = op.partials.as<const float>() + row * tiles * 2;
+        double best = partial[0];
+        for (int64_t t = 1; t < tiles; ++t) best = std::max<double>(best, partial[2 * t]);
+        double sum = 0;
+        for (int64_t t = 0; t < tiles; ++t) sum += partial[2 * t + 1] * std::exp(partial[2 * t] - best);
+        const double logit = op.target_logits.as<const float>()[b * op.targets + i];
+        op.logprobs.as<float>()[b * op.targets + i] = static_cast<float>(logit - best - std::log(sum));
+      }
+    }
+  }
+
+  ThreadPool pool_;
+  const Kernels& kernels_;
+  View scratch_;
+};
+
+}  // namespace
+
+std::unique_ptr<Device> make_cpu_device(const CpuOptions& options) {
+  const int threads = options.threads > 0 ? options.threads : cpu_cores();
+  return std::make_unique<CpuDevice>(threads, cpu_kernels(options.isa));
+}
+
+}  // namespace zo2

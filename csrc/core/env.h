@@ -1,0 +1,60 @@
+// The file-system seam. Everything zo2 reads or writes goes through an Env, so that tests can inject
+// short reads, full disks, failed syncs and power loss below production code (LevelDB's idea).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace zo2 {
+
+// A file opened for positioned reads. Thread-safe.
+class RandomAccessFile {
+ public:
+  virtual ~RandomAccessFile() = default;
+  virtual uint64_t size() const = 0;
+  virtual const std::string& path() const = 0;
+  // Reads exactly n bytes at offset, or throws Error(kIo) that names the file.
+  virtual void read(uint64_t offset, void* out, size_t n) const = 0;
+};
+
+// A file opened for appending. One writer.
+class AppendFile {
+ public:
+  virtual ~AppendFile() = default;
+  virtual void append(const void* data, size_t n) = 0;
+  // Returns once everything appended is durable. A failed sync is never retried.
+  virtual void sync() = 0;
+};
+
+// Held for as long as the object lives.
+class FileLock {
+ public:
+  virtual ~FileLock() = default;
+};
+
+class Env {
+ public:
+  virtual ~Env() = default;
+  virtual std::unique_ptr<RandomAccessFile> open_random_access(const std::string& path) = 0;
+  // Opens at the end of an existing file or creates it.
+  virtual std::unique_ptr<AppendFile> open_append(const std::string& path) = 0;
+  // Creates or empties the file.
+  virtual std::unique_ptr<AppendFile> create(const std::string& path) = 0;
+  virtual void truncate(const std::string& path, uint64_t size) = 0;
+  virtual bool exists(const std::string& path) = 0;
+  virtual void create_directories(const std::string& path) = 0;
+  virtual void rename(const std::string& from, const std::string& to) = 0;
+  virtual void sync_directory(const std::string& path) = 0;
+  // Throws Error(kRunLocked) when another process or thread holds it.
+  virtual std::unique_ptr<FileLock> lock(const std::string& path) = 0;
+
+  std::string read_all(const std::string& path);
+
+  // The operating system's file system; lives as long as the process.
+  static Env& posix();
+};
+
+}  // namespace zo2

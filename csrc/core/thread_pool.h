@@ -1,0 +1,45 @@
+// A fixed set of worker threads that run one indexed loop at a time. Which thread runs which index is
+// never visible in results: kernels are pure functions of the index.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace zo2 {
+
+class ThreadPool {
+ public:
+  // `threads` counts the caller, who works too; at least 1.
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+
+  // Calls body(index, thread) for every index in [0, count) and returns when all are done; 0 <= thread <
+  // threads(). One caller at a time. body must not throw.
+  void run(int64_t count, const std::function<void(int64_t index, int thread)>& body);
+
+ private:
+  void worker(int thread);
+  void work(int thread);
+
+  std::vector<std::thread> workers_;
+  std::atomic<int64_t> next_{0};
+  std::atomic<int> busy_{0};
+  std::atomic<uint64_t> generation_{0};
+  int64_t count_ = 0;                                            // published by generation_
+  const std::function<void(int64_t, int)>* body_ = nullptr;      // published by generation_
+  std::atomic<bool> stopping_{false};
+  std::mutex mutex_;
+  std::condition_variable wake_;  // generation_ or stopping_ changed
+  std::condition_variable done_;  // busy_ reached 0
+};
+
+}  // namespace zo2

@@ -1,0 +1,87 @@
+// The device boundary. Above it nobody knows what computes; below it nobody knows what a model is.
+// A Device owns memory of its tiers and ordered lanes of work; ops (device/ops.h) are plain values.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace zo2 {
+
+enum class Tier : uint8_t { kDevice, kHost };
+
+// A piece of one tier, allocated before the first step and owned by whoever called alloc().
+class Buffer {
+ public:
+  Buffer(std::string name, Tier tier, void* address, size_t bytes)
+      : name_(std::move(name)), tier_(tier), address_(address), bytes_(bytes) {}
+  virtual ~Buffer() = default;
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  const std::string& name() const { return name_; }
+  Tier tier() const { return tier_; }
+  void* address() const { return address_; }  // dereferenceable by the device that allocated it
+  size_t bytes() const { return bytes_; }
+
+ private:
+  std::string name_;
+  Tier tier_;
+  void* address_;
+  size_t bytes_;
+};
+
+// A byte range of a buffer. Does not own it.
+struct View {
+  Buffer* buffer = nullptr;
+  size_t offset = 0;
+  size_t bytes = 0;
+
+  explicit operator bool() const { return buffer != nullptr; }
+  View slice(size_t from, size_t length) const { return {buffer, offset + from, length}; }
+  template <class T>
+  T* as() const {
+    return reinterpret_cast<T*>(static_cast<std::byte*>(buffer->address()) + offset);
+  }
+};
+
+// Ordered queues of work on one device.
+enum class Lane : uint8_t { kUpload, kCompute, kOffload };
+
+// A point in a lane's order. Waiting for the default event never blocks.
+struct Event {
+  Lane lane = Lane::kCompute;
+  uint64_t ticket = 0;
+};
+
+struct DeviceInfo {
+  std::string name;  // "cpu"
+  std::string isa;   // what losses may depend on: instruction set and matrix-product provider
+  int threads = 1;
+};
+
+struct Op;
+
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual DeviceInfo info() const = 0;
+
+  // Set-up only: a step allocates nothing. Zero-filled, 4 KiB aligned. Throws Error(kOutOfMemory).
+  virtual std::unique_ptr<Buffer> alloc(std::string name, Tier tier, size_t bytes) = 0;
+  // Bytes of scratch the op needs besides its operands; the largest of a plan is given to set_scratch once.
+  virtual size_t scratch_bytes(const Op& op) const = 0;
+  virtual void set_scratch(View scratch) = 0;
+
+  // Queue work behind everything already on the lane. What the op's pointers refer to must stay valid
+  // until the lane has passed it.
+  virtual void enqueue(Lane lane, const Op& op) = 0;
+  virtual void copy(Lane lane, View to, View from) = 0;
+  virtual Event record(Lane lane) = 0;
+  virtual void wait(Lane lane, Event event) = 0;
+  // Blocks the caller until the lane is empty.
+  virtual void sync(Lane lane) = 0;
+};
+
+}  // namespace zo2

@@ -1,0 +1,200 @@
+// Ops as values: everything a device can be asked to compute. Shapes are written [branch][row][column];
+// activations are fp32, rows of all sequences packed one after another (T rows), branches outermost.
+#pragma once
+
+#include <cstdint>
+#include <variant>
+
+#include "core/dtype.h"
+#include "device/device.h"
+
+namespace zo2 {
+
+enum class Distribution : uint8_t { kGaussian, kRademacher };
+enum class Rounding : uint8_t { kStochastic, kNearest };
+
+// One committed record as an update of a tensor (design rule 5): s = d w; s = s + c_k z_k for k ascending;
+// w = w - s. With `rounds`, the value is then rounded to the storage type, keyed by `seed`.
+struct Update {
+  uint64_t seed = 0;
+  float decay = 0;                      // d: 0 where the tensor's role is not decayed
+  const float* coefficients = nullptr;  // c_k, [directions]
+  int directions = 0;
+  bool rounds = false;
+};
+
+// Records not yet in the stored bytes, oldest first.
+struct Pending {
+  const Update* updates = nullptr;
+  int count = 0;
+  // After this many updates the value is written back (0: nothing is written). Either the value has just
+  // been rounded to the storage type there, or the storage type is f32.
+  int store_after = 0;
+};
+
+// Branch b evaluates w + scale_b * z_{direction_b}; scale 0 is the unperturbed model.
+struct Branch {
+  int direction = 0;
+  float scale = 0;  // s * epsilon, rounded to fp32
+};
+struct Branches {
+  uint64_t seed = 0;
+  Distribution distribution = Distribution::kGaussian;
+  Rounding rounding = Rounding::kStochastic;
+  const Branch* branch = nullptr;  // [count], ordered by direction
+  int count = 1;
+};
+
+// Rows [row, row + rows) of a canonical matrix as stored.
+struct Weight {
+  View data;  // [rows][columns] of `type`
+  StorageType type = StorageType::kF32;
+  uint32_t tensor = 0;
+  int64_t row = 0;
+  int64_t rows = 0;
+  int64_t columns = 0;
+  bool trainable = true;
+  Pending pending;
+};
+
+// A 1-D parameter: resident, f32, brought up to date by Apply before it is used.
+struct Vector {
+  View data;  // [n], empty where the model has none
+  uint32_t tensor = 0;
+  int64_t n = 0;
+  bool trainable = true;
+};
+
+// A 1-D parameter as a matrix of one row: element i is column i of row 0, also for its noise.
+[[gnu::always_inline]] inline Weight as_weight(const Vector& vector) {
+  Weight w;
+  w.data = vector.data;
+  w.tensor = vector.tensor;
+  w.rows = 1;
+  w.columns = vector.n;
+  w.trainable = vector.trainable;
+  return w;
+}
+
+// y[b][t] (+)= table_b[ids[t]] for the ids that fall into the weight's rows; others are left alone.
+struct Embed {
+  Weight table;
+  View ids;  // int32 [tokens]
+  View y;    // [branches][tokens][columns]
+  int64_t tokens = 0;
+  bool accumulate = false;
+  Branches branches;
+};
+
+// y[b][m][y_column + j] (+)= x[b][m] . w_b[row + j] + bias_b[row + j], j over the weight's rows.
+struct Linear {
+  Weight weight;
+  Vector bias;
+  View x;  // [branches][m][columns]
+  View y;  // [branches][m][y_columns]
+  int64_t m = 0;
+  int64_t y_columns = 0;
+  int64_t y_column = 0;
+  bool accumulate = false;  // adds to y: residual connections
+  Branches branches;
+};
+
+enum class NormKind : uint8_t { kNone, kLayer, kRms };
+
+// y[b][i] = norm(x[b][rows ? rows[i] : i]) * gain_b (+ bias_b). kNone copies (gathers).
+struct Norm {
+  NormKind kind = NormKind::kRms;
+  Vector gain;
+  Vector bias;
+  View x;       // [branches][x_rows][columns]
+  View gather;  // int32 [m] or empty
+  View y;       // [branches][m][columns]
+  int64_t x_rows = 0;
+  int64_t m = 0;
+  int64_t columns = 0;
+  float epsilon = 0;
+  Branches branches;
+};
+
+// Rotary position embedding in place, rotating pairs (i, i + rotary / 2) of every head.
+struct Rope {
+  View x;          // [branches * tokens][heads * head_columns]
+  View positions;  // int32 [tokens]
+  View cosine;     // [positions][rotary / 2]
+  View sine;
+  int64_t tokens = 0;
+  int branches = 1;
+  int heads = 0;
+  int head_columns = 0;
+  int rotary = 0;
+};
+
+// Causal attention of packed sequences; query head h reads key/value head h / (heads / kv_heads).
+struct Attention {
+  View q;        // [branches][tokens][heads * qk_columns]
+  View k;        // [branches][tokens][kv_heads * qk_columns]
+  View v;        // [branches][tokens][kv_heads * v_columns]
+  View y;        // [branches][tokens][heads * v_columns]
+  View offsets;  // int32 [sequences + 1]
+  int64_t tokens = 0;
+  int sequences = 0;
+  int64_t longest = 0;  // tokens of the longest sequence
+  int branches = 1;
+  int heads = 0;
+  int kv_heads = 0;
+  int qk_columns = 0;
+  int v_columns = 0;
+  float scale = 1;
+};
+
+enum class ActivationKind : uint8_t { kRelu, kSilu, kGelu, kGeluTanh };
+
+// y = act(x), or act(x) * up for gated blocks; elementwise over n.
+struct Activation {
+  ActivationKind kind = ActivationKind::kRelu;
+  View x;
+  View up;  // empty: not gated
+  View y;
+  int64_t n = 0;
+};
+
+// Logits of the weight's rows for m label positions, reduced at once: running log-sum-exp partials per
+// 128-row tile of the vocabulary and the logits of the targets. With `last`, the partials are combined and
+// logprob[b][i] = logit(target i) - log-sum-exp of its row.
+struct HeadLoss {
+  Weight weight;
+  View x;              // [branches][m][columns]
+  View target_rows;    // int32 [targets]: which of the m rows
+  View target_ids;     // int32 [targets]: vocabulary id
+  View partials;       // [branches][m][tiles][2]: maximum and sum of exp(logit - maximum)
+  View target_logits;  // [branches][targets]
+  View logprobs;       // [branches][targets]
+  View logits;         // [branches][m][vocabulary] or empty
+  int64_t m = 0;
+  int64_t targets = 0;
+  int64_t vocabulary = 0;
+  bool last = false;
+  Branches branches;
+};
+constexpr int64_t kVocabularyTile = 128;
+
+// Brings stored bytes up to date: replay, 1-D parameters, untied embedding tables.
+struct Apply {
+  Weight weight;
+  Rounding rounding = Rounding::kStochastic;
+  Distribution distribution = Distribution::kGaussian;
+};
+
+// The current value in fp32, without writing it back: export, inspection.
+struct Materialize {
+  Weight weight;
+  View y;  // [rows][columns] fp32
+  Rounding rounding = Rounding::kStochastic;
+  Distribution distribution = Distribution::kGaussian;
+};
+
+struct Op {
+  std::variant<Embed, Linear, Norm, Rope, Attention, Activation, HeadLoss, Apply, Materialize> value;
+};
+
+}  // namespace zo2

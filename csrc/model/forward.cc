@@ -1,0 +1,176 @@
+#include "model/forward.h"
+
+namespace zo2 {
+namespace {
+
+class Walk {
+ public:
+  Walk(const ModelSpec& model, const Batch& batch, const Branches& branches, const Activations& a,
+       OpSink& sink)
+      : model_(model), batch_(batch), branches_(branches), a_(a), sink_(sink) {}
+
+  void embedding() {
+    const bool projected = model_.project_in.weight >= 0;
+    Embed tokens;
+    tokens.ids = batch_.ids;
+    tokens.tokens = batch_.tokens;
+    tokens.y = projected ? a_.embedded : a_.residual;
+    tokens.branches = branches_;
+    sink_.embed(model_.token_table, tokens);
+    if (projected) linear(model_.project_in, a_.embedded, a_.residual, batch_.tokens, false);
+    if (model_.position_table >= 0) {
+      Embed positions = tokens;
+      positions.ids = batch_.table_positions;
+      positions.y = a_.residual;
+      positions.accumulate = true;
+      sink_.embed(model_.position_table, positions);
+    }
+  }
+
+  void block(const BlockSpec& block) {
+    // Norm first: x += f(norm(x)). Norm last: x = norm(x + f(x)).
+    if (block.norm_first) norm(block.attention_norm, a_.residual, a_.normed, batch_.tokens);
+    attention(block.attention, block.norm_first ? a_.normed : a_.residual);
+    if (!block.norm_first) norm(block.attention_norm, a_.residual, a_.residual, batch_.tokens);
+    if (block.norm_first) norm(block.mlp_norm, a_.residual, a_.normed, batch_.tokens);
+    mlp(block.mlp, block.norm_first ? a_.normed : a_.residual);
+    if (!block.norm_first) norm(block.mlp_norm, a_.residual, a_.residual, batch_.tokens);
+  }
+
+  void head() {
+    Norm gather = norm_op(model_.final_norm, a_.residual, a_.labels, batch_.label_rows);
+    gather.gather = batch_.label_index;
+    gather.x_rows = batch_.tokens;
+    sink_.enqueue({gather});
+    const bool projected = model_.project_out.weight >= 0;
+    if (projected) linear(model_.project_out, a_.labels, a_.projected, batch_.label_rows, false);
+
+    HeadLoss loss;
+    loss.x = projected ? a_.projected : a_.labels;
+    loss.target_rows = batch_.target_rows;
+    loss.target_ids = batch_.target_ids;
+    loss.partials = a_.partials;
+    loss.target_logits = a_.target_logits;
+    loss.logprobs = a_.logprobs;
+    loss.logits = a_.logits;
+    loss.m = batch_.label_rows;
+    loss.targets = batch_.targets;
+    loss.vocabulary = model_.vocabulary;
+    loss.branches = branches_;
+    sink_.head(model_.head, loss);
+  }
+
+ private:
+  Vector optional_vector(TensorId tensor) { return tensor >= 0 ? sink_.vector(tensor) : Vector{}; }
+
+  Norm norm_op(const NormSpec& spec, View x, View y, int64_t rows) {
+    Norm op;
+    op.kind = spec.kind;
+    op.gain = optional_vector(spec.gain);
+    op.bias = optional_vector(spec.bias);
+    op.x = x;
+    op.y = y;
+    op.x_rows = op.m = rows;
+    op.columns = model_.hidden;
+    op.epsilon = spec.epsilon;
+    op.branches = branches_;
+    return op;
+  }
+  void norm(const NormSpec& spec, View x, View y, int64_t rows) {
+    sink_.enqueue({norm_op(spec, x, y, rows)});
+  }
+
+  // q and k norms of single heads: every head is a row.
+  void head_norm(const NormSpec& spec, View x, int heads, int columns) {
+    if (spec.kind == NormKind::kNone) return;
+    Norm op = norm_op(spec, x, x, batch_.tokens * heads);
+    op.columns = columns;
+    sink_.enqueue({op});
+  }
+
+  void linear(const LinearSpec& spec, View x, View y, int64_t rows, bool accumulate) {
+    Linear op;
+    op.bias = optional_vector(spec.bias);
+    op.x = x;
+    op.y = y;
+    op.m = rows;
+    op.y_columns = model_.tensors[static_cast<size_t>(spec.weight)].rows();
+    op.accumulate = accumulate;
+    op.branches = branches_;
+    sink_.linear(spec.weight, op);
+  }
+
+  void rope(View x, int heads, const AttentionSpec& spec) {
+    if (spec.rotary == 0) return;
+    Rope op;
+    op.x = x;
+    op.positions = batch_.positions;
+    op.cosine = a_.cosine;
+    op.sine = a_.sine;
+    op.tokens = batch_.tokens;
+    op.branches = branches_.count;
+    op.heads = heads;
+    op.head_columns = spec.qk_columns;
+    op.rotary = spec.rotary;
+    sink_.enqueue({op});
+  }
+
+  void attention(const AttentionSpec& spec, View x) {
+    linear(spec.q, x, a_.q, batch_.tokens, false);
+    linear(spec.k, x, a_.k, batch_.tokens, false);
+    linear(spec.v, x, a_.v, batch_.tokens, false);
+    head_norm(spec.q_norm, a_.q, spec.heads, spec.qk_columns);
+    head_norm(spec.k_norm, a_.k, spec.kv_heads, spec.qk_columns);
+    rope(a_.q, spec.heads, spec);
+    rope(a_.k, spec.kv_heads, spec);
+    Attention op;
+    op.q = a_.q;
+    op.k = a_.k;
+    op.v = a_.v;
+    op.y = a_.attended;
+    op.offsets = batch_.offsets;
+    op.tokens = batch_.tokens;
+    op.sequences = batch_.sequences;
+    op.longest = batch_.longest;
+    op.branches = branches_.count;
+    op.heads = spec.heads;
+    op.kv_heads = spec.kv_heads;
+    op.qk_columns = spec.qk_columns;
+    op.v_columns = spec.v_columns;
+    op.scale = spec.scale;
+    sink_.enqueue({op});
+    linear(spec.o, a_.attended, a_.residual, batch_.tokens, true);
+  }
+
+  void mlp(const MlpSpec& spec, View x) {
+    const bool gated = spec.gate.weight >= 0;
+    if (gated) linear(spec.gate, x, a_.gate, batch_.tokens, false);
+    linear(spec.up, x, a_.up, batch_.tokens, false);
+    Activation op;
+    op.kind = spec.activation;
+    op.x = gated ? a_.gate : a_.up;
+    if (gated) op.up = a_.up;
+    op.y = a_.up;
+    op.n = branches_.count * batch_.tokens * spec.columns;
+    sink_.enqueue({op});
+    linear(spec.down, a_.up, a_.residual, batch_.tokens, true);
+  }
+
+  const ModelSpec& model_;
+  const Batch& batch_;
+  const Branches& branches_;
+  const Activations& a_;
+  OpSink& sink_;
+};
+
+}  // namespace
+
+void emit_forward(const ModelSpec& model, const Batch& batch, const Branches& branches,
+                  const Activations& a, OpSink& sink) {
+  Walk walk(model, batch, branches, a, sink);
+  walk.embedding();
+  for (const BlockSpec& block : model.blocks) walk.block(block);
+  walk.head();
+}
+
+}  // namespace zo2

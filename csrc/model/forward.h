@@ -1,0 +1,57 @@
+// The forward pass of any described model, as a walk that emits ops. It does not know where weights live:
+// a WeightSource puts each weight's panels into the ops it is given.
+#pragma once
+
+#include <cstdint>
+
+#include "device/device.h"
+#include "device/ops.h"
+#include "model/spec.h"
+
+namespace zo2 {
+
+// Expands ops on whole tensors into ops on the panels that hold them, and enqueues them in order.
+class OpSink {
+ public:
+  virtual ~OpSink() = default;
+  virtual void enqueue(Op op) = 0;
+  virtual void linear(TensorId weight, Linear op) = 0;
+  virtual void embed(TensorId table, Embed op) = 0;
+  virtual void head(TensorId weight, HeadLoss op) = 0;
+  virtual Vector vector(TensorId tensor) = 0;
+};
+
+// One batch of packed sequences, the same for all branches. Counts, and where the inputs are.
+struct Batch {
+  int64_t tokens = 0;
+  int sequences = 0;
+  int64_t longest = 0;
+  int64_t label_rows = 0;  // rows the head sees
+  int64_t targets = 0;     // (label row, vocabulary id) pairs
+  View ids;                // int32 [tokens]
+  View positions;          // int32 [tokens]
+  View table_positions;    // int32 [tokens]: positions + ModelSpec::position_offset
+  View offsets;            // int32 [sequences + 1]
+  View label_index;        // int32 [label_rows]
+  View target_rows;        // int32 [targets]
+  View target_ids;         // int32 [targets]
+};
+
+// Activations of one forward pass; sizes in schedule/plan.cc.
+struct Activations {
+  View residual;   // [branches][tokens][hidden]
+  View normed;     // [branches][tokens][hidden]
+  View embedded;   // [branches][tokens][embedding columns], only with project_in
+  View q, k, v, attended;
+  View gate, up;   // [branches][tokens][mlp columns]
+  View labels;     // [branches][label rows][hidden]
+  View projected;  // [branches][label rows][embedding columns], only with project_out
+  View partials, target_logits, logprobs;
+  View logits;     // [branches][label rows][vocabulary] or empty
+  View cosine, sine;
+};
+
+void emit_forward(const ModelSpec& model, const Batch& batch, const Branches& branches,
+                  const Activations& a, OpSink& sink);
+
+}  // namespace zo2

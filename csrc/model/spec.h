@@ -1,0 +1,98 @@
+// A model described as data. One block_forward (model/forward.h) runs every family; a family is only the
+// mapping from a Hugging Face config to this description (model/family_*.cc).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "device/ops.h"
+
+namespace zo2 {
+
+// Decides decay and which tensors are 1-D; never derived from a tensor's name.
+enum class Role : uint8_t { kEmbedding, kLinear, kNorm, kBias };
+const char* role_name(Role role);
+
+// Position in ModelSpec::tensors; -1 where the model has no such tensor.
+using TensorId = int32_t;
+
+struct TensorSpec {
+  std::string name;            // Hugging Face name, as exported
+  std::vector<int64_t> shape;  // canonical: matrices [out, in], others [n]
+  Role role = Role::kLinear;
+  int block = 0;               // 0: embedding, 1 ... layers: transformer layers, layers + 1: head
+  std::vector<std::string> aliases;  // other names checkpoints use for it
+  bool trainable = true;
+
+  bool is_matrix() const { return shape.size() == 2; }
+  bool decayed() const { return role == Role::kEmbedding || role == Role::kLinear; }
+  int64_t rows() const { return is_matrix() ? shape[0] : 1; }
+  int64_t columns() const { return shape.back(); }
+  int64_t elements() const { return rows() * columns(); }
+};
+
+struct NormSpec {
+  NormKind kind = NormKind::kNone;
+  TensorId gain = -1;
+  TensorId bias = -1;
+  float epsilon = 0;
+};
+
+struct LinearSpec {
+  TensorId weight = -1;
+  TensorId bias = -1;
+};
+
+struct AttentionSpec {
+  LinearSpec q, k, v, o;
+  NormSpec q_norm, k_norm;  // over each head, before the rotary embedding
+  int heads = 0;
+  int kv_heads = 0;
+  int qk_columns = 0;  // per head
+  int v_columns = 0;   // per head
+  int rotary = 0;      // columns of a head that rotate; 0: none
+  float scale = 1;
+};
+
+struct MlpSpec {
+  LinearSpec gate;  // weight -1: not gated
+  LinearSpec up, down;
+  ActivationKind activation = ActivationKind::kRelu;
+  int64_t columns = 0;
+};
+
+struct BlockSpec {
+  bool norm_first = true;  // false: normalise after the residual sum
+  NormSpec attention_norm, mlp_norm;
+  AttentionSpec attention;
+  MlpSpec mlp;
+};
+
+struct RopeSpec {
+  int columns = 0;                // rotating columns of a head; 0: no rotary embedding
+  std::vector<float> inverse_frequencies;  // [columns / 2]
+  float attention_factor = 1;     // multiplies cosine and sine
+};
+
+struct ModelSpec {
+  std::string family;
+  int64_t vocabulary = 0;
+  int64_t hidden = 0;
+  int64_t max_positions = 0;
+  TensorId token_table = -1;
+  TensorId position_table = -1;  // learned positions
+  int64_t position_offset = 0;   // added to a position before the look-up (OPT: 2)
+  LinearSpec project_in, project_out;  // between embedding width and hidden
+  std::vector<BlockSpec> blocks;
+  NormSpec final_norm;
+  TensorId head = -1;            // token_table when tied
+  RopeSpec rope;
+  std::vector<TensorSpec> tensors;  // canonical order; the index is the tensor id
+
+  int64_t embedding_columns() const { return tensors[static_cast<size_t>(token_table)].columns(); }
+  int head_block() const { return static_cast<int>(blocks.size()) + 1; }
+  int64_t parameters() const;
+};
+
+}  // namespace zo2

@@ -1,0 +1,246 @@
+#include "napi/engine_wrap.h"
+
+#include "backends/cpu/cpu_device.h"
+#include "core/error.h"
+#include "napi/options.h"
+#include "napi/values.h"
+
+namespace zo2::napi {
+namespace {
+
+Session& loaded(Engine& engine) {
+  if (!engine.session) throw Error(ErrorCode::kBusy, "no model is loaded: call load() first");
+  return *engine.session;
+}
+
+Json model_info(const Session& session) {
+  const ModelSpec& model = session.model();
+  Json tensors = Json::array();
+  for (size_t i = 0; i < model.tensors.size(); ++i) {
+    Json shape = Json::array(), t = Json::object();
+    for (const int64_t n : model.tensors[i].shape) shape.push(n);
+    t.set("id", static_cast<uint64_t>(i));
+    t.set("name", model.tensors[i].name);
+    t.set("shape", shape);
+    t.set("role", role_name(model.tensors[i].role));
+    tensors.push(t);
+  }
+  const DeviceInfo device = session.device().info();
+  Json info = Json::object();
+  info.set("family", model.family);
+  info.set("format", session.checkpoint().format());
+  info.set("config", session.checkpoint().config());
+  info.set("parameters", model.parameters());
+  info.set("vocabSize", model.vocabulary);
+  info.set("maxPositions", model.max_positions);
+  info.set("tensors", tensors);
+  info.set("weightBytes", static_cast<uint64_t>(session.weight_bytes()));
+  info.set("isa", device.isa);
+  info.set("threads", device.threads);
+  return info;
+}
+
+// A JavaScript function as called from deliveries; freed on the JavaScript thread.
+class Callback {
+ public:
+  Callback(napi_env env, napi_value function) { napi_create_reference(env, function, 1, &reference_); }
+  // False when the function threw or could not be called; what it threw stays pending no longer.
+  bool call(napi_env env, const std::string& text) const {
+    napi_value function, undefined, ignored, argument = string_value(env, text);
+    if (!argument || napi_get_reference_value(env, reference_, &function) != napi_ok ||
+        napi_get_undefined(env, &undefined) != napi_ok)
+      return false;
+    if (napi_call_function(env, undefined, function, 1, &argument, &ignored) == napi_ok) return true;
+    napi_get_and_clear_last_exception(env, &ignored);
+    return false;
+  }
+  void release(napi_env env) { napi_delete_reference(env, reference_); }
+
+ private:
+  napi_ref reference_ = nullptr;
+};
+
+Json score_event(const ScoreRequest& request) {
+  Json rows = Json::array(), branches = Json::array();
+  for (const uint32_t row : request.rows) rows.push(static_cast<uint64_t>(row));
+  for (const auto& scores : request.branches) {
+    Json list = Json::array();
+    for (const RowScore& score : scores) {
+      Json options = Json::array();
+      for (const double s : score.options) options.push(s);
+      list.push(options);
+    }
+    branches.push(list);
+  }
+  Json event = Json::object();
+  event.set("event", "score");
+  event.set("step", request.step);
+  event.set("rows", rows);
+  event.set("logprobs", branches);
+  return event;
+}
+
+std::vector<std::vector<double>> unflatten(const std::vector<double>& flat, const ScoreRequest& request) {
+  const size_t rows = request.rows.size();
+  if (flat.size() != rows * request.branches.size())
+    throw Error(ErrorCode::kInvalidData, "the objective must give one number per branch and row");
+  std::vector<std::vector<double>> scores;
+  for (size_t b = 0; b < request.branches.size(); ++b)
+    scores.emplace_back(flat.begin() + static_cast<ptrdiff_t>(b * rows),
+                        flat.begin() + static_cast<ptrdiff_t>((b + 1) * rows));
+  return scores;
+}
+
+}  // namespace
+
+Napi::Function EngineWrap::define(Napi::Env env) {
+  return DefineClass(env, "Engine",
+                     {InstanceMethod<&EngineWrap::load>("load"), InstanceMethod<&EngineWrap::train>("train"),
+                      InstanceMethod<&EngineWrap::evaluate>("evaluate"),
+                      InstanceMethod<&EngineWrap::replay>("replay"),
+                      InstanceMethod<&EngineWrap::export_to>("exportTo"),
+                      InstanceMethod<&EngineWrap::logits>("logits"),
+                      InstanceMethod<&EngineWrap::tensor>("tensor"), InstanceMethod<&EngineWrap::stop>("stop"),
+                      InstanceMethod<&EngineWrap::answer_score>("answerScore"),
+                      InstanceMethod<&EngineWrap::close>("close")});
+}
+
+EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineWrap>(info) {
+  try {
+    engine_ = Engine::start(info.Env());
+  } catch (const std::exception& e) {
+    throw Napi::Error::New(info.Env(), e.what());
+  }
+}
+
+EngineWrap::~EngineWrap() {
+  if (engine_) engine_->let_go();
+}
+
+Napi::Value EngineWrap::submit(const Napi::CallbackInfo& info, Engine::Job job) {
+  const napi_value promise = engine_->submit(info.Env(), std::move(job));
+  if (!promise) throw Napi::Error::New(info.Env());
+  return Napi::Value(info.Env(), promise);
+}
+
+Napi::Value EngineWrap::load(const Napi::CallbackInfo& info) {
+  const EngineLoadOptions options = load_options(info[0].As<Napi::Object>());
+  return submit(info, [options](Engine& engine) -> ResultMaker {
+    engine.session.reset();
+    auto session = std::make_unique<Session>(
+        Env::posix(), make_cpu_device({options.threads, options.isa}), engine.abandoned_flag());
+    session->load(options.load);
+    engine.session = std::move(session);
+    return [text = model_info(*engine.session).dump()](napi_env env) { return parse_json(env, text); };
+  });
+}
+
+Napi::Value EngineWrap::train(const Napi::CallbackInfo& info) {
+  const Napi::Object object = info[0].As<Napi::Object>();
+  const auto options = std::make_shared<const TrainOptions>(train_options(object));
+  const auto rows = std::make_shared<const RawRows>(raw_rows(object.Get("trainRows"), "trainRows"));
+  std::shared_ptr<const RawRows> eval;
+  if (!object.Get("evalRows").IsNull()) eval = std::make_shared<const RawRows>(raw_rows(object.Get("evalRows"), "evalRows"));
+  const bool custom = boolean_field(object, "customObjective");
+  if (!info[1].IsFunction()) throw Napi::TypeError::New(info.Env(), "onEvent must be a function");
+  const auto callback = std::make_shared<Callback>(info.Env(), info[1]);
+
+  return submit(info, [=](Engine& engine) -> ResultMaker {
+    const auto tell = [&engine, callback](const std::string& text) {
+      return [&engine, callback, text](napi_env env) {
+        if (!callback->call(env, text)) engine.stop();
+      };
+    };
+    // The reference is freed behind the last event, whatever ends the run.
+    struct Release {
+      Engine& engine;
+      std::shared_ptr<Callback> callback;
+      ~Release() {
+        engine.clear_stop();
+        engine.post([callback = callback](napi_env env) { callback->release(env); });
+      }
+    } release{engine, callback};
+    TrainHooks hooks;
+    hooks.event = [&](const Json& event) { engine.post(tell(event.dump())); };
+    hooks.stopping = [&] { return engine.stopping(); };
+    if (custom)
+      hooks.score = [&](const ScoreRequest& request) {
+        return unflatten(engine.ask(tell(score_event(request).dump())), request);
+      };
+    const TrainResult result = loaded(engine).train(*options, *rows, eval.get(), hooks);
+    return [result](napi_env env) -> napi_value {
+      Json json = Json::object();
+      json.set("step", result.step);
+      json.set("stopped", result.stopped);
+      return parse_json(env, json.dump());
+    };
+  });
+}
+
+Napi::Value EngineWrap::evaluate(const Napi::CallbackInfo& info) {
+  const Napi::Object object = info[0].As<Napi::Object>();
+  const auto rows = std::make_shared<const RawRows>(raw_rows(object.Get("rows"), "rows"));
+  const int64_t batch_tokens = static_cast<int64_t>(number_field(object, "batchTokens"));
+  return submit(info, [=](Engine& engine) -> ResultMaker {
+    const auto result = std::make_shared<const Evaluation>(loaded(engine).evaluate(*rows, batch_tokens));
+    return [result, options = rows->kind == RowKind::kOptions](napi_env env) -> napi_value {
+      napi_value object, null;
+      if (napi_create_object(env, &object) != napi_ok || napi_get_null(env, &null) != napi_ok) return nullptr;
+      set(env, object, "loss", number_value(env, result->loss));
+      set(env, object, "accuracy", options ? number_value(env, result->accuracy) : null);
+      set(env, object, "rowLoss", typed_array(env, result->row_loss));
+      set(env, object, "rowTokens", typed_array(env, result->row_tokens));
+      set(env, object, "prediction", typed_array(env, result->prediction));
+      set(env, object, "logprobs", typed_array(env, result->logprobs));
+      return object;
+    };
+  });
+}
+
+Napi::Value EngineWrap::replay(const Napi::CallbackInfo& info) {
+  return submit(info, [path = info[0].ToString().Utf8Value()](Engine& engine) -> ResultMaker {
+    const double step = static_cast<double>(loaded(engine).replay(path));
+    return [step](napi_env env) { return number_value(env, step); };
+  });
+}
+
+Napi::Value EngineWrap::export_to(const Napi::CallbackInfo& info) {
+  return submit(info, [dir = info[0].ToString().Utf8Value()](Engine& engine) -> ResultMaker {
+    loaded(engine).export_to(dir);
+    return {};
+  });
+}
+
+Napi::Value EngineWrap::logits(const Napi::CallbackInfo& info) {
+  if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_int32_array)
+    throw Napi::TypeError::New(info.Env(), "tokens must be an Int32Array");
+  const auto array = info[0].As<Napi::Int32Array>();
+  return submit(info, [tokens = std::vector<int32_t>(array.Data(), array.Data() + array.ElementLength())](
+                          Engine& engine) -> ResultMaker {
+    return [values = loaded(engine).logits(tokens)](napi_env env) { return typed_array(env, values); };
+  });
+}
+
+Napi::Value EngineWrap::tensor(const Napi::CallbackInfo& info) {
+  return submit(info, [id = info[0].ToNumber().Int32Value()](Engine& engine) -> ResultMaker {
+    return [values = loaded(engine).tensor(id)](napi_env env) { return typed_array(env, values); };
+  });
+}
+
+void EngineWrap::stop(const Napi::CallbackInfo&) { engine_->stop(); }
+
+void EngineWrap::answer_score(const Napi::CallbackInfo& info) {
+  if (info[1].IsString()) return engine_->answer({}, info[1].As<Napi::String>().Utf8Value());
+  if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_float64_array)
+    throw Napi::TypeError::New(info.Env(), "scores must be a Float64Array");
+  const auto array = info[0].As<Napi::Float64Array>();
+  engine_->answer(std::vector<double>(array.Data(), array.Data() + array.ElementLength()), std::nullopt);
+}
+
+Napi::Value EngineWrap::close(const Napi::CallbackInfo& info) {
+  const napi_value promise = engine_->close(info.Env());
+  if (!promise) throw Napi::Error::New(info.Env());
+  return Napi::Value(info.Env(), promise);
+}
+
+}  // namespace zo2::napi

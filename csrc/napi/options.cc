@@ -1,0 +1,137 @@
+#include "napi/options.h"
+
+#include "napi/values.h"
+
+namespace zo2::napi {
+namespace {
+
+[[noreturn]] void wrong(Napi::Env env, const char* name, const std::string& expected) {
+  throw Napi::TypeError::New(env, std::string(name) + " must be " + expected);
+}
+
+Json json_field(const Napi::Object& object, const char* name) {
+  const Napi::Env env = object.Env();
+  const Napi::Object json = env.Global().Get("JSON").As<Napi::Object>();
+  const Napi::Value text = json.Get("stringify").As<Napi::Function>().Call(json, {object.Get(name)});
+  if (!text.IsString()) wrong(env, name, "an object");
+  return Json::parse(text.As<Napi::String>().Utf8Value(), name);
+}
+
+template <class T, class Array>
+std::vector<T> copy(const Array& array) {
+  return std::vector<T>(array.Data(), array.Data() + array.ElementLength());
+}
+
+uint64_t count_field(const Napi::Object& object, const char* name) {
+  const double value = number_field(object, name);
+  if (!(value >= 0) || value > 9007199254740991.0 || value != static_cast<double>(static_cast<uint64_t>(value)))
+    wrong(object.Env(), name, "an integer from 0 to 2^53 - 1");
+  return static_cast<uint64_t>(value);
+}
+
+int int_field(const Napi::Object& object, const char* name) {
+  const uint64_t value = count_field(object, name);
+  if (value > 1000000000) wrong(object.Env(), name, "below 10^9");
+  return static_cast<int>(value);
+}
+
+}  // namespace
+
+double number_field(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsNumber()) wrong(object.Env(), name, "a number");
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+std::string string_field(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsString()) wrong(object.Env(), name, "a string");
+  return value.As<Napi::String>().Utf8Value();
+}
+
+bool boolean_field(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsBoolean()) wrong(object.Env(), name, "a boolean");
+  return value.As<Napi::Boolean>().Value();
+}
+
+Distribution distribution_of(const std::string& name, Napi::Env env) {
+  if (name == "gaussian") return Distribution::kGaussian;
+  if (name == "rademacher") return Distribution::kRademacher;
+  wrong(env, "distribution", "\"gaussian\" or \"rademacher\"");
+}
+
+EngineLoadOptions load_options(const Napi::Object& object) {
+  EngineLoadOptions options;
+  options.load.path = string_field(object, "path");
+  const std::string storage = string_field(object, "storage");
+  if (storage == "f32") {
+    options.load.storage = StorageType::kF32;
+  } else if (storage == "bf16") {
+    options.load.storage = StorageType::kBF16;
+  } else if (storage == "f16") {
+    options.load.storage = StorageType::kF16;
+  } else {
+    wrong(object.Env(), "storage", "\"f32\", \"bf16\" or \"f16\"");
+  }
+  options.load.extent_bytes = count_field(object, "extentBytes");
+  options.threads = int_field(object, "threads");
+  options.isa = string_field(object, "isa");
+  return options;
+}
+
+TrainOptions train_options(const Napi::Object& object) {
+  const Napi::Env env = object.Env();
+  TrainOptions o;
+  o.output = string_field(object, "output");
+  const std::string resume = string_field(object, "resume");
+  o.resume = resume == "never" ? Resume::kNever : resume == "required" ? Resume::kRequired : Resume::kAuto;
+  o.steps = count_field(object, "steps");
+  o.batch_size = count_field(object, "batchSize");
+  o.seed = count_field(object, "seed");
+  o.learning_rate.peak = number_field(object, "learningRate");
+  const std::string schedule = string_field(object, "schedule");
+  o.learning_rate.kind = schedule == "linear"   ? ScheduleKind::kLinear
+                         : schedule == "cosine" ? ScheduleKind::kCosine
+                                                : ScheduleKind::kConstant;
+  o.learning_rate.warmup_steps = count_field(object, "warmupSteps");
+  o.learning_rate.steps = o.steps;
+  o.learning_rate.min_ratio = number_field(object, "minLearningRateRatio");
+  o.weight_decay = number_field(object, "weightDecay");
+  o.epsilon = number_field(object, "epsilon");
+  o.directions = int_field(object, "directions");
+  o.clip = number_field(object, "clip");
+  o.max_skipped = int_field(object, "maxSkipped");
+  o.eval_every = count_field(object, "evalEvery");
+  o.eval_batch_tokens = static_cast<int64_t>(count_field(object, "evalBatchTokens"));
+  o.rules.round_every = int_field(object, "roundEvery");
+  o.rules.rounding = string_field(object, "rounding") == "nearest" ? Rounding::kNearest : Rounding::kStochastic;
+  o.rules.distribution = distribution_of(string_field(object, "distribution"), env);
+  o.identity = json_field(object, "identity");
+  if (o.batch_size < 1) wrong(env, "batchSize", "at least 1");
+  if (o.directions < 1) wrong(env, "directions", "at least 1");
+  if (o.rules.round_every < 1) wrong(env, "roundEvery", "at least 1");
+  if (!(o.epsilon > 0)) wrong(env, "epsilon", "positive");
+  return o;
+}
+
+RawRows raw_rows(const Napi::Value& value, const char* name) {
+  if (!value.IsObject()) wrong(value.Env(), name, "rows");
+  const Napi::Object object = value.As<Napi::Object>();
+  RawRows rows;
+  rows.kind = string_field(object, "kind") == "options" ? RowKind::kOptions : RowKind::kLanguageModel;
+  const auto words = [&](const char* field) {
+    return copy<uint32_t>(array_field<Napi::Uint32Array>(object, field, napi_uint32_array));
+  };
+  const auto integers = [&](const char* field) {
+    return copy<int32_t>(array_field<Napi::Int32Array>(object, field, napi_int32_array));
+  };
+  rows.tokens = integers("tokens");
+  rows.sequence_offsets = words("sequenceOffsets");
+  rows.label_start = words("labelStart");
+  rows.row_offsets = words("rowOffsets");
+  rows.gold = integers("gold");
+  return rows;
+}
+
+}  // namespace zo2::napi

@@ -1,0 +1,35 @@
+// Options as JavaScript gives them, checked for type, as the values the engine takes. JavaScript thread.
+#pragma once
+
+#include <napi.h>
+
+#include <string>
+
+#include "zo/session.h"
+
+namespace zo2::napi {
+
+struct EngineLoadOptions {
+  LoadOptions load;
+  int threads = 0;
+  std::string isa;
+};
+
+// Throw a JavaScript TypeError that names the field.
+EngineLoadOptions load_options(const Napi::Object& object);
+TrainOptions train_options(const Napi::Object& object);
+RawRows raw_rows(const Napi::Value& value, const char* name);
+bool boolean_field(const Napi::Object& object, const char* name);
+double number_field(const Napi::Object& object, const char* name);
+std::string string_field(const Napi::Object& object, const char* name);
+Distribution distribution_of(const std::string& name, Napi::Env env);
+
+template <class Array>
+Array array_field(const Napi::Object& object, const char* name, napi_typedarray_type type) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type)
+    throw Napi::TypeError::New(object.Env(), std::string(name) + " must be a typed array of its own type");
+  return value.As<Array>();
+}
+
+}  // namespace zo2::napi

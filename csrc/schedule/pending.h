@@ -1,0 +1,58 @@
+// Committed records that some stored bytes do not hold yet. W_t = what is stored + what is pending.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "core/dtype.h"
+#include "device/ops.h"
+
+namespace zo2 {
+
+// The part of a record that changes weights (design rule 5).
+struct StepUpdate {
+  uint64_t step = 0;
+  uint64_t seed = 0;
+  float decay = 0;
+  std::vector<float> coefficients;
+};
+
+struct UpdateRules {
+  StorageType type = StorageType::kF32;
+  int round_every = 1;
+  Distribution distribution = Distribution::kGaussian;
+  Rounding rounding = Rounding::kStochastic;
+};
+
+class PendingUpdates {
+ public:
+  explicit PendingUpdates(const UpdateRules& rules) : rules_(rules) {}
+
+  const UpdateRules& rules() const { return rules_; }
+  // The last committed step, whether or not it changed weights.
+  uint64_t step() const { return step_; }
+  // A committed record; steps ascend. A skipped record only advances step().
+  void append(StepUpdate update);
+  void skip(uint64_t step);
+
+  // What bytes that hold step `held` lack. `store`: write back as far as the rules allow. The returned
+  // pointers stay valid until the next append or trim. f32_bytes: 1-D parameters, kept in f32 always.
+  Pending since(uint64_t held, bool decayed, bool store, bool f32_bytes) const;
+  // The step such bytes hold after that write-back.
+  uint64_t stored_step(uint64_t held, bool f32_bytes) const;
+  // Forgets records no bytes lack.
+  void trim(uint64_t held_by_all);
+
+ private:
+  bool rounds(uint64_t step) const { return step % static_cast<uint64_t>(rules_.round_every) == 0; }
+
+  UpdateRules rules_;
+  uint64_t step_ = 0;
+  std::deque<StepUpdate> updates_;  // ascending steps
+  mutable std::map<std::pair<uint64_t, bool>, std::vector<Update>> lists_;
+};
+
+}  // namespace zo2

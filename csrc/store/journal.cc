@@ -1,0 +1,104 @@
+#include "store/journal.h"
+
+#include <cstdio>
+#include <optional>
+#include <string_view>
+
+#include "core/crc32c.h"
+#include "core/error.h"
+
+namespace zo2 {
+namespace {
+
+constexpr std::string_view kCrcKey = ",\"crc\":\"";
+constexpr size_t kCrcTail = kCrcKey.size() + 8 + 2;  // ,"crc":"0123abcd"}
+
+std::string hex8(uint32_t value) {
+  char text[9];
+  std::snprintf(text, sizeof text, "%08x", value);
+  return text;
+}
+
+std::optional<uint32_t> parse_hex8(std::string_view text) {
+  uint32_t value = 0;
+  for (const char c : text) {
+    const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    if (digit < 0) return std::nullopt;
+    value = value << 4 | static_cast<uint32_t>(digit);
+  }
+  return value;
+}
+
+// The checksum a line claims to end with, where it has the form of one.
+std::optional<uint32_t> claimed_crc(std::string_view line) {
+  if (line.size() <= kCrcTail || line.substr(line.size() - 2) != "\"}") return std::nullopt;
+  const std::string_view tail = line.substr(line.size() - kCrcTail);
+  if (tail.substr(0, kCrcKey.size()) != kCrcKey) return std::nullopt;
+  return parse_hex8(tail.substr(kCrcKey.size(), 8));
+}
+
+bool line_is_valid(std::string_view line, uint32_t previous_crc) {
+  const auto claimed = claimed_crc(line);
+  return claimed && crc32c(previous_crc, line.data(), line.size() - kCrcTail) == *claimed;
+}
+
+// Whether any line after the damaged one still chains to the line before it.
+bool valid_line_follows(std::string_view rest) {
+  std::optional<uint32_t> previous;
+  while (!rest.empty()) {
+    const size_t end = rest.find('\n');
+    const std::string_view line = rest.substr(0, end);
+    if (previous && line_is_valid(line, *previous)) return true;
+    previous = claimed_crc(line);
+    rest = end == std::string_view::npos ? std::string_view{} : rest.substr(end + 1);
+  }
+  return false;
+}
+
+}  // namespace
+
+JournalContents read_journal(Env& env, const std::string& path) {
+  JournalContents contents;
+  if (!env.exists(path)) return contents;
+  const std::string text = env.read_all(path);
+  const std::string_view all = text;
+  size_t at = 0;
+  while (at < all.size()) {
+    const size_t end = all.find('\n', at);
+    const std::string_view line = all.substr(at, end == std::string_view::npos ? end : end - at);
+    if (end == std::string_view::npos || !line_is_valid(line, contents.crc)) {
+      if (valid_line_follows(all.substr(at)))
+        throw Error(ErrorCode::kJournalCorrupt,
+                    path + ": line " + std::to_string(contents.lines.size() + 1) +
+                        " is damaged and valid records follow it; restore the file from a copy, or start a "
+                        "new run in another output directory");
+      contents.torn = true;
+      break;
+    }
+    contents.lines.push_back(Json::parse(line, path + ": line " + std::to_string(contents.lines.size() + 1)));
+    contents.crc = *claimed_crc(line);
+    at = end + 1;
+  }
+  contents.valid_bytes = at;
+  return contents;
+}
+
+JournalWriter::JournalWriter(Env& env, const std::string& path, const JournalContents& contents)
+    : path_(path), crc_(contents.crc) {
+  if (contents.torn) env.truncate(path, contents.valid_bytes);
+  file_ = env.open_append(path);
+}
+
+void JournalWriter::append(const Json& object) {
+  if (failed_) throw Error(ErrorCode::kIo, path_ + ": an earlier write failed; nothing more is written");
+  failed_ = true;
+  std::string line = object.dump();
+  line.pop_back();  // the closing brace comes after the checksum
+  crc_ = crc32c(crc_, line.data(), line.size());
+  line += std::string(kCrcKey) + hex8(crc_) + "\"}\n";
+  file_->append(line.data(), line.size());
+  file_->sync();
+  failed_ = false;
+}
+
+}  // namespace zo2

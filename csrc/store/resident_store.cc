@@ -1,0 +1,120 @@
+#include "store/resident_store.h"
+
+#include <cstring>
+
+#include "core/error.h"
+
+namespace zo2 {
+namespace {
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+std::vector<MatrixShape> matrices_of(const std::vector<StoredTensor>& tensors) {
+  std::vector<MatrixShape> matrices;
+  for (size_t i = 0; i < tensors.size(); ++i)
+    if (tensors[i].is_matrix())
+      matrices.push_back(
+          {static_cast<uint32_t>(i), tensors[i].shape[0], tensors[i].shape[1], tensors[i].block});
+  return matrices;
+}
+
+}  // namespace
+
+ResidentStore::ResidentStore(Device& device, std::vector<StoredTensor> tensors, StorageType type,
+                             size_t extent_bytes)
+    : tensors_(std::move(tensors)),
+      type_(type),
+      layout_(make_layout(matrices_of(tensors_), tensors_.size(), type, extent_bytes)) {
+  size_t offset = 0;
+  for (const Extent& extent : layout_.extents) {
+    extent_offset_.push_back(offset);
+    offset += extent.bytes;
+  }
+  step_.assign(tensors_.size(), 0);
+  extents_ = device.alloc("weights", Tier::kDevice, layout_.bytes);
+  for (const StoredTensor& t : tensors_) {
+    vector_offset_.push_back(vector_bytes_);
+    if (!t.is_matrix()) vector_bytes_ += (static_cast<size_t>(t.shape[0]) * sizeof(float) + 63) / 64 * 64;
+  }
+  vectors_ = device.alloc("1-D parameters", Tier::kDevice, vector_bytes_);
+}
+
+std::vector<int> ResidentStore::resolve(const Checkpoint& checkpoint) const {
+  std::vector<int> sources;
+  for (const StoredTensor& t : tensors_) {
+    int source = checkpoint.find(t.name);
+    for (size_t i = 0; source < 0 && i < t.aliases.size(); ++i) source = checkpoint.find(t.aliases[i]);
+    if (source < 0)
+      throw Error(ErrorCode::kInvalidModel, checkpoint.path() + ": tensor \"" + t.name +
+                                                "\" is missing; the config asks for it with shape " +
+                                                shape_text(t.shape));
+    const CheckpointTensor& found = checkpoint.tensors()[static_cast<size_t>(source)];
+    if (found.shape != t.shape)
+      throw Error(ErrorCode::kInvalidModel, checkpoint.path() + ": tensor \"" + found.name + "\" has shape " +
+                                                shape_text(found.shape) + ", but the config asks for " +
+                                                shape_text(t.shape));
+    sources.push_back(source);
+  }
+  return sources;
+}
+
+void ResidentStore::load(const Checkpoint& checkpoint, const std::function<bool()>& cancelled) {
+  const std::vector<int> sources = resolve(checkpoint);
+  std::vector<float> rows;
+  for (size_t e = 0; e < layout_.extents.size(); ++e) {
+    for (const Panel& panel : layout_.extents[e].panels) {
+      if (cancelled()) throw Error(ErrorCode::kAborted, "loading was stopped");
+      const View to{extents_.get(), extent_offset_[e] + panel.offset, panel.bytes};
+      load_matrix_panel(checkpoint, sources[panel.tensor], panel, to, rows);
+    }
+  }
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    if (tensors_[i].is_matrix()) continue;
+    checkpoint.read_rows(sources[i], 0, 1, vector(static_cast<uint32_t>(i)).data.as<float>());
+  }
+  step_.assign(tensors_.size(), 0);
+}
+
+void ResidentStore::load_matrix_panel(const Checkpoint& checkpoint, int source, const Panel& panel, View to,
+                                      std::vector<float>& rows) const {
+  const int64_t columns = tensors_[panel.tensor].shape[1];
+  const size_t elements = static_cast<size_t>(panel.rows * columns);
+  if (type_ == StorageType::kF32) {
+    checkpoint.read_rows(source, panel.row, panel.rows, to.as<float>());
+    return;
+  }
+  rows.resize(elements);
+  checkpoint.read_rows(source, panel.row, panel.rows, rows.data());
+  uint16_t* out = to.as<uint16_t>();
+  for (size_t i = 0; i < elements; ++i)
+    out[i] = type_ == StorageType::kBF16 ? f32_to_bf16(rows[i]) : f32_to_f16(rows[i]);
+}
+
+Weight ResidentStore::weight(PanelPlace place) const {
+  const Panel& panel = layout_.extents[place.extent].panels[place.panel];
+  Weight w;
+  w.data = {extents_.get(), extent_offset_[place.extent] + panel.offset, panel.bytes};
+  w.type = type_;
+  w.tensor = panel.tensor;
+  w.row = panel.row;
+  w.rows = panel.rows;
+  w.columns = tensors_[panel.tensor].shape[1];
+  w.trainable = tensors_[panel.tensor].trainable;
+  return w;
+}
+
+Vector ResidentStore::vector(uint32_t tensor) const {
+  const StoredTensor& t = tensors_[tensor];
+  Vector v;
+  v.data = {vectors_.get(), vector_offset_[tensor], static_cast<size_t>(t.shape[0]) * sizeof(float)};
+  v.tensor = tensor;
+  v.n = t.shape[0];
+  v.trainable = t.trainable;
+  return v;
+}
+
+}  // namespace zo2

@@ -1,0 +1,64 @@
+// All weights in one tier of the device: matrices as extents, 1-D parameters in f32 beside them.
+// Knows the step each tensor's bytes hold; what lies between that and the present is pending
+// (schedule/pending.h).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "device/device.h"
+#include "device/ops.h"
+#include "store/checkpoint.h"
+#include "store/layout.h"
+
+namespace zo2 {
+
+// What the store has to know of one canonical tensor.
+struct StoredTensor {
+  std::string name;
+  std::vector<std::string> aliases;
+  std::vector<int64_t> shape;
+  int block = 0;
+  bool trainable = true;
+  bool is_matrix() const { return shape.size() == 2; }
+};
+
+class ResidentStore {
+ public:
+  // Allocates every extent; load() fills them.
+  ResidentStore(Device& device, std::vector<StoredTensor> tensors, StorageType type, size_t extent_bytes);
+
+  // Checks every name and shape before the first byte is read. `cancelled` is polled between
+  // panels.
+  void load(const Checkpoint& checkpoint, const std::function<bool()>& cancelled);
+
+  StorageType type() const { return type_; }
+  const Layout& layout() const { return layout_; }
+  size_t bytes() const { return layout_.bytes + vector_bytes_; }
+
+  // Rows of one panel, nothing pending.
+  Weight weight(PanelPlace place) const;
+  Vector vector(uint32_t tensor) const;
+  // The step a tensor's stored bytes hold; all its panels advance in one pass.
+  uint64_t step(uint32_t tensor) const { return step_[tensor]; }
+  void set_step(uint32_t tensor, uint64_t step) { step_[tensor] = step; }
+
+ private:
+  std::vector<int> resolve(const Checkpoint& checkpoint) const;
+  void load_matrix_panel(const Checkpoint& checkpoint, int source, const Panel& panel, View to,
+                         std::vector<float>& rows) const;
+
+  std::vector<StoredTensor> tensors_;
+  StorageType type_;
+  Layout layout_;
+  std::unique_ptr<Buffer> extents_;         // all extents, one after another
+  std::vector<size_t> extent_offset_;
+  std::unique_ptr<Buffer> vectors_;         // all 1-D tensors, each on its own cache line
+  std::vector<size_t> vector_offset_;       // by tensor id
+  size_t vector_bytes_ = 0;
+  std::vector<uint64_t> step_;              // by tensor id
+};
+
+}  // namespace zo2

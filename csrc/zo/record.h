@@ -1,0 +1,32 @@
+// One committed step. The base weights and the records up to t are all there is to W_t.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/json.h"
+#include "schedule/pending.h"
+
+namespace zo2 {
+
+struct Record {
+  uint64_t step = 0;
+  uint64_t seed = 0;
+  double learning_rate = 0;
+  std::vector<double> loss_plus, loss_minus;  // per direction
+  std::vector<double> projected_grad;         // per direction, after clipping
+  float decay = 0;                            // learning rate * weight decay
+  std::vector<float> coefficients;            // per direction: learning rate * g / directions
+  bool skipped = false;                       // a loss was not finite: nothing is applied
+
+  Json to_json() const;
+  // Throws Error(kJournalCorrupt) with `what` where a field is missing or of the wrong kind.
+  static Record from_json(const Json& json, const std::string& what);
+
+  StepUpdate update() const { return {step, seed, decay, coefficients}; }
+  // Into the pending updates, as committed or skipped.
+  void commit(PendingUpdates& pending) const;
+};
+
+}  // namespace zo2

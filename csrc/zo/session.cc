@@ -1,0 +1,129 @@
+#include "zo/session.h"
+
+#include "core/error.h"
+#include "model/families.h"
+#include "zo/exporter.h"
+#include "zo/run_header.h"
+
+namespace zo2 {
+namespace {
+
+std::vector<StoredTensor> stored_tensors(const ModelSpec& model) {
+  std::vector<StoredTensor> tensors;
+  for (const TensorSpec& t : model.tensors) tensors.push_back({t.name, t.aliases, t.shape, t.block, t.trainable});
+  return tensors;
+}
+
+}  // namespace
+
+Session::Session(Env& env, std::unique_ptr<Device> device, const std::atomic<bool>* cancelled)
+    : env_(env), device_(std::move(device)), cancelled_(cancelled) {}
+
+void Session::require_loaded() const {
+  if (!pipeline_) throw Error(ErrorCode::kBusy, "no model is loaded");
+}
+
+void Session::load(const LoadOptions& options) {
+  pipeline_.reset();
+  store_.reset();
+  fingerprint_.clear();
+  checkpoint_ = open_checkpoint(env_, options.path);
+  model_ = describe_model(checkpoint_->config(), options.path);
+  store_ = std::make_unique<ResidentStore>(*device_, stored_tensors(model_), options.storage, options.extent_bytes);
+  store_->load(*checkpoint_, [this] { return cancelled(); });
+  pipeline_ = std::make_unique<Pipeline>(*device_, model_, *store_, cancelled_);
+  UpdateRules rules;
+  rules.type = options.storage;
+  pending_ = std::make_unique<PendingUpdates>(rules);
+}
+
+const std::string& Session::base_fingerprint() {
+  if (fingerprint_.empty()) fingerprint_ = checkpoint_->fingerprint();
+  return fingerprint_;
+}
+
+void Session::start_from_base(const UpdateRules& rules) {
+  if (pending_->step() > 0) store_->load(*checkpoint_, [this] { return cancelled(); });
+  pending_ = std::make_unique<PendingUpdates>(rules);
+}
+
+TrainResult Session::train(const TrainOptions& options, const RawRows& train, const RawRows* eval,
+                           const TrainHooks& hooks) {
+  require_loaded();
+  const RowSet train_rows(train, model_.vocabulary, model_.max_positions);
+  std::optional<RowSet> eval_rows;
+  if (eval) eval_rows.emplace(*eval, model_.vocabulary, model_.max_positions);
+  TrainOptions complete = options;
+  complete.rules.type = store_->type();
+  start_from_base(complete.rules);
+  Trainer trainer(env_, model_, device_->info(), *pipeline_, base_fingerprint(), complete, train_rows,
+                  eval_rows ? &*eval_rows : nullptr);
+  return trainer.run(hooks, *pending_);
+}
+
+Evaluation Session::evaluate(const RawRows& raw, int64_t batch_tokens) {
+  require_loaded();
+  const RowSet rows(raw, model_.vocabulary, model_.max_positions);
+  const Evaluator evaluator(rows, batch_tokens);
+  pipeline_->reserve(evaluator.limits());
+  pipeline_->settle(*pending_);
+  return evaluator.run(*pipeline_, *pending_, [this] { return cancelled(); });
+}
+
+uint64_t Session::replay(const std::string& path) {
+  require_loaded();
+  if (!env_.exists(path)) throw Error(ErrorCode::kIo, path + ": no such journal");
+  const JournalContents contents = read_journal(env_, path);
+  if (contents.lines.empty()) throw Error(ErrorCode::kJournalCorrupt, path + ": holds no valid record");
+  const UpdateRules rules = rules_of(contents.lines[0], path);
+  check_same(contents.lines[0], replay_header(model_, base_fingerprint(), rules), path);
+  if (rules.type != store_->type())
+    throw Error(ErrorCode::kJournalMismatch, path + ": was written with storage " + storage_name(rules.type) +
+                                                 ", but the model is loaded as " + storage_name(store_->type()));
+  start_from_base(rules);
+  for (size_t i = 1; i < contents.lines.size(); ++i)
+    Record::from_json(contents.lines[i], path + ": line " + std::to_string(i + 1)).commit(*pending_);
+  pipeline_->settle(*pending_);
+  return pending_->step();
+}
+
+void Session::export_to(const std::string& dir) {
+  require_loaded();
+  export_model(env_, *checkpoint_, model_, *pipeline_, *pending_, dir);
+}
+
+std::vector<float> Session::logits(const std::vector<int32_t>& tokens) {
+  require_loaded();
+  // As one row whose labels are all its tokens but the first; the token after the last does not matter.
+  RawRows raw;
+  raw.tokens = tokens;
+  raw.tokens.push_back(0);
+  raw.sequence_offsets = {0, static_cast<uint32_t>(raw.tokens.size())};
+  raw.label_start = {1};
+  raw.row_offsets = {0, 1};
+  raw.gold = {-1};
+  const RowSet rows(raw, model_.vocabulary, model_.max_positions);
+  HostBatch batch;
+  rows.pack(0, batch);
+  pipeline_->reserve(batch.limits(1, true));
+  pipeline_->settle(*pending_);
+  const Branch unperturbed;
+  Branches branches;
+  branches.branch = &unperturbed;
+  pipeline_->forward(batch, branches, *pending_, false);
+  const size_t n = tokens.size() * static_cast<size_t>(model_.vocabulary);
+  return {pipeline_->logits(), pipeline_->logits() + n};
+}
+
+std::vector<float> Session::tensor(TensorId id) {
+  require_loaded();
+  if (id < 0 || static_cast<size_t>(id) >= model_.tensors.size())
+    throw Error(ErrorCode::kInvalidConfig, "tensor id " + std::to_string(id) + " is not one of " +
+                                               std::to_string(model_.tensors.size()));
+  const TensorSpec& t = model_.tensors[static_cast<size_t>(id)];
+  std::vector<float> values(static_cast<size_t>(t.elements()));
+  pipeline_->materialize(id, 0, t.rows(), *pending_, values.data());
+  return values;
+}
+
+}  // namespace zo2

@@ -1,0 +1,255 @@
+#include "zo/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "core/error.h"
+#include "zo/run_header.h"
+
+namespace zo2 {
+namespace {
+
+const char* schedule_name(ScheduleKind kind) {
+  return kind == ScheduleKind::kConstant ? "constant" : kind == ScheduleKind::kLinear ? "linear" : "cosine";
+}
+
+Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
+
+double mean(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double v : values) sum += v;
+  return sum / static_cast<double>(values.size());
+}
+
+using Clock = std::chrono::steady_clock;
+double elapsed_ms(Clock::time_point since) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - since).count();
+}
+
+}  // namespace
+
+Trainer::Trainer(Env& env, const ModelSpec& model, const DeviceInfo& device, Pipeline& pipeline,
+                 std::string base_fingerprint, const TrainOptions& options, const RowSet& train,
+                 const RowSet* eval)
+    : env_(env),
+      model_(model),
+      device_(device),
+      pipeline_(pipeline),
+      base_fingerprint_(std::move(base_fingerprint)),
+      options_(options),
+      train_(train),
+      sampler_(options.seed, train.size(), options.batch_size) {
+  if (eval) evaluator_ = std::make_unique<Evaluator>(*eval, options.eval_batch_tokens);
+  const float epsilon = static_cast<float>(options.epsilon);
+  for (int k = 0; k < options.directions; ++k) {
+    branches_.push_back({k, epsilon});
+    branches_.push_back({k, -epsilon});
+  }
+}
+
+Json Trainer::header() const {
+  Json header = replay_header(model_, base_fingerprint_, options_.rules);
+  Json method = Json::object();
+  const LearningRate& lr = options_.learning_rate;
+  method.set("name", "mezo");
+  method.set("version", 1);
+  method.set("epsilon", options_.epsilon);
+  method.set("directions", options_.directions);
+  method.set("learningRate", lr.peak);
+  method.set("lrSchedulerType", schedule_name(lr.kind));
+  method.set("warmupSteps", lr.warmup_steps);
+  // The length of a run matters only to schedules that look at it: others may be extended.
+  if (lr.kind != ScheduleKind::kConstant) {
+    method.set("minLearningRateRatio", lr.min_ratio);
+    method.set("steps", lr.steps);
+  }
+  method.set("weightDecay", options_.weight_decay);
+  method.set("clip", options_.clip);
+  header.set("method", method);
+  header.set("seed", options_.seed);
+  header.set("batchSize", static_cast<uint64_t>(options_.batch_size));
+  header.set("dataFingerprint", train_.fingerprint());
+  header.set("dataRows", static_cast<uint64_t>(train_.size()));
+  Json device = Json::object();
+  device.set("name", device_.name);
+  device.set("isa", device_.isa);
+  device.set("matmul", "zo2");
+  header.set("device", device);
+  header.set("config", options_.identity);
+  return header;
+}
+
+void Trainer::open(PendingUpdates& pending) {
+  env_.create_directories(options_.output);
+  lock_ = env_.lock(options_.output + "/lock");
+  const std::string path = options_.output + "/journal.ndjson";
+  const JournalContents contents = read_journal(env_, path);
+  if (contents.lines.empty()) {
+    if (options_.resume == Resume::kRequired)
+      throw Error(ErrorCode::kInvalidConfig, "resume: \"required\", but " + path + " holds no run");
+    journal_ = std::make_unique<JournalWriter>(env_, path, contents);
+    journal_->append(header());
+    env_.sync_directory(options_.output);
+    return;
+  }
+  if (options_.resume == Resume::kNever)
+    throw Error(ErrorCode::kInvalidConfig, "resume: \"never\", but " + path + " holds a run; choose another output");
+  check_same(contents.lines[0], header(), path);
+  for (size_t i = 1; i < contents.lines.size(); ++i) {
+    const std::string what = path + ": line " + std::to_string(i + 1);
+    const Record record = Record::from_json(contents.lines[i], what);
+    if (record.step != i)
+      throw Error(ErrorCode::kJournalCorrupt, what + ": holds step " + std::to_string(record.step));
+    record.commit(pending);
+    skipped_in_a_row_ = record.skipped ? skipped_in_a_row_ + 1 : 0;
+  }
+  journal_ = std::make_unique<JournalWriter>(env_, path, contents);
+}
+
+void Trainer::reserve(uint64_t first_step) {
+  BatchLimits limits;
+  for (uint64_t t = first_step; t <= options_.steps; ++t)
+    limits.include(batch_cost(train_, sampler_.batch(t), static_cast<int>(branches_.size())));
+  if (evaluator_) limits.include(evaluator_->limits());
+  pipeline_.reserve(limits);
+}
+
+TrainResult Trainer::run(const TrainHooks& hooks, PendingUpdates& pending) {
+  open(pending);
+  Json started = Json::object();
+  started.set("event", "start");
+  started.set("resumedFrom", pending.step());
+  started.set("steps", options_.steps);
+  hooks.event(started);
+  if (pending.step() > 0) pipeline_.settle(pending);
+  TrainResult result;
+  result.step = pending.step();
+  if (result.step < options_.steps) reserve(result.step + 1);
+  for (uint64_t t = result.step + 1; t <= options_.steps; ++t) {
+    if (hooks.stopping()) {
+      result.stopped = true;
+      break;
+    }
+    const auto start = Clock::now();
+    Record record;
+    try {
+      record = step(t, pending, hooks);
+    } catch (const Error& e) {
+      // A custom objective that is waiting when stop is asked for gives its step up: nothing is committed.
+      if (e.code() != ErrorCode::kAborted || !hooks.stopping()) throw;
+      result.stopped = true;
+      break;
+    }
+    journal_->append(record.to_json());
+    pending.trim(pipeline_.held_by_all());
+    record.commit(pending);
+    result.step = t;
+    report(record, elapsed_ms(start), hooks);
+    skipped_in_a_row_ = record.skipped ? skipped_in_a_row_ + 1 : 0;
+    if (options_.max_skipped > 0 && skipped_in_a_row_ >= options_.max_skipped)
+      throw Error(ErrorCode::kNonFinite,
+                  "step " + std::to_string(t) + ": the loss was not finite " + std::to_string(skipped_in_a_row_) +
+                      " times in a row (maxSkipped); weights are as of the last finite step. Lower "
+                      "learningRate or epsilon, or check the data");
+    if (evaluator_ && (t == options_.steps || (options_.eval_every > 0 && t % options_.eval_every == 0)))
+      evaluate(t, pending, hooks);
+  }
+  pipeline_.settle(pending);
+  return result;
+}
+
+Record Trainer::step(uint64_t t, const PendingUpdates& pending, const TrainHooks& hooks) {
+  Record record;
+  record.step = t;
+  record.seed = step_seed(options_.seed, t);
+  record.learning_rate = options_.learning_rate.at(t);
+  const std::vector<uint32_t>& rows = sampler_.batch(t);
+  batch_.clear();
+  for (const uint32_t row : rows) train_.pack(row, batch_);
+  Branches branches;
+  branches.seed = record.seed;
+  branches.branch = branches_.data();
+  branches.count = static_cast<int>(branches_.size());
+  pipeline_.forward(batch_, branches, pending, true);
+  finish_record(record, losses(t, rows, hooks));
+  return record;
+}
+
+std::vector<double> Trainer::losses(uint64_t t, const std::vector<uint32_t>& rows, const TrainHooks& hooks) const {
+  ScoreRequest request{t, rows, {}};
+  const size_t targets = batch_.target_ids.size();
+  for (size_t b = 0; b < branches_.size(); ++b)
+    request.branches.push_back(score_rows(train_, rows, pipeline_.logprobs() + b * targets));
+  std::vector<double> losses;
+  if (hooks.score) {
+    for (const std::vector<double>& scores : hooks.score(request)) losses.push_back(mean(scores));
+    return losses;
+  }
+  for (const std::vector<RowScore>& scores : request.branches) {
+    MeanLoss loss(train_.kind());
+    for (size_t i = 0; i < rows.size(); ++i) loss.add(scores[i], train_.gold(rows[i]));
+    losses.push_back(loss.value());
+  }
+  return losses;
+}
+
+// Projected gradients and coefficients, in fp64 and rounded once (design rule 5).
+void Trainer::finish_record(Record& record, const std::vector<double>& losses) const {
+  bool finite = true;
+  for (int k = 0; k < options_.directions; ++k) {
+    const double plus = losses[2 * static_cast<size_t>(k)], minus = losses[2 * static_cast<size_t>(k) + 1];
+    double g = (plus - minus) / (2 * options_.epsilon);
+    if (options_.clip > 0) g = std::clamp(g, -options_.clip, options_.clip);
+    const float c = static_cast<float>(record.learning_rate * g / options_.directions);
+    finite = finite && std::isfinite(plus) && std::isfinite(minus) && std::isfinite(c);
+    record.loss_plus.push_back(plus);
+    record.loss_minus.push_back(minus);
+    record.projected_grad.push_back(g);
+    record.coefficients.push_back(c);
+  }
+  record.decay = static_cast<float>(record.learning_rate * options_.weight_decay);
+  record.skipped = !finite;
+  if (record.skipped) record.coefficients.assign(record.coefficients.size(), 0.0f);
+}
+
+void Trainer::report(const Record& record, double ms, const TrainHooks& hooks) const {
+  Json grads = Json::array();
+  for (const double g : record.projected_grad) grads.push(finite_or_null(g));
+  const double plus = mean(record.loss_plus), minus = mean(record.loss_minus);
+  Json event = Json::object();
+  event.set("event", "step");
+  event.set("step", record.step);
+  event.set("seed", record.seed);
+  event.set("lossPlus", finite_or_null(plus));
+  event.set("lossMinus", finite_or_null(minus));
+  event.set("loss", finite_or_null((plus + minus) / 2));
+  event.set("projectedGrad", finite_or_null(record.projected_grad[0]));
+  event.set("projectedGrads", grads);
+  event.set("learningRate", record.learning_rate);
+  event.set("skipped", record.skipped);
+  event.set("elapsedMs", ms);
+  event.set("tokens", static_cast<uint64_t>(batch_.ids.size() * branches_.size()));
+  hooks.event(event);
+}
+
+void Trainer::evaluate(uint64_t t, const PendingUpdates& pending, const TrainHooks& hooks) {
+  const auto start = Clock::now();
+  pipeline_.settle(pending);  // once, instead of drawing the pending noise again for every batch
+  Evaluation result;
+  try {
+    result = evaluator_->run(pipeline_, pending, hooks.stopping);
+  } catch (const Error& e) {
+    if (e.code() == ErrorCode::kAborted) return;  // the loop sees it at the next boundary
+    throw;
+  }
+  Json event = Json::object();
+  event.set("event", "eval");
+  event.set("step", t);
+  event.set("loss", finite_or_null(result.loss));
+  event.set("accuracy", result.prediction.empty() ? Json() : Json(result.accuracy));
+  event.set("elapsedMs", elapsed_ms(start));
+  hooks.event(event);
+}
+
+}  // namespace zo2

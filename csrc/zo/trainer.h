@@ -1,0 +1,95 @@
+// The training loop (SPSA as in MeZO, arXiv 2305.17333, algorithm 1, with ZO2's deferred update): both
+// branches of a step run in one pass, and the update of step t is applied by the pass of step t + 1.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/env.h"
+#include "store/journal.h"
+#include "zo/evaluator.h"
+#include "zo/learning_rate.h"
+#include "zo/record.h"
+#include "zo/sampler.h"
+
+namespace zo2 {
+
+enum class Resume : uint8_t { kAuto, kNever, kRequired };
+
+struct TrainOptions {
+  std::string output;  // run directory
+  Resume resume = Resume::kAuto;
+  uint64_t steps = 0;
+  size_t batch_size = 1;
+  uint64_t seed = 0;
+  LearningRate learning_rate;
+  double weight_decay = 0;
+  double epsilon = 1e-3;
+  int directions = 1;
+  double clip = 0;  // 0: off
+  int max_skipped = 10;
+  uint64_t eval_every = 0;
+  int64_t eval_batch_tokens = 4096;
+  UpdateRules rules;
+  Json identity = Json::object();  // kept in the header, compared on resume
+};
+
+// What a custom objective sees of a step, and its answer: one number per branch and row.
+struct ScoreRequest {
+  uint64_t step = 0;
+  std::vector<uint32_t> rows;
+  std::vector<std::vector<RowScore>> branches;
+};
+using ScoreFunction = std::function<std::vector<std::vector<double>>(const ScoreRequest&)>;
+
+struct TrainHooks {
+  std::function<void(const Json&)> event;
+  std::function<bool()> stopping;  // polled at step boundaries
+  ScoreFunction score;             // empty: the built-in loss
+};
+
+struct TrainResult {
+  uint64_t step = 0;
+  bool stopped = false;
+};
+
+class Trainer {
+ public:
+  // `base_fingerprint` identifies the weights in `pipeline`, which must hold step 0.
+  Trainer(Env& env, const ModelSpec& model, const DeviceInfo& device, Pipeline& pipeline,
+          std::string base_fingerprint, const TrainOptions& options, const RowSet& train, const RowSet* eval);
+
+  // Opens or resumes the run directory and trains to options.steps or until stopping. On return all weights
+  // are up to date, in `pending` as far as they cannot be stored.
+  TrainResult run(const TrainHooks& hooks, PendingUpdates& pending);
+
+ private:
+  Json header() const;
+  void open(PendingUpdates& pending);
+  void reserve(uint64_t first_step);
+  Record step(uint64_t t, const PendingUpdates& pending, const TrainHooks& hooks);
+  void finish_record(Record& record, const std::vector<double>& losses) const;
+  std::vector<double> losses(uint64_t t, const std::vector<uint32_t>& rows, const TrainHooks& hooks) const;
+  void report(const Record& record, double elapsed_ms, const TrainHooks& hooks) const;
+  void evaluate(uint64_t t, const PendingUpdates& pending, const TrainHooks& hooks);
+
+  Env& env_;
+  const ModelSpec& model_;
+  DeviceInfo device_;
+  Pipeline& pipeline_;
+  std::string base_fingerprint_;
+  const TrainOptions& options_;
+  const RowSet& train_;
+  std::unique_ptr<Evaluator> evaluator_;
+  Sampler sampler_;
+  std::unique_ptr<FileLock> lock_;
+  std::unique_ptr<JournalWriter> journal_;
+  HostBatch batch_;
+  std::vector<Branch> branches_;
+  int skipped_in_a_row_ = 0;
+};
+
+}  // namespace zo2

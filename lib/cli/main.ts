@@ -1,0 +1,79 @@
+#!/usr/bin/env node
+// zo2 train | eval | export | doctor. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration,
+// 130 interrupted.
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { evaluateFlags, trainFlags } from "../config/flags.js";
+import { Zo2Error } from "../errors.js";
+import { doctorCommand } from "./doctor.js";
+import { evalCommand } from "./eval.js";
+import { exportCommand } from "./export.js";
+import { createOutput, endWithReader, type Output, reportError } from "./output.js";
+import { addFlags, addJson, type Given } from "./settings.js";
+import { trainCommand } from "./train.js";
+
+function version(): string {
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** @param finish takes the exit code */
+function createProgram(output: Output, finish: (code: number) => void): Command {
+  const program = new Command("zo2");
+  program
+    .description("Zeroth-order fine-tuning of language models: forward passes only")
+    .version(version())
+    .exitOverride()
+    // Errors are reported in one place, below.
+    .configureOutput({ writeErr: () => undefined });
+  const command = (name: string, summary: string): Command =>
+    program.command(name).description(summary).allowExcessArguments(false);
+  const training = command("train", "fine-tune a model; the same command goes on with a run");
+  addFlags(training, trainFlags).action(async (given: Given) => {
+    finish(await trainCommand(given, output));
+  });
+  const evaluation = command("eval", "loss and accuracy of a model or a run");
+  addFlags(evaluation, evaluateFlags)
+    .option("--per-example", "a line for every row")
+    .action(async (given: Given) => {
+      finish(await evalCommand(given, output));
+    });
+  addJson(command("export", "write a run's model as a Hugging Face directory"))
+    .option("--run <dir>", "run directory")
+    .option("--out <dir>", "new directory to write")
+    .action(async (given: Given) => {
+      finish(await exportCommand(given, output));
+    });
+  addJson(command("doctor", "what this machine offers, and self-tests")).action(() => {
+    finish(doctorCommand(output));
+  });
+  return program;
+}
+
+/** Commander's own errors are about usage. */
+function usageError({ message, exitCode, code }: CommanderError, help: string): Zo2Error | number {
+  if (exitCode === 0) return 0;
+  const text = code === "commander.help" ? help : message.replace(/^error: /, "");
+  return new Zo2Error("ZO2_INVALID_CONFIG", text);
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  endWithReader();
+  const output = createOutput(argv.includes("--json"));
+  let code = 0;
+  const program = createProgram(output, (finished) => {
+    code = finished;
+  });
+  try {
+    await program.parseAsync(argv);
+    return code;
+  } catch (thrown) {
+    const help = "give a command: train, eval, export or doctor (zo2 --help lists their flags)";
+    const error = thrown instanceof CommanderError ? usageError(thrown, help) : thrown;
+    if (error === 0) return 0;
+    reportError(output, error);
+    return error instanceof Zo2Error && error.code === "ZO2_INVALID_CONFIG" ? 2 : 1;
+  }
+}
+
+process.exitCode = await main(process.argv);

@@ -1,0 +1,90 @@
+// zo2 train
+import { trainFlags } from "../config/flags.js";
+import type { TrainConfig } from "../config/types.js";
+import { describeProblems } from "../data/report.js";
+import type { DataEvent, TrainEvent, TrainResult } from "../events.js";
+import { Trainer } from "../trainer.js";
+import { interrupted, listenForInterrupts, sameCommand } from "./interrupt.js";
+import { type Output, percent, short } from "./output.js";
+import { Progress } from "./progress.js";
+import { type Given, gather } from "./settings.js";
+
+/** A sentence for each thing about the rows that people should know. */
+function dataNotes(event: DataEvent): string[] {
+  const { role, source, rows, unusable, truncated, encodedApart } = event;
+  const notes = [`${role}: ${rows} rows from ${source}`];
+  if (unusable > 0) notes.push(`${unusable} unusable rows left out: ${describeProblems(event)}`);
+  if (truncated > 0) notes.push(`${truncated} rows cut to the longest length`);
+  if (encodedApart > 0) notes.push(`${encodedApart} rows had their options encoded on their own`);
+  return notes;
+}
+
+function show(event: TrainEvent, progress: Progress, output: Output): void {
+  output.object(event);
+  if (event.event === "step") {
+    progress.step(event);
+    return;
+  }
+  progress.clear();
+  if (event.event === "data") {
+    for (const note of dataNotes(event)) output.note(note);
+  } else if (event.event === "start") {
+    if (event.resumedFrom > 0) output.note(`resuming after step ${event.resumedFrom}`);
+  } else {
+    const accuracy = event.accuracy === null ? "" : `  accuracy ${percent(event.accuracy)}`;
+    output.note(`step ${event.step}: evaluation loss ${short(event.loss)}${accuracy}`);
+  }
+}
+
+function conclude(result: TrainResult, output: Output): void {
+  const { step, stopped, evaluation, lossBefore, firstLoss, lastLoss } = result;
+  const command = sameCommand(process.argv);
+  output.object({
+    event: "done",
+    ...result,
+    accuracy: evaluation?.accuracy ?? null,
+    ...(stopped && { resume: command }),
+  });
+  output.text(
+    `${stopped ? "stopped after" : "done:"} ${step} steps, ` +
+      `training loss ${short(firstLoss)} -> ${short(lastLoss)}`,
+  );
+  if (evaluation) {
+    const { loss, accuracy } = evaluation;
+    const before = lossBefore === null ? "" : `${short(lossBefore)} -> `;
+    const right = accuracy === null ? "" : `, accuracy ${percent(accuracy)}`;
+    output.text(`evaluation loss ${before}${short(loss)}${right}`);
+  }
+  output.text(`run in ${result.output}`);
+  if (stopped) output.note(`Everything is saved. To go on, give the same command:\n  ${command}`);
+}
+
+/** @returns exit code */
+export async function trainCommand(given: Given, output: Output): Promise<number> {
+  // What is gathered is unchecked; the trainer checks it.
+  const config = (await gather(trainFlags, given)) as unknown as TrainConfig;
+  let progress: Progress | undefined;
+  const trainer = new Trainer(config, {
+    onEvent: (event) => {
+      progress ??= new Progress(trainer.config.steps);
+      show(event, progress, output);
+    },
+  });
+  const interrupts = listenForInterrupts(() => {
+    progress?.clear();
+    output.note("stopping at the end of this step; Ctrl-C again ends at once");
+    void trainer.stop();
+  });
+  try {
+    const result = await trainer.result;
+    progress?.clear();
+    conclude(result, output);
+    return interrupts.seen ? interrupted : 0;
+  } catch (error) {
+    progress?.clear();
+    throw error;
+  } finally {
+    interrupts.release();
+    await trainer.close();
+  }
+}

@@ -1,0 +1,80 @@
+// The command line's view of the configuration: one flag for every name, derived from the schema.
+import { z } from "zod";
+import { invalid } from "./problems.js";
+import { evaluateSchema, trainSchema } from "./schema.js";
+import { type Leaf, leaves } from "./tree.js";
+
+/** One flag of the command line. */
+export interface Flag extends Leaf {
+  /** Without the dashes: "batch-size". */
+  name: string;
+}
+
+/** A configuration as parsed from JSON: objects of objects, not checked yet. */
+export type RawConfig = Record<string, unknown>;
+
+// Where the last part of a name says too little.
+const named: Record<string, string> = {
+  "data.train": "data",
+  "data.eval": "eval-data",
+  "method.name": "method",
+};
+
+function kebab(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+function table(schema: z.core.$ZodType): readonly Flag[] {
+  return leaves(schema).map((leaf) => ({
+    ...leaf,
+    name: named[leaf.path.join(".")] ?? kebab(leaf.path.at(-1) ?? ""),
+  }));
+}
+
+/** Flags of `zo2 train`. */
+export const trainFlags: readonly Flag[] = table(trainSchema);
+/** Flags of `zo2 eval`. */
+export const evaluateFlags: readonly Flag[] = table(evaluateSchema);
+
+function takesNumber(schema: z.core.$ZodType): boolean {
+  if (schema instanceof z.ZodUnion) return schema.options.some(takesNumber);
+  return schema instanceof z.ZodNumber;
+}
+
+/** A list on the command line is JSON, or texts between commas. */
+function parseList(flag: string, text: string): unknown {
+  if (!text.trimStart().startsWith("[")) return text.split(",");
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw invalid(`--${flag} is not a list in JSON: ${text}`, error);
+  }
+}
+
+/** The value that the text of a flag stands for; the schema judges it later. */
+export function parseFlag(flag: Flag, text: string): unknown {
+  if (flag.schema instanceof z.ZodArray) return parseList(flag.name, text);
+  const number = Number(text);
+  return takesNumber(flag.schema) && text.trim() !== "" && !Number.isNaN(number) ? number : text;
+}
+
+/** A copy of `base` with the values of flags (by flag name, as texts) put in their places. */
+export function mergeFlags(
+  flags: readonly Flag[],
+  base: RawConfig,
+  given: Readonly<Record<string, string>>,
+): RawConfig {
+  const merged = structuredClone(base);
+  for (const flag of flags) {
+    const text = given[flag.name];
+    if (text === undefined) continue;
+    let place = merged;
+    for (const name of flag.path.slice(0, -1)) {
+      const inner = place[name] ?? {};
+      if (typeof inner !== "object") throw invalid(`${name} must be an object with named values`);
+      place = place[name] = inner as RawConfig;
+    }
+    place[flag.path.at(-1) ?? ""] = parseFlag(flag, text);
+  }
+  return merged;
+}

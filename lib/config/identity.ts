@@ -1,0 +1,59 @@
+// What may not change when a run is resumed.
+import { Zo2Error } from "../errors.js";
+import { show } from "./problems.js";
+import { trainSchema } from "./schema.js";
+import { leaves } from "./tree.js";
+import type { ResolvedTrainConfig } from "./types.js";
+
+// They say where, how fast or how long, never which numbers.
+const free = new Set([
+  "steps",
+  "output",
+  "resume",
+  "evalEvery",
+  "maxSkipped",
+  "data.eval",
+  "schedule.memory",
+  "schedule.hostMemory",
+  "schedule.disk",
+  "schedule.offload",
+  "schedule.extentBytes",
+  "schedule.threads",
+  "schedule.isa",
+  "schedule.evalBatchTokens",
+]);
+// Rounding does not touch weights that are stored in f32.
+const onlyBelowF32 = new Set(["schedule.roundEvery", "schedule.rounding"]);
+
+function valueOf(config: ResolvedTrainConfig, path: string[]): unknown {
+  let value: unknown = config;
+  for (const name of path) value = (value as Record<string, unknown> | undefined)?.[name];
+  return value;
+}
+
+/**
+ * Compares a run's saved configuration with the one it is to go on with.
+ * @throws Zo2Error ZO2_JOURNAL_MISMATCH showing field, saved and given value.
+ */
+export function checkIdentity(
+  saved: ResolvedTrainConfig,
+  given: ResolvedTrainConfig,
+  file: string,
+): void {
+  const differences: string[] = [];
+  for (const { path } of leaves(trainSchema)) {
+    const name = path.join(".");
+    // The length of a run shapes its learning rate unless that is constant.
+    const stepsMatter = name === "steps" && given.method.lrSchedulerType !== "constant";
+    if (free.has(name) && !stepsMatter) continue;
+    if (onlyBelowF32.has(name) && saved.schedule.storage === "f32") continue;
+    const [before, now] = [show(valueOf(saved, path)), show(valueOf(given, path))];
+    if (before !== now) differences.push(`${name}: saved ${before}, given ${now}`);
+  }
+  if (differences.length === 0) return;
+  throw new Zo2Error(
+    "ZO2_JOURNAL_MISMATCH",
+    `${file} belongs to a run with another configuration (${differences.join("; ")}); ` +
+      "give the saved values to go on with it, or another output",
+  );
+}

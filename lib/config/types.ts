@@ -1,0 +1,152 @@
+// The configuration as its users see it. schema.ts checks it and holds every default; at the end of
+// that file the compiler proves that the two say the same.
+
+/** Bytes, or a string with a unit: "500MB", "4GB" (10^9), "4GiB" (2^30). */
+export type Size = number | string;
+
+/** Type that weights are stored in. */
+export type Storage = "f32" | "bf16" | "f16";
+
+/** Rows, and what is done with each of them. */
+export interface DataConfig {
+  /** JSONL file to train on. */
+  train: string;
+  /** JSONL file to evaluate on, while training (`evalEvery`) and at its end. */
+  eval?: string | undefined;
+  /** "lm" (default), "options", "sst2". */
+  task?: string | undefined;
+  /** Prompt of an "options" task; `{field}` stands for a field of the row, `{{` for a brace. */
+  template?: string | undefined;
+  /** Texts that an "options" task chooses from, appended to the prompt as they are. */
+  options?: string[] | undefined;
+  /** Field that holds the right option (default "label"). */
+  labelField?: string | undefined;
+  /** Values of `labelField`, in the order of `options`; without it the field holds an index. */
+  labels?: (string | number)[] | undefined;
+  /** Longest sequence in tokens (default: what the model allows). */
+  maxLength?: number | undefined;
+}
+
+/** How weights are changed. */
+export interface MethodConfig {
+  name?: "mezo" | undefined;
+  /** Peak learning rate (default 1e-6). */
+  learningRate?: number | undefined;
+  /** Length of the perturbation (default 1e-3). */
+  epsilon?: number | undefined;
+  /** Random directions a step (default 1). */
+  directions?: number | undefined;
+  distribution?: "gaussian" | "rademacher" | undefined;
+  /** Decoupled decay of everything but norms and biases (default 0). */
+  weightDecay?: number | undefined;
+  lrSchedulerType?: "constant" | "linear" | "cosine" | undefined;
+  /** Steps over which the learning rate rises from 0 (default 0). */
+  warmupSteps?: number | undefined;
+  /** Learning rate at the end of a schedule, as a share of the peak (default 0). */
+  minLearningRateRatio?: number | undefined;
+  /** Largest |projected gradient|; 0 (default): no clipping. */
+  clip?: number | undefined;
+}
+
+/** Where weights live and how they move. */
+export interface ScheduleConfig {
+  device?: "auto" | "cpu" | undefined;
+  /** Ceiling of the device tier (for the CPU: RAM); default: none. */
+  memory?: Size | undefined;
+  /** Ceiling of the host tier; default: none. */
+  hostMemory?: Size | undefined;
+  /** Ceiling of the disk tier; default: none. */
+  disk?: Size | undefined;
+  /** Type of stored weights (default "f32"). */
+  storage?: Storage | undefined;
+  /** Steps between two roundings to the storage type (default "auto"). */
+  roundEvery?: "auto" | number | undefined;
+  rounding?: "stochastic" | "nearest" | undefined;
+  /** Where weights that do not stay on the device wait. */
+  offload?: "auto" | "none" | "host" | "disk" | undefined;
+  /** Bytes of one extent, the unit that moves (default 64 MiB). */
+  extentBytes?: Size | undefined;
+  /** Worker threads; 0 (default): one per core. */
+  threads?: number | undefined;
+  /** "auto" or one of doctor().isas. */
+  isa?: string | undefined;
+  /** Tokens of one evaluation batch (default 4096). */
+  evalBatchTokens?: number | undefined;
+}
+
+/** Everything {@link train} needs to know. */
+export interface TrainConfig {
+  /** Directory of Hugging Face files, a .gguf file, or a Hugging Face id in the local cache. */
+  model: string;
+  data: DataConfig;
+  method?: MethodConfig | undefined;
+  /** Steps of the whole run, those before a resume included. */
+  steps: number;
+  /** Rows a step (default 16). */
+  batchSize?: number | undefined;
+  /** Integer from 0 to 2^53 - 1 (default 42). */
+  seed?: number | undefined;
+  /** Evaluate `data.eval` before the first step and every so many; 0 (default): only at the end. */
+  evalEvery?: number | undefined;
+  /** Skipped (non-finite) steps in a row that end the run (default 10). */
+  maxSkipped?: number | undefined;
+  schedule?: ScheduleConfig | undefined;
+  /** Run directory. */
+  output: string;
+  /** What to do when `output` holds a run (default "auto": go on with it). */
+  resume?: "auto" | "never" | "required" | undefined;
+}
+
+type Filled<T, Optional extends keyof T> = {
+  [K in Exclude<keyof T, Optional>]-?: Exclude<T[K], undefined>;
+} & { [K in Optional]?: T[K] };
+
+/** {@link DataConfig} with its defaults. */
+export type ResolvedData = Filled<
+  DataConfig,
+  "eval" | "template" | "options" | "labels" | "maxLength"
+>;
+/** {@link MethodConfig} with its defaults. */
+export type ResolvedMethod = Filled<MethodConfig, never>;
+/** {@link ScheduleConfig} with its defaults; sizes are bytes. */
+export type ResolvedSchedule = Omit<
+  Filled<ScheduleConfig, "memory" | "hostMemory" | "disk">,
+  "memory" | "hostMemory" | "disk" | "extentBytes"
+> & {
+  memory?: number | undefined;
+  hostMemory?: number | undefined;
+  disk?: number | undefined;
+  extentBytes: number;
+};
+/** {@link TrainConfig} with every default filled in: what config.json in a run directory holds. */
+export interface ResolvedTrainConfig {
+  model: string;
+  data: ResolvedData;
+  method: ResolvedMethod;
+  steps: number;
+  batchSize: number;
+  seed: number;
+  evalEvery: number;
+  maxSkipped: number;
+  schedule: ResolvedSchedule;
+  output: string;
+  resume: "auto" | "never" | "required";
+}
+
+/** One row of a data set, as parsed from a line of JSON. */
+export type JsonRow = Record<string, unknown>;
+
+/** Everything {@link evaluate} needs to know: `model` or `run`, rows, and what to do with them. */
+export interface EvaluateConfig extends Omit<DataConfig, "train" | "eval"> {
+  /** Base model to evaluate. */
+  model?: string | undefined;
+  /** Directory of a run: its base model with its journal applied, its task, its `data.eval`. */
+  run?: string | undefined;
+  /** JSONL file, or rows in memory (default, with `run`: the run's `data.eval`). */
+  data?: string | JsonRow[] | undefined;
+  schedule?: ScheduleConfig | undefined;
+}
+/** {@link EvaluateConfig} as checked; what has no value here comes from the run, or a default. */
+export interface ResolvedEvaluateConfig extends Omit<EvaluateConfig, "schedule"> {
+  schedule: ResolvedSchedule;
+}

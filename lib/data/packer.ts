@@ -1,0 +1,61 @@
+// Rows as the engine takes them: token ids one after another, and where each thing begins.
+import { createHash } from "node:crypto";
+import type { NativeRows } from "../native.js";
+
+/** One sequence of token ids; its labels run from `labelStart` to its end. */
+export interface Sequence {
+  ids: readonly number[];
+  labelStart: number;
+}
+
+export class RowPacker {
+  #tokens = new Int32Array(1 << 16);
+  #length = 0;
+  readonly #sequenceOffsets: number[] = [0];
+  readonly #labelStart: number[] = [];
+  readonly #rowOffsets: number[] = [0];
+  readonly #gold: number[] = [];
+
+  constructor(private readonly kind: NativeRows["kind"]) {}
+
+  /** @param gold index of the right sequence; -1 for language modelling */
+  add(sequences: readonly Sequence[], gold: number): void {
+    for (const { ids, labelStart } of sequences) {
+      this.#reserve(this.#length + ids.length);
+      this.#tokens.set(ids, this.#length);
+      this.#length += ids.length;
+      this.#sequenceOffsets.push(this.#length);
+      this.#labelStart.push(labelStart);
+    }
+    this.#rowOffsets.push(this.#labelStart.length);
+    this.#gold.push(gold);
+  }
+
+  finish(): NativeRows {
+    return {
+      kind: this.kind,
+      tokens: this.#tokens.slice(0, this.#length),
+      sequenceOffsets: Uint32Array.from(this.#sequenceOffsets),
+      labelStart: Uint32Array.from(this.#labelStart),
+      rowOffsets: Uint32Array.from(this.#rowOffsets),
+      gold: Int32Array.from(this.#gold),
+    };
+  }
+
+  #reserve(length: number): void {
+    if (length <= this.#tokens.length) return;
+    const grown = new Int32Array(Math.max(length, 2 * this.#tokens.length));
+    grown.set(this.#tokens.subarray(0, this.#length));
+    this.#tokens = grown;
+  }
+}
+
+/** SHA-256 of packed rows: equal exactly when the engine is given the same rows. */
+export function fingerprint(rows: NativeRows): string {
+  const hash = createHash("sha256").update(rows.kind);
+  const { tokens, sequenceOffsets, labelStart, rowOffsets, gold } = rows;
+  for (const part of [tokens, sequenceOffsets, labelStart, rowOffsets, gold]) {
+    hash.update(`:${part.length}:`).update(part);
+  }
+  return hash.digest("hex");
+}

@@ -1,0 +1,276 @@
+// Drives the engine through one run: reads rows, answers its events, keeps config.json and
+// metrics.ndjson, and decides what the run rejects with.
+import { access } from "node:fs/promises";
+import type { ResolvedTrainConfig } from "./config/types.js";
+import { fingerprint } from "./data/packer.js";
+import { type LoadedData, loadData } from "./data/load.js";
+import { fromIo, fromNative, messageOf, Zo2Error } from "./errors.js";
+import type { EvaluationEvent, TrainEvent, TrainResult, TrainStep } from "./events.js";
+import { Metrics } from "./metrics.js";
+import { limitsFor, locateModel, type OpenModel, openModel } from "./model.js";
+import type { NativeEvent, NativeScoreEvent, NativeTrainOptions } from "./native.js";
+import { scoreStep } from "./objective.js";
+import { RecentLosses } from "./recent-losses.js";
+import { findRun, runFiles, saveConfig } from "./run-directory.js";
+import type { Runtime } from "./runtime.js";
+import { taskOf } from "./tasks/registry.js";
+import { nativeTrainOptions } from "./train-options.js";
+import type { TrainerOptions } from "./training-run.js";
+
+export interface DriverHooks {
+  /** Everything is read; the engine is about to take steps. */
+  onTraining(): void;
+  onStep(step: TrainStep): void;
+}
+
+interface TrainingData {
+  train: LoadedData;
+  eval: LoadedData | undefined;
+}
+
+export class EngineDriver {
+  #model: OpenModel | undefined;
+  #stopAsked = false;
+  /** The first thing that went wrong outside the engine: a user's throw, an abort. */
+  #failure: { reason: unknown } | undefined;
+  /** Ends a pending objective: the training is over without it. */
+  readonly #scoring = new AbortController();
+  /** What user callbacks have not finished yet. */
+  readonly #callbacks = new Set<Promise<unknown>>();
+  readonly #losses = new RecentLosses();
+  readonly #metrics: Metrics;
+  #resumedFrom = 0;
+  #evaluation: EvaluationEvent | undefined;
+  #lossBefore: number | null = null;
+
+  constructor(
+    private readonly config: ResolvedTrainConfig,
+    private readonly options: TrainerOptions,
+    readonly runtime: Runtime,
+    private readonly hooks: DriverHooks,
+  ) {
+    this.#metrics = new Metrics(runFiles(config.output).metrics);
+  }
+
+  /** The opened model; only after run() has resolved. */
+  get model(): OpenModel {
+    if (this.#model) return this.#model;
+    throw new Zo2Error("ZO2_CLOSED", "the model is not loaded");
+  }
+
+  /** At the next step boundary, or before the first step. */
+  stop(): void {
+    this.#stopAsked = true;
+    this.#model?.engine.stop();
+  }
+
+  /** As stop(), and an objective that is being computed is not waited for. */
+  cancel(): void {
+    this.stop();
+    const message = "the trainer was closed while its objective was being computed";
+    this.#scoring.abort(new Zo2Error("ZO2_CLOSED", message));
+  }
+
+  async close(): Promise<void> {
+    const model = this.#model;
+    this.#model = undefined;
+    await model?.engine.close();
+  }
+
+  async run(): Promise<TrainResult> {
+    const { signal } = this.options;
+    const onAbort = (): void => {
+      this.#fail(signal?.reason);
+      this.#scoring.abort(signal?.reason);
+    };
+    if (signal?.aborted) onAbort();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      const result = await this.#train();
+      await this.#callbacksDone();
+      return result;
+    } catch (error) {
+      await this.#callbacksDone(false);
+      throw this.#failure ? this.#failure.reason : fromNative(error);
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+      this.#metrics.close();
+    }
+  }
+
+  async #train(): Promise<TrainResult> {
+    this.#proceed();
+    const { config } = this;
+    for (const path of [config.data.train, config.data.eval]) {
+      if (path) await access(path).catch((error) => Promise.reject(fromIo(error, "read", path)));
+    }
+    const path = await locateModel(config.model);
+    await findRun(config);
+    this.#model = await openModel(this.runtime, path, config.schedule);
+    this.#proceed();
+    const data = await this.#loadData(this.#model);
+    this.#proceed();
+    // Looked at again: loading took a while, and another process may have begun a run there.
+    const resuming = await findRun(config);
+    await saveConfig(config);
+    if (!resuming && config.evalEvery > 0 && !this.#stopAsked) {
+      this.#lossBefore = (await this.#evaluate(data, 0))?.loss ?? null;
+      this.#proceed();
+    }
+    this.hooks.onTraining();
+    const options = nativeTrainOptions(config, {
+      trainRows: data.train.rows,
+      evalRows: data.eval?.rows ?? null,
+      customObjective: this.options.objective !== undefined,
+      identity: {
+        trainRows: fingerprint(data.train.rows),
+        objective: this.options.objective !== undefined,
+      },
+    });
+    return this.#takeSteps(this.#model, options, data);
+  }
+
+  async #takeSteps(
+    { engine }: OpenModel,
+    options: NativeTrainOptions,
+    data: TrainingData,
+  ): Promise<TrainResult> {
+    const { step, stopped } = await engine.train(options, (json) => this.#receive(json, data));
+    this.#proceed();
+    if (!stopped && this.#evaluation?.step !== step) await this.#evaluate(data, step);
+    this.#proceed();
+    const evaluation = stopped ? null : (this.#evaluation ?? null);
+    return {
+      step,
+      stopped,
+      resumedFrom: this.#resumedFrom,
+      firstLoss: this.#losses.first,
+      lastLoss: this.#losses.last,
+      lossBefore: this.#lossBefore,
+      lossAfter: evaluation?.loss ?? null,
+      evaluation,
+      output: this.config.output,
+    };
+  }
+
+  async #loadData(model: OpenModel): Promise<TrainingData> {
+    const { data } = this.config;
+    const request = {
+      task: taskOf(data),
+      encoder: model.encoder,
+      limits: limitsFor(model.info, data.maxLength),
+      signal: this.options.signal,
+    };
+    const keepRows = this.options.objective !== undefined;
+    const train = await loadData({ ...request, source: data.train, keepRows });
+    this.#tell({ event: "data", role: "train", ...train.report });
+    if (data.eval === undefined) return { train, eval: undefined };
+    const evaluated = await loadData({ ...request, source: data.eval });
+    this.#tell({ event: "data", role: "eval", ...evaluated.report });
+    return { train, eval: evaluated };
+  }
+
+  /** Evaluates outside native training: before its first step, and after its last. */
+  async #evaluate(data: TrainingData, step: number): Promise<EvaluationEvent | undefined> {
+    const rows = data.eval?.rows;
+    if (!rows) return undefined;
+    const started = performance.now();
+    const batchTokens = this.config.schedule.evalBatchTokens;
+    const { loss, accuracy } = await this.model.engine.evaluate({ rows, batchTokens });
+    const elapsedMs = performance.now() - started;
+    const event: EvaluationEvent = { event: "eval", step, loss, accuracy, elapsedMs };
+    this.#onEvaluation(event);
+    return event;
+  }
+
+  /** An event of the engine; nothing may be thrown into it. */
+  #receive(json: string, data: TrainingData): void {
+    try {
+      const event = JSON.parse(json) as NativeEvent;
+      if (event.event === "score") void this.#score(event, data.train);
+      else if (event.event === "eval") this.#onEvaluation(event);
+      else if (event.event === "step") this.#onStep(event);
+      else {
+        this.#resumedFrom = event.resumedFrom;
+        this.#metrics.open(event.resumedFrom > 0);
+        // Asked for before there was anything to stop.
+        if (this.#stopAsked || this.#failure) this.#model?.engine.stop();
+        this.#tell(event);
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #onStep(step: TrainStep): void {
+    this.#losses.add(step.loss);
+    this.#metrics.write(step);
+    this.hooks.onStep(step);
+    this.#call(this.options.onStep, step);
+    this.#tell(step);
+  }
+
+  #onEvaluation(event: EvaluationEvent): void {
+    this.#evaluation = event;
+    this.#metrics.write(event);
+    this.#tell(event);
+  }
+
+  #tell(event: TrainEvent): void {
+    this.#call(this.options.onEvent, event);
+  }
+
+  /** Calls user code, which may throw anything, now or later. */
+  #call<T>(callback: ((value: T) => unknown) | undefined, value: T): void {
+    if (!callback || this.#failure) return;
+    try {
+      const returned = callback(value);
+      if (!(returned instanceof Promise)) return;
+      const pending = returned
+        .catch((reason: unknown) => this.#fail(reason))
+        .finally(() => this.#callbacks.delete(pending));
+      this.#callbacks.add(pending);
+    } catch (reason) {
+      this.#fail(reason);
+    }
+  }
+
+  async #callbacksDone(proceed = true): Promise<void> {
+    // After a failure nothing is waited for: a callback may itself wait for the end.
+    if (proceed) {
+      await Promise.all(this.#callbacks);
+      this.#proceed();
+    }
+  }
+
+  async #score(event: NativeScoreEvent, { source }: LoadedData): Promise<void> {
+    const { objective } = this.options;
+    const { signal } = this.#scoring;
+    const engine = this.#model?.engine;
+    let abandon = (): void => undefined;
+    try {
+      signal.throwIfAborted();
+      if (!objective) throw new Zo2Error("ZO2_INTERNAL", "a score was asked for without objective");
+      const abandoned = new Promise<never>((_, reject) => {
+        abandon = () => reject(signal.reason);
+        signal.addEventListener("abort", abandon, { once: true });
+      });
+      const scores = await Promise.race([scoreStep(objective, event, source, signal), abandoned]);
+      engine?.answerScore(scores, null);
+    } catch (reason) {
+      this.#fail(reason);
+      engine?.answerScore(null, messageOf(reason));
+    } finally {
+      signal.removeEventListener("abort", abandon);
+    }
+  }
+
+  #fail(reason: unknown): void {
+    this.#failure ??= { reason };
+    this.#model?.engine.stop();
+  }
+
+  #proceed(): void {
+    if (this.#failure) throw this.#failure.reason;
+  }
+}

@@ -1,0 +1,35 @@
+// What a run tells while it goes on, and what it ends with.
+import type { DataReport } from "./data/report.js";
+import type { NativeEvalEvent, NativeStartEvent, NativeStepEvent } from "./native.js";
+
+/** A committed step: its record is durable when this is sent. */
+export type TrainStep = NativeStepEvent;
+
+/** An evaluation on `data.eval`; `step` 0 is the model before the first step. */
+export type EvaluationEvent = NativeEvalEvent;
+
+/** What became of a file of rows. */
+export type DataEvent = { event: "data"; role: "train" | "eval" } & DataReport;
+
+/** Data reports come first, then the start, then steps; evaluations may come before the start. */
+export type TrainEvent = DataEvent | NativeStartEvent | TrainStep | EvaluationEvent;
+
+/** What {@link train} resolves to. */
+export interface TrainResult {
+  /** Last committed step. */
+  step: number;
+  /** True when stop() ended the run before `steps`. */
+  stopped: boolean;
+  /** Last step that an earlier process had committed; 0 for a new run. */
+  resumedFrom: number;
+  /** Mean training loss of this process's first and last ten steps; null without steps. */
+  firstLoss: number | null;
+  lastLoss: number | null;
+  /** Loss on `data.eval` before the first step (needs `evalEvery`) and after the last one. */
+  lossBefore: number | null;
+  lossAfter: number | null;
+  /** The last evaluation; null without `data.eval` and for a stopped run. */
+  evaluation: EvaluationEvent | null;
+  /** Run directory. */
+  output: string;
+}

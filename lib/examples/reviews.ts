@@ -1,0 +1,113 @@
+// `npm start`: a small model learns, with forward passes only, to tell good reviews from bad ones.
+// Also an example of the API: evaluate() a base model, train() it, evaluate() what came out.
+//
+// A prompt can look learned when only its bias towards one answer has moved. So the model before
+// training is measured at its best: with the threshold between the two answers that fits the
+// training rows, not the one it comes with.
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { Progress } from "../cli/progress.js";
+import { type EvaluatedRow, evaluate, type TrainConfig, train } from "../index.js";
+import { bestThreshold, thresholdAccuracy } from "./threshold.js";
+
+/** What the lead of an experiment tunes. */
+const hyperparameters = {
+  steps: 600,
+  batchSize: 64,
+  learningRate: 1e-4,
+  epsilon: 1e-3,
+  directions: 1,
+  seed: 0,
+};
+
+const fromRoot = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+const model = fromRoot("models/reviews-tiny");
+const trainRows = fromRoot("data/reviews/train.jsonl");
+const testRows = fromRoot("data/reviews/test.jsonl");
+const task = {
+  task: "options",
+  template: "{sentence} It was",
+  options: [" terrible", " great"],
+};
+
+/** How much likelier " great" is than " terrible", and whether the review is good. */
+function margins(rows: readonly EvaluatedRow[]): { margin: number; good: boolean }[] {
+  return rows.map(({ logprobs, label }) => {
+    const [terrible = 0, great = 0] = logprobs ?? [];
+    return { margin: great - terrible, good: label === 1 };
+  });
+}
+
+/** Accuracy on the test rows, as it comes and with the threshold that fits the training rows. */
+async function measure(of: { model: string } | { run: string }) {
+  const onTrain = await evaluate({ ...of, ...task, data: trainRows });
+  const onTest = await evaluate({ ...of, ...task, data: testRows });
+  const threshold = bestThreshold(margins(onTrain.rows));
+  return {
+    accuracy: onTest.accuracy ?? 0,
+    calibrated: thresholdAccuracy(margins(onTest.rows), threshold),
+    loss: onTest.loss,
+    rows: onTest.rows.length,
+  };
+}
+
+function configFor(output: string): TrainConfig {
+  const { steps, batchSize, seed, ...method } = hyperparameters;
+  return { model, data: { train: trainRows, ...task }, method, steps, batchSize, seed, output };
+}
+
+async function run(output: string, json: boolean): Promise<void> {
+  const say = (line: string): void => {
+    if (!json) console.log(line);
+  };
+  const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+  const started = performance.now();
+  const before = await measure({ model });
+  say(`before: ${percent(before.accuracy)} of ${before.rows} held-out reviews right,`);
+  say(`        ${percent(before.calibrated)} with the best threshold (calibrated zero-shot)`);
+
+  const progress = new Progress(hyperparameters.steps);
+  const { step } = await train(configFor(output), {
+    onStep(step) {
+      progress.step(step);
+      if (json) console.log(JSON.stringify(step));
+    },
+  });
+
+  const after = await measure({ run: output });
+  const seconds = (performance.now() - started) / 1000;
+  say(
+    `after ${step} steps: ${percent(after.accuracy)} right, ` +
+      `${percent(after.calibrated)} with the best threshold`,
+  );
+  say(`in ${seconds.toFixed(0)} s, with forward passes only`);
+  const line = {
+    event: "done",
+    accuracyBefore: before.calibrated,
+    accuracyAfter: after.accuracy,
+    accuracyBeforePlain: before.accuracy,
+    accuracyAfterCalibrated: after.calibrated,
+    lossBefore: before.loss,
+    lossAfter: after.loss,
+    rows: after.rows,
+    steps: step,
+    seconds,
+  };
+  if (json) console.log(JSON.stringify(line));
+}
+
+const { values } = parseArgs({
+  options: { json: { type: "boolean", default: false }, output: { type: "string" } },
+});
+const temporary = values.output ? undefined : await mkdtemp(join(tmpdir(), "zo2-reviews-"));
+try {
+  await run(resolve(values.output ?? temporary ?? "."), values.json);
+} catch (error) {
+  console.error(error instanceof Error ? `${error.name}: ${error.message}` : error);
+  process.exitCode = 1;
+} finally {
+  if (temporary) await rm(temporary, { recursive: true, force: true });
+}

@@ -1,0 +1,31 @@
+// Everything public, and nothing else.
+export type {
+  DataConfig,
+  EvaluateConfig,
+  JsonRow,
+  MethodConfig,
+  ResolvedTrainConfig,
+  ScheduleConfig,
+  Size,
+  Storage,
+  TrainConfig,
+} from "./config/types.js";
+export { resolveTrainConfig } from "./config/resolve.js";
+export type { DataReport, RowProblem } from "./data/report.js";
+export { type DoctorReport, doctor } from "./doctor.js";
+export { Zo2Error, type Zo2ErrorCode } from "./errors.js";
+export { type EvaluateOptions, evaluate } from "./evaluate.js";
+export type { EvaluatedRow, EvaluateResult } from "./evaluation.js";
+export type {
+  DataEvent,
+  EvaluationEvent,
+  TrainEvent,
+  TrainResult,
+  TrainStep,
+} from "./events.js";
+export { type ExportRequest, type ExportResult, exportModel } from "./exporter.js";
+export { normals } from "./noise.js";
+export type { Objective, ScoredRow } from "./objective.js";
+export { train } from "./train.js";
+export { Trainer } from "./trainer.js";
+export type { TrainerOptions } from "./training-run.js";

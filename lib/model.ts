@@ -1,0 +1,104 @@
+// A model, opened: engine, facts, and its tokenizer when there is text to encode.
+import { access, readFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import { formatSize } from "./config/sizes.js";
+import type { ResolvedSchedule } from "./config/types.js";
+import { invalid } from "./config/problems.js";
+import { fromNative, Zo2Error } from "./errors.js";
+import type { NativeEngine, NativeModelInfo } from "./native.js";
+import type { Runtime } from "./runtime.js";
+import { loadTokenizer, type TextEncoder } from "./tokenizer/tokenizer.js";
+import type { Limits } from "./data/encode.js";
+
+export interface OpenModel {
+  /** Absolute path of the directory or .gguf file. */
+  path: string;
+  engine: NativeEngine;
+  info: NativeModelInfo;
+  /** Its tokenizer, loaded at the first call. */
+  readonly encoder: () => Promise<TextEncoder>;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Where Hugging Face's tools keep what they have downloaded. */
+function hubCache(): string {
+  const { HF_HUB_CACHE, HF_HOME } = process.env;
+  return HF_HUB_CACHE ?? join(HF_HOME ?? join(homedir(), ".cache", "huggingface"), "hub");
+}
+
+/**
+ * Absolute path of a model given as a path, or as an id that is in Hugging Face's local cache;
+ * nothing is downloaded. @throws Zo2Error ZO2_INVALID_MODEL
+ */
+export async function locateModel(model: string): Promise<string> {
+  const path = resolve(model);
+  if (await exists(path)) return path;
+  let tried = path;
+  if (/^[\w.-]+(\/[\w.-]+)?$/.test(model)) {
+    const repository = join(hubCache(), `models--${model.replace("/", "--")}`);
+    tried += ` and ${repository}`;
+    const revision = await readFile(join(repository, "refs", "main"), "utf8").catch(
+      () => undefined,
+    );
+    const snapshot = join(repository, "snapshots", revision?.trim() ?? "");
+    if (revision !== undefined && (await exists(snapshot))) return snapshot;
+  }
+  throw new Zo2Error(
+    "ZO2_INVALID_MODEL",
+    `model ${JSON.stringify(model)} is not there (looked at ${tried}); give a directory with ` +
+      "config.json and safetensors files, or a .gguf file",
+  );
+}
+
+function checkBudget(info: NativeModelInfo, { memory, storage }: ResolvedSchedule): void {
+  if (memory === undefined || info.weightBytes <= memory) return;
+  const smaller = storage === "f32" ? ', or schedule.storage "bf16"' : "";
+  throw new Zo2Error(
+    "ZO2_OUT_OF_MEMORY",
+    `schedule.memory is ${formatSize(memory)} (${memory} bytes), but the weights of this model ` +
+      `need ${formatSize(info.weightBytes)} (${info.weightBytes} bytes) as ${storage}, all ` +
+      `resident, besides activations; give more memory${smaller}`,
+  );
+}
+
+/**
+ * Loads a model's weights. The caller closes the engine.
+ * @throws Zo2Error
+ */
+export async function openModel(
+  runtime: Runtime,
+  path: string,
+  schedule: ResolvedSchedule,
+): Promise<OpenModel> {
+  const { storage, threads, isa, extentBytes } = schedule;
+  const engine = runtime.createEngine();
+  try {
+    const info = await engine.load({ path, storage, threads, isa, extentBytes });
+    checkBudget(info, schedule);
+    let tokenizer: Promise<TextEncoder> | undefined;
+    const encoder = (): Promise<TextEncoder> => {
+      tokenizer ??= loadTokenizer(path, runtime.ggufMetadata);
+      return tokenizer;
+    };
+    return { path, engine, info, encoder };
+  } catch (error) {
+    await engine.close().catch(() => undefined);
+    throw fromNative(error);
+  }
+}
+
+/** What rows may be for a model. @throws Zo2Error ZO2_INVALID_CONFIG */
+export function limitsFor(info: NativeModelInfo, maxLength: number | undefined): Limits {
+  const { maxPositions, vocabSize } = info;
+  if (maxLength !== undefined && maxLength > maxPositions) {
+    throw invalid(`data.maxLength is ${maxLength}; this model allows at most ${maxPositions}`);
+  }
+  return { maxLength: maxLength ?? maxPositions, vocabSize };
+}

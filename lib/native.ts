@@ -1,0 +1,245 @@
+// The addon's surface, and the one place that loads it. Everything above this file is typed TypeScript;
+// everything below is C++ (csrc/napi). Weights never cross it, rows and scalars do.
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { messageOf, Zo2Error } from "./errors.js";
+
+export type StorageType = "f32" | "bf16" | "f16";
+export type Distribution = "gaussian" | "rademacher";
+
+/** Rows ready for the engine: every sequence's token ids, one after another. */
+export interface NativeRows {
+  kind: "lm" | "options";
+  /** Token ids of every sequence, concatenated. */
+  tokens: Int32Array;
+  /** sequences + 1 offsets into `tokens`. */
+  sequenceOffsets: Uint32Array;
+  /** Per sequence: index within it of the first label token (at least 1); labels run to its end. */
+  labelStart: Uint32Array;
+  /** rows + 1 offsets into the sequences: one sequence a row for "lm", one per option for "options". */
+  rowOffsets: Uint32Array;
+  /** Per row: index of the right option; -1 for "lm". */
+  gold: Int32Array;
+}
+
+export interface NativeLoadOptions {
+  /** Directory with config.json, or a .gguf file. */
+  path: string;
+  storage: StorageType;
+  /** 0: one per core. */
+  threads: number;
+  /** "auto", or one of doctor().isas. */
+  isa: string;
+  /** Bytes an extent may hold (it always holds at least one panel). */
+  extentBytes: number;
+}
+
+export interface NativeTensor {
+  id: number;
+  /** Hugging Face name. */
+  name: string;
+  shape: number[];
+  role: "embedding" | "linear" | "norm" | "bias";
+}
+
+export interface NativeModelInfo {
+  /** "opt", "llama" ... */
+  family: string;
+  format: "safetensors" | "gguf";
+  /** config.json as parsed, or the equivalent made from GGUF metadata. */
+  config: Record<string, unknown>;
+  parameters: number;
+  vocabSize: number;
+  /** Longest sequence the position embedding or the config allows. */
+  maxPositions: number;
+  tensors: NativeTensor[];
+  weightBytes: number;
+  isa: string;
+  threads: number;
+}
+
+export interface NativeTrainOptions {
+  /** Run directory; the engine owns journal.ndjson and the lock inside it. */
+  output: string;
+  resume: "auto" | "never" | "required";
+  steps: number;
+  batchSize: number;
+  seed: number;
+  learningRate: number;
+  schedule: "constant" | "linear" | "cosine";
+  warmupSteps: number;
+  /** Learning rate at the end of a linear or cosine schedule, as a share of the peak. */
+  minLearningRateRatio: number;
+  weightDecay: number;
+  epsilon: number;
+  directions: number;
+  distribution: Distribution;
+  /** Largest |projected gradient|; 0: no clipping. */
+  clip: number;
+  maxSkipped: number;
+  roundEvery: number;
+  rounding: "stochastic" | "nearest";
+  /** Evaluate `evalRows` every so many steps (and after the last); 0: never. */
+  evalEvery: number;
+  trainRows: NativeRows;
+  evalRows: NativeRows | null;
+  /** Tokens of one evaluation batch. */
+  evalBatchTokens: number;
+  /** The loss of a batch comes from JavaScript: "score" events are sent and answered. */
+  customObjective: boolean;
+  /** Kept in the journal header and compared when a run resumes: what else must not change. */
+  identity: Record<string, unknown>;
+}
+
+export interface NativeEvalOptions {
+  rows: NativeRows;
+  /** Upper bound on the tokens of one forward pass (a longer row still runs alone). */
+  batchTokens: number;
+}
+
+/** One per committed step, when its journal record is durable. */
+export interface NativeStepEvent {
+  event: "step";
+  step: number;
+  seed: number;
+  /** Mean over branches with +epsilon. */
+  lossPlus: number | null;
+  lossMinus: number | null;
+  /** (lossPlus + lossMinus) / 2 */
+  loss: number | null;
+  /** First direction's (L+ - L-) / 2 epsilon, after clipping. */
+  projectedGrad: number | null;
+  projectedGrads: (number | null)[];
+  learningRate: number;
+  skipped: boolean;
+  elapsedMs: number;
+  /** Tokens the step's forward pass read, all branches together. */
+  tokens: number;
+}
+export interface NativeEvalEvent {
+  event: "eval";
+  step: number;
+  loss: number;
+  accuracy: number | null;
+  elapsedMs: number;
+}
+/** First event of a run. */
+export interface NativeStartEvent {
+  event: "start";
+  /** Last committed step found in the journal; 0 for a new run. */
+  resumedFrom: number;
+  steps: number;
+}
+/** Asks for the objective of every branch; answer with `answerScore`. */
+export interface NativeScoreEvent {
+  event: "score";
+  step: number;
+  /** Row indices into trainRows. */
+  rows: number[];
+  /** [branch][row][option]: mean log-probability of the option's tokens (for "lm": one, of the labels). */
+  logprobs: number[][][];
+}
+export type NativeEvent = NativeStartEvent | NativeStepEvent | NativeEvalEvent | NativeScoreEvent;
+
+export interface NativeTrainResult {
+  /** Last committed step. */
+  step: number;
+  /** True when stop() ended the run before `steps`. */
+  stopped: boolean;
+}
+
+export interface NativeEvalResult {
+  /** Design rule 9: mean over label tokens ("lm") or over rows ("options"). */
+  loss: number;
+  accuracy: number | null;
+  /** Per row: mean nats per label token ("lm") or cross-entropy over options. */
+  rowLoss: Float64Array;
+  /** Per row: label tokens ("lm") or input tokens of all its options. */
+  rowTokens: Uint32Array;
+  /** Per row: index of the best option; empty for "lm". */
+  prediction: Int32Array;
+  /** Mean log-probability of each option's tokens, rows' options one after another; empty for "lm". */
+  logprobs: Float64Array;
+}
+
+/**
+ * One model on one engine thread. Methods queue behind each other; errors carry a stable `code`
+ * ("ZO2_..."). stop() and answerScore() act at once, whatever is queued.
+ */
+export interface NativeEngine {
+  load(options: NativeLoadOptions): Promise<NativeModelInfo>;
+  /** Every event arrives as one JSON text, in order. */
+  train(options: NativeTrainOptions, onEvent: (json: string) => void): Promise<NativeTrainResult>;
+  evaluate(options: NativeEvalOptions): Promise<NativeEvalResult>;
+  /** Applies a journal's records to the freshly loaded base; resolves to the last committed step. */
+  replay(journal: string): Promise<number>;
+  /** Writes a Hugging Face directory (config.json, model.safetensors, companions) of W_t. */
+  exportTo(dir: string): Promise<void>;
+  /** Logits of every position, [tokens, vocabulary]. */
+  logits(tokens: Int32Array): Promise<Float32Array>;
+  /** W_t of one tensor in fp32, canonical orientation. */
+  tensor(id: number): Promise<Float32Array>;
+  /** Asks a running train() to end at the next step boundary. */
+  stop(): void;
+  /** Answers the pending score event: [branch][row], or an error text. */
+  answerScore(scores: Float64Array | null, error: string | null): void;
+  close(): Promise<void>;
+}
+
+export interface NativeDoctor {
+  version: string;
+  isa: string;
+  isas: string[];
+  cores: number;
+  memoryBytes: number;
+  cuda: { built: boolean; devices: number; error: string | null };
+  /** Self-tests run now: name and whether it passed. */
+  checks: { name: string; ok: boolean; detail: string }[];
+}
+
+export interface NativeBinding {
+  Engine: new () => NativeEngine;
+  doctor(): NativeDoctor;
+  /** z of `count` elements of one row; seed is an integer below 2^53. */
+  normals(
+    seed: number,
+    tensorId: number,
+    row: number,
+    column: number,
+    count: number,
+    direction: number,
+    distribution: Distribution,
+    isa: string,
+  ): Float32Array;
+  /** The four words of Philox4x32-10 for a counter (4 words) and key (2 words). */
+  philox(counter: Uint32Array, key: Uint32Array): Uint32Array;
+  /** All metadata of a GGUF file except tensors, by GGUF key (tokenizer.ggml.tokens ...). */
+  ggufMetadata(path: string): Record<string, unknown>;
+}
+
+const require = createRequire(import.meta.url);
+const root: string = fileURLToPath(new URL("..", import.meta.url));
+let loaded: NativeBinding | undefined;
+
+/** Loads the addon on first use, so that configurations can be checked where there is none. */
+function addon(): NativeBinding {
+  if (loaded) return loaded;
+  try {
+    const load = require("node-gyp-build") as (dir: string) => unknown;
+    loaded = load(root) as NativeBinding;
+    return loaded;
+  } catch (error) {
+    const message = "the native addon cannot be loaded; build it with `npm run build:native`";
+    throw new Zo2Error("ZO2_ADDON_MISSING", `${message} (${messageOf(error)})`, { cause: error });
+  }
+}
+
+export const native: NativeBinding = {
+  get Engine() {
+    return addon().Engine;
+  },
+  doctor: () => addon().doctor(),
+  normals: (...of) => addon().normals(...of),
+  philox: (counter, key) => addon().philox(counter, key),
+  ggufMetadata: (path) => addon().ggufMetadata(path),
+};

@@ -1,0 +1,101 @@
+// A run directory as TypeScript sees it: config.json and metrics.ndjson are written here, the
+// engine owns journal.ndjson and the lock.
+import { existsSync } from "node:fs";
+import { mkdir, open, readFile, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { checkIdentity } from "./config/identity.js";
+import { check } from "./config/problems.js";
+import { trainSchema } from "./config/schema.js";
+import type { ResolvedTrainConfig } from "./config/types.js";
+import { fromIo, messageOf, Zo2Error } from "./errors.js";
+
+export interface RunFiles {
+  config: string;
+  journal: string;
+  metrics: string;
+}
+
+export function runFiles(run: string): RunFiles {
+  return {
+    config: join(run, "config.json"),
+    journal: join(run, "journal.ndjson"),
+    metrics: join(run, "metrics.ndjson"),
+  };
+}
+
+async function readConfig(path: string): Promise<ResolvedTrainConfig | undefined> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw fromIo(error, "read", path);
+  }
+  try {
+    return check(trainSchema, JSON.parse(text));
+  } catch (error) {
+    const message = `${path} is not the configuration of a run: ${messageOf(error)}`;
+    throw new Zo2Error("ZO2_INVALID_CONFIG", message, { cause: error });
+  }
+}
+
+/** The configuration of a run that has begun. @throws Zo2Error ZO2_RUN_NOT_FOUND */
+export async function openRun(run: string): Promise<ResolvedTrainConfig> {
+  const { config, journal } = runFiles(run);
+  const saved = await readConfig(config);
+  if (saved && existsSync(journal)) return saved;
+  const missing = saved ? journal : config;
+  throw new Zo2Error("ZO2_RUN_NOT_FOUND", `${run} holds no run: ${missing} is not there`);
+}
+
+/**
+ * Whether `config.output` holds a run to go on with.
+ * @throws Zo2Error ZO2_RUN_EXISTS, ZO2_RUN_NOT_FOUND, ZO2_JOURNAL_MISMATCH
+ */
+export async function findRun(config: ResolvedTrainConfig): Promise<boolean> {
+  const { output, resume } = config;
+  const files = runFiles(output);
+  const found = existsSync(files.journal);
+  if (found && resume === "never") {
+    const message = `${output} already holds a run; give another output, or resume "auto"`;
+    throw new Zo2Error("ZO2_RUN_EXISTS", message);
+  }
+  if (!found && resume === "required") {
+    const message = `${output} holds no run to resume: ${files.journal} is not there`;
+    throw new Zo2Error("ZO2_RUN_NOT_FOUND", message);
+  }
+  if (found) {
+    const saved = await readConfig(files.config);
+    if (saved) checkIdentity(saved, config, files.config);
+  }
+  return found;
+}
+
+/** Writes a file so that a crash leaves the old one or the new one, never half of one. */
+export async function writeAtomically(path: string, text: string): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`;
+  try {
+    const file = await open(temporary, "w");
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    throw fromIo(error, "write", path);
+  }
+}
+
+/** Saves a run's configuration; `resume` is about one start, not about the run. */
+export async function saveConfig(config: ResolvedTrainConfig): Promise<void> {
+  try {
+    await mkdir(config.output, { recursive: true });
+  } catch (error) {
+    throw fromIo(error, "create", config.output);
+  }
+  const { resume: _, ...saved } = config;
+  const text = `${JSON.stringify(saved, null, 2)}\n`;
+  await writeAtomically(runFiles(config.output).config, text);
+}

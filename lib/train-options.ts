@@ -1,0 +1,32 @@
+// The configuration in the engine's terms.
+import type { ResolvedTrainConfig } from "./config/types.js";
+import type { NativeTrainOptions } from "./native.js";
+
+type Rest = Pick<NativeTrainOptions, "trainRows" | "evalRows" | "customObjective" | "identity">;
+
+export function nativeTrainOptions(config: ResolvedTrainConfig, rest: Rest): NativeTrainOptions {
+  const { method, schedule } = config;
+  return {
+    output: config.output,
+    resume: config.resume,
+    steps: config.steps,
+    batchSize: config.batchSize,
+    seed: config.seed,
+    learningRate: method.learningRate,
+    schedule: method.lrSchedulerType,
+    warmupSteps: method.warmupSteps,
+    minLearningRateRatio: method.minLearningRateRatio,
+    weightDecay: method.weightDecay,
+    epsilon: method.epsilon,
+    directions: method.directions,
+    distribution: method.distribution,
+    clip: method.clip,
+    maxSkipped: config.maxSkipped,
+    // Everything is resident: a write costs nothing, so every step is rounded.
+    roundEvery: schedule.roundEvery === "auto" ? 1 : schedule.roundEvery,
+    rounding: schedule.rounding,
+    evalEvery: rest.evalRows ? config.evalEvery : 0,
+    evalBatchTokens: schedule.evalBatchTokens,
+    ...rest,
+  };
+}

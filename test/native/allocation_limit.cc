@@ -1,0 +1,28 @@
+#include "allocation_limit.h"
+
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+
+namespace {
+
+// operator new cannot take a parameter.
+thread_local size_t limit_bytes = SIZE_MAX;
+
+}  // namespace
+
+void* operator new(size_t bytes) {
+  void* memory = bytes > limit_bytes ? nullptr : std::malloc(bytes == 0 ? 1 : bytes);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+
+namespace zo2::test {
+
+AllocationLimit::AllocationLimit(size_t bytes) : previous_(limit_bytes) { limit_bytes = bytes; }
+AllocationLimit::~AllocationLimit() { limit_bytes = previous_; }
+
+}  // namespace zo2::test

@@ -1,0 +1,33 @@
+// Runs all cases, or those whose name contains the argument; prints TAP.
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "check.h"
+
+int main(int argc, char** argv) {
+  zo2::test::State& state = zo2::test::state();
+  const std::string wanted = argc > 1 ? argv[1] : "";
+  int count = 0;
+  int failed = 0;
+  std::printf("TAP version 13\n");
+  for (const zo2::test::Case& test : state.cases) {
+    if (std::string(test.name).find(wanted) == std::string::npos) continue;
+    state.failures.clear();
+    try {
+      test.run();
+    } catch (const zo2::Error& error) {
+      const std::string code = zo2::error_code_name(error.code());
+      state.failures.push_back(code + ": " + error.what());
+    } catch (const std::exception& error) {
+      state.failures.push_back(std::string("exception: ") + error.what());
+    }
+    const bool ok = state.failures.empty();
+    std::printf("%s %d - %s\n", ok ? "ok" : "not ok", ++count, test.name);
+    for (const std::string& failure : state.failures) std::printf("# %s\n", failure.c_str());
+    std::fflush(stdout);
+    if (!ok) ++failed;
+  }
+  std::printf("1..%d\n", count);
+  return failed == 0 && count > 0 ? 0 : 1;
+}

@@ -1,0 +1,169 @@
+// An engine without arithmetic, for tests of everything above it: it keeps to lib/native.ts, takes
+// steps in turns of the event loop, and notes what it was asked.
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type {
+  NativeEngine,
+  NativeEvalOptions,
+  NativeEvalResult,
+  NativeModelInfo,
+  NativeTrainOptions,
+  NativeTrainResult,
+} from "../../dist/native.js";
+import type { Runtime } from "../../dist/runtime.js";
+
+export interface FakeSettings {
+  /** Milliseconds a step takes (0: a turn of the event loop). */
+  stepMs?: number;
+  info?: Partial<NativeModelInfo>;
+  failLoad?: Error;
+  failAtStep?: number;
+}
+
+function rowTexts(options: NativeTrainOptions): number {
+  return options.trainRows.rowOffsets.length - 1;
+}
+
+export class FakeEngine implements NativeEngine {
+  readonly calls: string[] = [];
+  trained: NativeTrainOptions | undefined;
+  closed = false;
+  #stop = false;
+  #answer: ((scores: Float64Array | null, error: string | null) => void) | undefined;
+
+  constructor(private readonly settings: FakeSettings) {}
+
+  async load(): Promise<NativeModelInfo> {
+    this.calls.push("load");
+    await Promise.resolve();
+    if (this.settings.failLoad) throw this.settings.failLoad;
+    return {
+      family: "llama",
+      format: "safetensors",
+      config: {},
+      parameters: 10,
+      vocabSize: 300,
+      maxPositions: 32,
+      tensors: [],
+      weightBytes: 40_000,
+      isa: "fake",
+      threads: 1,
+      ...this.settings.info,
+    };
+  }
+
+  async train(
+    options: NativeTrainOptions,
+    onEvent: (json: string) => void,
+  ): Promise<NativeTrainResult> {
+    this.calls.push("train");
+    this.trained = options;
+    this.#stop = false;
+    mkdirSync(options.output, { recursive: true });
+    const journal = join(options.output, "journal.ndjson");
+    const lines = existsSync(journal) ? readFileSync(journal, "utf8").split("\n").length - 2 : 0;
+    if (!existsSync(journal)) writeFileSync(journal, '{"record":0}\n');
+    let step = lines;
+    onEvent(JSON.stringify({ event: "start", resumedFrom: step, steps: options.steps }));
+    while (step < options.steps && !(this.#stop && step > lines)) {
+      if (this.settings.failAtStep === step + 1) {
+        throw Object.assign(new Error("the disk is full"), { code: "ZO2_IO" });
+      }
+      await new Promise((done) => setTimeout(done, this.settings.stepMs ?? 0));
+      const loss = options.customObjective ? await this.#score(step + 1, options, onEvent) : 1;
+      step += 1;
+      appendFileSync(journal, `{"step":${step}}\n`);
+      onEvent(JSON.stringify(stepEvent(step, loss, options)));
+      if (options.evalRows && options.evalEvery > 0 && step % options.evalEvery === 0) {
+        onEvent(JSON.stringify({ event: "eval", step, loss: 0.5, accuracy: 0.75, elapsedMs: 1 }));
+      }
+    }
+    return { step, stopped: step < options.steps };
+  }
+
+  async #score(
+    step: number,
+    options: NativeTrainOptions,
+    onEvent: (json: string) => void,
+  ): Promise<number> {
+    const rows = [0, rowTexts(options) - 1];
+    const logprobs = [0, 1].map((branch) => rows.map((row) => [-1 - branch, -2 - row]));
+    const answered = new Promise<Float64Array>((resolve, reject) => {
+      this.#answer = (scores, error) =>
+        scores
+          ? resolve(scores)
+          : reject(Object.assign(new Error(error ?? ""), { code: "ZO2_ABORTED" }));
+    });
+    onEvent(JSON.stringify({ event: "score", step, rows, logprobs }));
+    const scores = await answered;
+    return scores.reduce((sum, score) => sum + score, 0) / scores.length;
+  }
+
+  async evaluate({ rows }: NativeEvalOptions): Promise<NativeEvalResult> {
+    this.calls.push("evaluate");
+    const count = rows.rowOffsets.length - 1;
+    const sequences = rows.sequenceOffsets.length - 1;
+    const options = rows.kind === "options";
+    return {
+      loss: 0.25,
+      accuracy: options ? 1 : null,
+      rowLoss: new Float64Array(count).fill(0.25),
+      rowTokens: new Uint32Array(count).fill(3),
+      prediction: options ? rows.gold.slice() : new Int32Array(0),
+      logprobs: options
+        ? Float64Array.from({ length: sequences }, (_, i) => -i)
+        : new Float64Array(0),
+    };
+  }
+
+  async replay(journal: string): Promise<number> {
+    this.calls.push(`replay ${journal}`);
+    return readFileSync(journal, "utf8").split("\n").length - 2;
+  }
+  async exportTo(dir: string): Promise<void> {
+    this.calls.push("exportTo");
+    mkdirSync(dir, { recursive: true });
+    writeFileSync(join(dir, "config.json"), "{}");
+  }
+  async logits(): Promise<Float32Array> {
+    return new Float32Array(0);
+  }
+  async tensor(): Promise<Float32Array> {
+    return new Float32Array(0);
+  }
+  stop(): void {
+    this.#stop = true;
+  }
+  answerScore(scores: Float64Array | null, error: string | null): void {
+    this.#answer?.(scores, error);
+  }
+  async close(): Promise<void> {
+    this.calls.push("close");
+    this.closed = true;
+  }
+}
+
+function stepEvent(step: number, loss: number, { learningRate }: NativeTrainOptions): object {
+  const losses = { lossPlus: loss + 0.1, lossMinus: loss - 0.1, loss };
+  const gradient = { projectedGrad: 100, projectedGrads: [100] };
+  const rest = { learningRate, skipped: false, elapsedMs: 1, tokens: 8 };
+  return { event: "step", step, seed: 7 * step, ...losses, ...gradient, ...rest };
+}
+
+/** A runtime that makes fake engines, and the engines that it has made. */
+export function fakeRuntime(
+  settings: FakeSettings = {},
+): Runtime & { engines: FakeEngine[]; metadata: Record<string, unknown> } {
+  const engines: FakeEngine[] = [];
+  const metadata: Record<string, unknown> = {};
+  return {
+    engines,
+    metadata,
+    createEngine() {
+      const engine = new FakeEngine(settings);
+      engines.push(engine);
+      return engine;
+    },
+    ggufMetadata: () => metadata,
+  };
+}

@@ -1,0 +1,127 @@
+// The command line without the addon: usage, errors, exit codes, progress, how to resume.
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import t from "tap";
+import type { TrainStep } from "zo2";
+import { sameCommand } from "../../dist/cli/interrupt.js";
+import { duration, percent, short } from "../../dist/cli/output.js";
+import { Progress } from "../../dist/cli/progress.js";
+import { trainFlags } from "../../dist/config/flags.js";
+import { bestThreshold, thresholdAccuracy } from "../../dist/examples/threshold.js";
+
+const main = join(import.meta.dirname, "../../dist/cli/main.js");
+
+function zo2(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  return new Promise((done) => {
+    execFile(process.execPath, [main, ...args], (error, out, err) => {
+      done({ code: Number(error?.code ?? 0), out, err });
+    });
+  });
+}
+
+t.test("help lists a flag for every name", async (t) => {
+  const { code, out } = await zo2("train", "--help");
+  t.equal(code, 0);
+  for (const { name } of trainFlags) t.ok(out.includes(`--${name} <value>`), name);
+  t.equal((await zo2("--version")).code, 0);
+});
+
+t.test("wrong usage and configuration exit with 2", async (t) => {
+  const cases: [string[], RegExp][] = [
+    [[], /give a command/],
+    [["trian"], /unknown command 'trian'/],
+    [["train", "--bach-size", "3"], /unknown option '--bach-size'.*\n?.*--batch-size/],
+    [["train", "extra"], /too many arguments/],
+    [["train"], /model is missing/],
+    [["train", "--config", "nowhere.json"], /nowhere.json: no such file/],
+    [["train", "--model", "m", "--data", "d", "--steps", "many"], /steps is "many"/],
+    [["eval", "--model", "m"], /data is missing/],
+    [["export", "--run", "r"], /--out DIR/],
+  ];
+  for (const [args, message] of cases) {
+    const { code, out, err } = await zo2(...args);
+    t.equal(code, 2, args.join(" "));
+    t.match(err, message);
+    t.equal(out, "", "nothing on stdout");
+  }
+});
+
+t.test("--json reports errors as a line of stdout", async (t) => {
+  const args = ["train", "--json", "--model", "m", "--data", "d", "--steps", "0", "--output", "o"];
+  const { code, out, err } = await zo2(...args);
+  t.equal(code, 2);
+  t.match(err, /^zo2: ZO2_INVALID_CONFIG: steps is 0/);
+  t.match(JSON.parse(out), { event: "error", code: "ZO2_INVALID_CONFIG", message: /^steps is 0/ });
+  const missing = await zo2("export", "--run", "no/run", "--out", "x", "--json");
+  t.equal(missing.code, 1);
+  t.match(JSON.parse(missing.out), { event: "error", code: "ZO2_RUN_NOT_FOUND" });
+});
+
+t.test("the command to resume with can be typed again", async (t) => {
+  t.equal(
+    sameCommand(["/bin/node", "/usr/bin/zo2", "train", "--options", " a,it's"]),
+    "zo2 train --options ' a,it'\\''s'",
+  );
+  t.equal(sameCommand(["node", "dist/cli/main.js", "train"]), "node dist/cli/main.js train");
+});
+
+t.test("numbers for people", async (t) => {
+  t.same([12, 200, 3720].map(duration), ["12s", "3m 20s", "1h 02m"]);
+  t.same([0.123456, 1e-6, null].map(short), ["0.1235", "1e-6", "-"]);
+  t.equal(percent(0.8761), "87.6 %");
+});
+
+t.test("progress", async (t) => {
+  const written: string[] = [];
+  const stream = (isTTY: boolean): NodeJS.WriteStream =>
+    ({
+      isTTY,
+      columns: 60,
+      write: (s: string) => written.push(s),
+    }) as unknown as NodeJS.WriteStream;
+  const step = (n: number, loss: number | null): TrainStep => ({
+    event: "step",
+    step: n,
+    seed: 1,
+    lossPlus: loss,
+    lossMinus: loss,
+    loss,
+    projectedGrad: 1,
+    projectedGrads: [1],
+    learningRate: 1e-6,
+    skipped: loss === null,
+    elapsedMs: 500,
+    tokens: 1,
+  });
+  const plain = new Progress(10, stream(false));
+  plain.step(step(1, 0.5));
+  plain.step(step(2, 0.5));
+  plain.step(step(10, null));
+  t.same(written, [
+    "step 1/10  loss 0.5  lr 1e-6  2 steps/s  ETA 5s\n",
+    "step 10/10  loss skipped  lr 1e-6  2 steps/s  ETA 0s\n",
+  ]);
+  written.length = 0;
+  const terminal = new Progress(10, stream(true));
+  terminal.step(step(1, 0.5));
+  terminal.clear();
+  terminal.clear();
+  t.same(written, ["\r\u001b[Kstep 1/10  loss 0.5  lr 1e-6  2 steps/s  ETA 5s", "\n"]);
+});
+
+t.test("the threshold of a calibrated choice", async (t) => {
+  const rows = [
+    [-2, false],
+    [-1, true],
+    [0, false],
+    [1, true],
+    [2, true],
+  ].map(([margin, good]) => ({ margin: Number(margin), good: good === true }));
+  t.equal(bestThreshold(rows), -1.5);
+  t.equal(thresholdAccuracy(rows, -1.5), 0.8);
+  t.equal(thresholdAccuracy(rows, 0.5), 0.8);
+  const bad = rows.map(({ margin }) => ({ margin, good: false }));
+  t.equal(thresholdAccuracy(bad, bestThreshold(bad)), 1);
+  const same = [false, true, false].map((good) => ({ margin: 1, good }));
+  t.equal(thresholdAccuracy(same, bestThreshold(same)), 2 / 3, "equal margins stay together");
+});

@@ -1,0 +1,166 @@
+// The configuration: defaults, limits, sizes, messages, flags.
+import t from "tap";
+import { resolveTrainConfig, type TrainConfig, Zo2Error } from "zo2";
+import { evaluateFlags, mergeFlags, trainFlags } from "../../dist/config/flags.js";
+import { checkIdentity } from "../../dist/config/identity.js";
+import { resolveEvaluateConfig } from "../../dist/config/resolve.js";
+import { parseSize } from "../../dist/config/sizes.js";
+
+const minimal: TrainConfig = { model: "m", data: { train: "t.jsonl" }, steps: 3, output: "o" };
+
+/** The message of the configuration error that a config makes. */
+function problem(config: object): string {
+  try {
+    resolveTrainConfig({ ...minimal, ...config } as TrainConfig);
+  } catch (error) {
+    if (error instanceof Zo2Error && error.code === "ZO2_INVALID_CONFIG") return error.message;
+    throw error;
+  }
+  return "accepted";
+}
+
+t.test("defaults are filled in", async (t) => {
+  const config = resolveTrainConfig(minimal);
+  t.match(config, {
+    data: { task: "lm", labelField: "label" },
+    method: {
+      name: "mezo",
+      learningRate: 1e-6,
+      epsilon: 1e-3,
+      directions: 1,
+      distribution: "gaussian",
+      lrSchedulerType: "constant",
+      clip: 0,
+    },
+    batchSize: 16,
+    seed: 42,
+    resume: "auto",
+    schedule: { storage: "f32", roundEvery: "auto", rounding: "stochastic", threads: 0 },
+  });
+  t.equal(resolveTrainConfig({ ...minimal, seed: 0 }).seed, 0, "seed 0 is a seed");
+  const again = resolveTrainConfig(JSON.parse(JSON.stringify(config)) as TrainConfig);
+  t.same(again, JSON.parse(JSON.stringify(config)), "a resolved configuration resolves to itself");
+});
+
+t.test("messages name field, value and what is allowed", async (t) => {
+  t.match(problem({ steps: 0 }), /^steps is 0; it must be an integer from 1 to/);
+  t.match(problem({ steps: undefined }), /^steps is missing/);
+  t.match(problem({ steps: 1.5 }), /^steps is 1.5/);
+  t.match(
+    problem({ method: { epsilon: -1 } }),
+    /^method.epsilon is -1; it must be a number above 0/,
+  );
+  t.match(problem({ method: { distribution: "cauchy" } }), /"cauchy".*"gaussian", "rademacher"/);
+  t.match(problem({ method: 3 }), /^method is 3; it must be an object/);
+  t.match(problem({ schedule: { memory: "4 parsecs" } }), /schedule.memory is "4 parsecs".*4GiB/);
+  t.match(problem({ schedule: { offload: "disk" } }), /offload is "disk".*keeps weights resident/);
+  t.match(problem({ seed: 2 ** 53 }), /^seed is/);
+  t.match(problem({ data: { train: "t", labels: [1] } }), /data.labels is \[1\]/);
+});
+
+t.test("unknown names come with a suggestion", async (t) => {
+  t.match(problem({ bachSize: 3 }), /bachSize is not known; did you mean batchSize\?/);
+  t.match(problem({ learning_rate: 1 }), /did you mean method.learningRate\?/);
+  t.match(
+    problem({ method: { lr: 1 } }),
+    /method.lr is not known; did you mean method.learningRate/,
+  );
+  t.match(problem({ per_device_train_batch_size: 1 }), /did you mean batchSize\?/);
+  t.match(problem({ zzzzzz: 1 }), /^zzzzzz is not known$/);
+  t.match(problem({ data: { train: "t", task: "sst3" } }), /"sst3".*did you mean "sst2"\?/);
+});
+
+t.test("tasks are checked with the configuration", async (t) => {
+  const data = { train: "t", task: "options" };
+  t.match(problem({ data }), /data.template is missing/);
+  t.match(problem({ data: { ...data, template: "{a" } }), /data.options is missing/);
+  const options = [" no", " yes"];
+  t.match(problem({ data: { ...data, template: "{a", options } }), /lone or empty brace/);
+  t.match(
+    problem({ data: { ...data, template: "x", options, labels: ["a", "b", "c"] } }),
+    /3 values/,
+  );
+  t.match(problem({ data: { train: "t", template: "x" } }), /task "lm" has none/);
+  t.equal(problem({ data: { ...data, template: "{a}", options, labels: ["n", "y"] } }), "accepted");
+});
+
+t.test("sizes", async (t) => {
+  t.equal(parseSize("4GB"), 4e9);
+  t.equal(parseSize("4GiB"), 4 * 2 ** 30);
+  t.equal(parseSize(" 1.5 mb "), 1.5e6);
+  t.equal(parseSize("512"), 512);
+  t.equal(parseSize(77), 77);
+  for (const bad of ["", "GB", "-1GB", "0", "4QB", Number.NaN, "1e400TB", -5]) {
+    t.equal(parseSize(bad), undefined, String(bad));
+  }
+});
+
+t.test("flags", async (t) => {
+  const names = trainFlags.map(({ name }) => name);
+  t.equal(new Set(names).size, names.length, "no two flags share a name");
+  for (const name of ["model", "data", "eval-data", "task", "batch-size", "steps", "epsilon"]) {
+    t.ok(names.includes(name), name);
+  }
+  for (const name of ["learning-rate", "lr-scheduler-type", "storage", "output", "offload"]) {
+    t.ok(names.includes(name), name);
+  }
+  const evaluation = evaluateFlags.map(({ name }) => name);
+  t.equal(new Set(evaluation).size, evaluation.length);
+  for (const name of ["model", "run", "data", "task", "threads"]) t.ok(evaluation.includes(name));
+
+  const file = { steps: 5, method: { epsilon: 0.1, clip: 2 } };
+  const merged = mergeFlags(trainFlags, file, {
+    data: "x.jsonl",
+    "learning-rate": "1e-4",
+    epsilon: "0.5",
+    options: '[" a, b", " c"]',
+    "round-every": "4",
+    output: "123",
+    "batch-size": "many",
+  });
+  t.same(merged, {
+    steps: 5,
+    data: { train: "x.jsonl", options: [" a, b", " c"] },
+    method: { epsilon: 0.5, clip: 2, learningRate: 1e-4 },
+    schedule: { roundEvery: 4 },
+    output: "123",
+    batchSize: "many",
+  });
+  t.same(file.method, { epsilon: 0.1, clip: 2 }, "the file's object is not touched");
+  t.same(mergeFlags(trainFlags, {}, { options: " a, b" }), { data: { options: [" a", " b"] } });
+  t.throws(() => mergeFlags(trainFlags, {}, { options: "[1" }), { code: "ZO2_INVALID_CONFIG" });
+  t.throws(() => mergeFlags(trainFlags, { data: 3 }, { data: "x" }), {
+    code: "ZO2_INVALID_CONFIG",
+  });
+});
+
+t.test("identity of a run", async (t) => {
+  const saved = resolveTrainConfig(minimal);
+  const given = (config: Partial<TrainConfig>) => resolveTrainConfig({ ...minimal, ...config });
+  const changed = { code: "ZO2_JOURNAL_MISMATCH" };
+  checkIdentity(saved, given({ steps: 9, evalEvery: 2, schedule: { threads: 2 } }), "f");
+  checkIdentity(saved, given({ schedule: { rounding: "nearest" } }), "f");
+  t.throws(() => checkIdentity(saved, given({ seed: 1 }), "f"), {
+    ...changed,
+    message: /^f belongs .*seed: saved 42, given 1/,
+  });
+  t.throws(() => checkIdentity(saved, given({ data: { train: "other" } }), "f"), changed);
+  t.throws(() => checkIdentity(saved, given({ schedule: { storage: "bf16" } }), "f"), changed);
+  const linear = { method: { lrSchedulerType: "linear" as const } };
+  t.throws(() => checkIdentity(given(linear), given({ ...linear, steps: 9 }), "f"), {
+    ...changed,
+    message: /steps: saved 3, given 9/,
+  });
+});
+
+t.test("evaluation", async (t) => {
+  const code = "ZO2_INVALID_CONFIG";
+  t.throws(() => resolveEvaluateConfig({}), { code, message: /either model/ });
+  t.throws(() => resolveEvaluateConfig({ model: "m", run: "r" }), {
+    code,
+    message: /either model/,
+  });
+  t.throws(() => resolveEvaluateConfig({ model: "m" }), { code, message: /data is missing/ });
+  t.throws(() => resolveEvaluateConfig({ model: "m", data: "d", task: "?" }), { code });
+  t.match(resolveEvaluateConfig({ model: "m", data: "d" }), { schedule: { storage: "f32" } });
+});

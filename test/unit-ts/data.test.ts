@@ -1,0 +1,182 @@
+// From files to packed rows: JSONL, templates, tasks, truncation, reports.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import t from "tap";
+import { fingerprint } from "../../dist/data/packer.js";
+import { type LoadedData, loadData } from "../../dist/data/load.js";
+import { describeProblems } from "../../dist/data/report.js";
+import { taskOf } from "../../dist/tasks/registry.js";
+import { parseTemplate } from "../../dist/tasks/template.js";
+import type { TaskSettings } from "../../dist/tasks/task.js";
+import type { TextEncoder } from "../../dist/tokenizer/tokenizer.js";
+
+/** A token per character, except that "ab" is one token; <s> is 1, </s> is 2. */
+const encoder: TextEncoder = {
+  prefix: [1],
+  suffix: [2],
+  prefixesSpace: false,
+  encode: async (texts) =>
+    texts.map((text) =>
+      [...text.matchAll(/ab|./gsu)].map(([m]) => (m === "ab" ? 3 : (m.codePointAt(0) ?? 0))),
+    ),
+};
+const codes = (text: string): number[] => [...text].map((c) => c.codePointAt(0) ?? 0);
+
+function load(
+  source: string | Record<string, unknown>[],
+  settings: Partial<TaskSettings> = {},
+  maxLength = 20,
+): Promise<LoadedData> {
+  const task = taskOf({ task: "lm", labelField: "label", ...settings });
+  const limits = { maxLength, vocabSize: 9000 };
+  return loadData({ source, task, encoder: async () => encoder, limits, keepRows: true });
+}
+function sequences({ rows }: LoadedData): number[][] {
+  const { tokens, sequenceOffsets } = rows;
+  return Array.from(rows.labelStart, (_, i) =>
+    Array.from(tokens.subarray(sequenceOffsets[i], sequenceOffsets[i + 1])),
+  );
+}
+const options: Partial<TaskSettings> = {
+  task: "options",
+  template: "{s}:",
+  options: ["no", "yes"],
+};
+
+t.test("JSONL with everything that files have", async (t) => {
+  const file = join(t.testdir(), "rows.jsonl");
+  const lines = [
+    '\uFEFF{"text":"one"}\r',
+    "",
+    '{"text":"two\u2028lines"}',
+    '{"text":',
+    "[1,2]",
+    '{"txt":"x"}',
+    '{"input_ids":[5,6,7]}',
+    '{"input_ids":[5,9000]}',
+    '{"input_ids":[5,1.5]}',
+    '{"input_ids":[5]}',
+    '{"text":7}',
+  ];
+  const tail = Buffer.concat([Buffer.from('{"text":"'), Buffer.from([0xff]), Buffer.from('"}\n')]);
+  const last = Buffer.from('{"text":"no newline"}');
+  writeFileSync(file, Buffer.concat([Buffer.from(`${lines.join("\n")}\n`), tail, last]));
+  const loaded = await load(file);
+  t.same(loaded.lines, [1, 3, 7, 13]);
+  t.same(sequences(loaded), [
+    [1, ...codes("one"), 2],
+    [1, ...codes("two\u2028lines"), 2],
+    [5, 6, 7],
+    [1, ...codes("no newline"), 2],
+  ]);
+  t.equal(loaded.report.unusable, 8);
+  t.same(
+    loaded.report.problems.map(({ line }) => line),
+    [4, 5, 6, 8, 9],
+  );
+  const text = describeProblems(loaded.report);
+  t.match(text, `${file}:4: is not JSON`);
+  t.match(text, `${file}:5: is not a JSON object`);
+  t.match(text, `${file}:6: neither "text" nor "input_ids" is there`);
+  t.match(text, `${file}:8: token 1 is 9000, not an integer from 0 to 8999`);
+  t.match(text, /token 1 is 1.5.*; and 3 more$/);
+});
+
+t.test("nothing to use is an error", async (t) => {
+  const code = "ZO2_INVALID_DATA";
+  const file = join(t.testdir({ "empty.jsonl": "\n\n" }), "empty.jsonl");
+  await t.rejects(load(file), { code, message: /empty.jsonl has no rows/ });
+  await t.rejects(load([{ a: 1 }]), { code, message: /rows:1: neither/ });
+  await t.rejects(load(join(t.testdir(), "none.jsonl")), {
+    code: "ZO2_IO",
+    message: /no such file/,
+  });
+  await t.rejects(load(t.testdir()), { code: "ZO2_IO" });
+});
+
+t.test("language modelling rows are cut at the end", async (t) => {
+  const loaded = await load([{ text: "abcdefgh" }, { input_ids: [9, 8, 7, 6, 5] }], {}, 4);
+  t.same(sequences(loaded), [
+    [1, 3, 99, 100],
+    [9, 8, 7, 6],
+  ]);
+  t.equal(loaded.report.truncated, 2);
+  t.same(Array.from(loaded.rows.labelStart), [1, 1]);
+  t.same(Array.from(loaded.rows.gold), [-1, -1]);
+});
+
+t.test("option rows", async (t) => {
+  const loaded = await load([{ s: "hi", label: 1 }], options);
+  t.same(sequences(loaded), [
+    [1, ...codes("hi:no")],
+    [1, ...codes("hi:yes")],
+  ]);
+  t.same(Array.from(loaded.rows.labelStart), [4, 4]);
+  t.same(Array.from(loaded.rows.rowOffsets), [0, 2]);
+  t.same(Array.from(loaded.rows.gold), [1]);
+  t.same(loaded.source, [{ s: "hi", label: 1 }]);
+});
+
+t.test("a prompt loses its beginning, never its options or first token", async (t) => {
+  const loaded = await load([{ s: "long prompt", label: 0 }], options, 7);
+  t.same(sequences(loaded), [
+    [1, ...codes("pt:no")],
+    [1, ...codes("pt:yes")],
+  ]);
+  t.equal(loaded.report.truncated, 1);
+  await t.rejects(load([{ s: "x", label: 0 }], options, 3), { message: /an option has 3 tokens/ });
+});
+
+t.test("an option that melts into its prompt is encoded on its own", async (t) => {
+  const settings = { ...options, template: "{s}a", options: ["bx", "no"] };
+  const loaded = await load([{ s: "q", label: 0 }], settings);
+  t.same(sequences(loaded), [
+    [1, ...codes("qabx")],
+    [1, ...codes("qano")],
+  ]);
+  t.equal(loaded.report.encodedApart, 1);
+});
+
+t.test("labels", async (t) => {
+  const row = (label: unknown): Record<string, unknown> => ({ s: "x", label });
+  const rows = [0, 1, true, 2, "1", null, undefined, 0.5].map(row);
+  const byIndex = await load(rows, options);
+  t.same(Array.from(byIndex.rows.gold), [0, 1, 1]);
+  t.match(describeProblems(byIndex.report), /:5: .*"1", not an index.*name its values/);
+  t.match(describeProblems(byIndex.report), /:7: field "label" is missing/);
+  const labels = { ...options, labels: ["neg", 7] };
+  const byValue = await load(["neg", 7, "7", "pos", 0].map(row), labels);
+  t.same(Array.from(byValue.rows.gold), [0, 1, 1]);
+  t.match(describeProblems(byValue.report), /"pos", not one of \["neg","7"\]/);
+});
+
+t.test("sst2 has MeZO's prompt", async (t) => {
+  const task = taskOf({ task: "sst2", labelField: "label" });
+  t.same(task.example({ sentence: "good ", label: 1 }), {
+    prompt: "good It was",
+    options: [" terrible", " great"],
+    gold: 1,
+  });
+  t.throws(() => task.example({ label: 1 }), /field "sentence" is missing/);
+});
+
+t.test("templates", async (t) => {
+  const template = parseTemplate("{{{a}}} { b }");
+  t.same(template.fields, ["a", "b"]);
+  t.equal(template.render({ a: 1, b: "{x}" }), "{1} {x}");
+  t.throws(() => template.render({ a: 1 }), /field "b" is missing/);
+  t.throws(() => template.render({ a: {}, b: 1 }), /field "a" is not text/);
+  for (const bad of ["{", "}", "{}", "{a", "a}", "{a{b}}"]) {
+    t.throws(() => parseTemplate(bad), /brace/, bad);
+  }
+});
+
+t.test("many rows, and their fingerprint", async (t) => {
+  const rows = Array.from({ length: 3000 }, (_, i) => ({ text: `row number ${i}` }));
+  const [one, two] = [await load(rows), await load(rows)];
+  t.equal(one.rows.rowOffsets.length, 3001);
+  t.same(sequences(one)[2999], [1, ...codes("row number 2999"), 2]);
+  t.equal(fingerprint(one.rows), fingerprint(two.rows));
+  rows.push({ text: "another" });
+  t.not(fingerprint((await load(rows)).rows), fingerprint(one.rows));
+});
