@@ -24,6 +24,26 @@ void finalize(napi_env, void* data, void*) {
   (*engine)->join();
 }
 
+struct Failure {
+  ErrorCode code = ErrorCode::kInternal;
+  std::string message;
+};
+
+// Inside a catch block.
+Failure current_failure() {
+  try {
+    throw;
+  } catch (const Error& e) {
+    return {e.code(), e.what()};
+  } catch (const std::bad_alloc&) {
+    return {ErrorCode::kOutOfMemory, "out of memory"};
+  } catch (const std::exception& e) {
+    return {ErrorCode::kInternal, e.what()};
+  } catch (...) {
+    return {ErrorCode::kInternal, "an unknown native error"};
+  }
+}
+
 }  // namespace
 
 Engine::Engine() = default;
@@ -148,37 +168,21 @@ void Engine::run() {
 
 // No C++ exception leaves this function: each becomes the rejection of the job's promise.
 void Engine::execute(Task task) {
-  ResultMaker result;
   try {
-    result = task.job(*this);
-    post([this, deferred = task.deferred, result](napi_env env) {
+    post([this, deferred = task.deferred, result = task.job(*this)](napi_env env) {
       settled(env);
       napi_value value = nullptr;
       if (result) value = result(env);
       if (!value && napi_get_undefined(env, &value) != napi_ok) return;
       napi_resolve_deferred(env, deferred, value);
     });
-    return;
   } catch (...) {
+    post([this, deferred = task.deferred, failure = current_failure()](napi_env env) {
+      settled(env);
+      if (napi_value error = error_value(env, failure.code, failure.message))
+        napi_reject_deferred(env, deferred, error);
+    });
   }
-  ErrorCode code = ErrorCode::kInternal;
-  std::string message = "an unknown native error";
-  try {
-    throw;
-  } catch (const Error& e) {
-    code = e.code();
-    message = e.what();
-  } catch (const std::bad_alloc&) {
-    code = ErrorCode::kOutOfMemory;
-    message = "out of memory";
-  } catch (const std::exception& e) {
-    message = e.what();
-  } catch (...) {
-  }
-  post([this, deferred = task.deferred, code, message](napi_env env) {
-    settled(env);
-    if (napi_value error = error_value(env, code, message)) napi_reject_deferred(env, deferred, error);
-  });
 }
 
 }  // namespace zo2::napi
