@@ -31,6 +31,7 @@ interface TrainingData {
 export class EngineDriver {
   #model: OpenModel | undefined;
   #stopAsked = false;
+  #isScoring = false;
   /** The first thing that went wrong outside the engine: a user's throw, an abort. */
   #failure: { reason: unknown } | undefined;
   /** Ends a pending objective: the training is over without it. */
@@ -58,10 +59,11 @@ export class EngineDriver {
     throw new Zo2Error("ZO2_CLOSED", "the model is not loaded");
   }
 
-  /** At the next step boundary, or before the first step. */
+  /** At the next step boundary, or after the first step when none has begun. */
   stop(): void {
     this.#stopAsked = true;
-    this.#model?.engine.stop();
+    // The engine would give up a step that waits for an objective; it is stopped when it has it.
+    if (!this.#isScoring) this.#model?.engine.stop();
   }
 
   /** As stop(), and an objective that is being computed is not waited for. */
@@ -248,6 +250,7 @@ export class EngineDriver {
     const { signal } = this.#scoring;
     const engine = this.#model?.engine;
     let abandon = (): void => undefined;
+    this.#isScoring = true;
     try {
       signal.throwIfAborted();
       if (!objective) throw new Zo2Error("ZO2_INTERNAL", "a score was asked for without objective");
@@ -262,6 +265,8 @@ export class EngineDriver {
       engine?.answerScore(null, messageOf(reason));
     } finally {
       signal.removeEventListener("abort", abandon);
+      this.#isScoring = false;
+      if (this.#stopAsked) engine?.stop();
     }
   }
 

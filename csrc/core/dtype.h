@@ -1,4 +1,5 @@
-// Element types of stored tensors, and the scalar conversions every backend must agree on bit for bit.
+// Element types of stored tensors, and the scalar conversions every backend must agree on bit for
+// bit.
 #pragma once
 
 #include <bit>
@@ -15,12 +16,15 @@ constexpr const char* storage_name(StorageType type) {
   return type == StorageType::kF32 ? "f32" : type == StorageType::kBF16 ? "bf16" : "f16";
 }
 
-inline float bf16_to_f32(uint16_t h) { return std::bit_cast<float>(static_cast<uint32_t>(h) << 16); }
+inline float bf16_to_f32(uint16_t h) {
+  return std::bit_cast<float>(static_cast<uint32_t>(h) << 16);
+}
 
 inline float f16_to_f32(uint16_t h) {
   const uint32_t sign = static_cast<uint32_t>(h & 0x8000u) << 16;
   const uint32_t magnitude = h & 0x7fffu;
-  if (magnitude >= 0x7c00u) return std::bit_cast<float>(sign | 0x7f800000u | (magnitude & 0x3ffu) << 13);
+  if (magnitude >= 0x7c00u)
+    return std::bit_cast<float>(sign | 0x7f800000u | (magnitude & 0x3ffu) << 13);
   // Scaling by 2^112 rebiases the exponent and normalises subnormals exactly.
   const float scaled = std::bit_cast<float>(magnitude << 13) * 0x1p112f;
   return std::bit_cast<float>(std::bit_cast<uint32_t>(scaled) | sign);
@@ -29,7 +33,8 @@ inline float f16_to_f32(uint16_t h) {
 // Round to nearest, ties to even; what a base checkpoint goes through when it is imported.
 inline uint16_t f32_to_bf16(float x) {
   const uint32_t u = std::bit_cast<uint32_t>(x);
-  if ((u & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((u >> 16) | 0x40u);  // NaN stays NaN
+  if ((u & 0x7fffffffu) > 0x7f800000u)
+    return static_cast<uint16_t>((u >> 16) | 0x40u);  // NaN stays NaN
   return static_cast<uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
 }
 inline uint16_t f32_to_f16(float x) {

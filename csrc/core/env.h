@@ -1,5 +1,6 @@
-// The file-system seam. Everything zo2 reads or writes goes through an Env, so that tests can inject
-// short reads, full disks, failed syncs and power loss below production code (LevelDB's idea).
+// The file-system seam. Everything zo2 reads or writes goes through an Env, so that tests can
+// inject short reads, full disks, failed syncs and power loss below production code (LevelDB's
+// idea).
 #pragma once
 
 #include <cstddef>

@@ -73,15 +73,14 @@ class PosixRandomAccessFile final : public RandomAccessFile {
   void read(uint64_t offset, void* out, size_t n) const override {
     if (offset > size_ || n > size_ - offset) {
       throw Error(ErrorCode::kIo, path_ + ": read: " + range(offset, n) +
-                                      " ends after the file's " + std::to_string(size_) +
-                                      " bytes");
+                                      " ends after the file's " + std::to_string(size_) + " bytes");
     }
     auto* bytes = static_cast<char*>(out);
     size_t done = 0;
     while (done < n) {
-      const ssize_t got = ::pread(descriptor_.get(), bytes + done,
-                                  std::min(n - done, kMaxTransferBytes),
-                                  static_cast<off_t>(offset + done));
+      const ssize_t got =
+          ::pread(descriptor_.get(), bytes + done, std::min(n - done, kMaxTransferBytes),
+                  static_cast<off_t>(offset + done));
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) fail(path_, ("read of " + range(offset, n)).c_str(), errno);
       if (got == 0) {
@@ -153,8 +152,9 @@ class PosixFileLock final : public FileLock {
     if (result == 0) return;
     if (errno != EWOULDBLOCK) fail(path, "lock", errno);
     throw Error(ErrorCode::kRunLocked,
-                path + ": another process is using the run directory; wait until it ends, stop it, "
-                       "or choose another output");
+                path +
+                    ": another process is using the run directory; wait until it ends, stop it, "
+                    "or choose another output");
   }
 
  private:

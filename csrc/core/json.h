@@ -48,7 +48,7 @@ class Json {
 
   // Unchecked by name: callers test type() first; a wrong type throws Error(kInternal).
   bool boolean() const;
-  int64_t integer() const;   // a kNumber with an integral value counts
+  int64_t integer() const;  // a kNumber with an integral value counts
   double number() const;
   const std::string& string() const;
   const Array& items() const;
@@ -64,6 +64,5 @@ class Json {
   // In the order of Type. A variant keeps a value at 40 bytes: vocabularies have 10^5 of them.
   std::variant<std::monostate, bool, int64_t, double, std::string, Array, Object> value_;
 };
-
 
 }  // namespace zo2

@@ -1,14 +1,15 @@
-// Standard normals from Philox words by Box-Muller (design rule 3), the same bits from every lane policy.
-// Every operation below is one correctly rounded fp32 operation: files that include this are compiled
-// with -ffp-contract=off (CUDA: -fmad=false) and without flush to zero.
+// Standard normals from Philox words by Box-Muller (design rule 3), the same bits from every lane
+// policy. Every operation below is one correctly rounded fp32 operation: files that include this
+// are compiled with -ffp-contract=off (CUDA: -fmad=false) and without flush to zero.
 #pragma once
 
 #include "core/philox.h"
 
 namespace zo2 {
 
-// ln(x) for x in [2^-24, 1]. x = 2^e * m with m in [sqrt(1/2), sqrt(2)); degree-8 minimax polynomial of
-// (ln(1+t) - t + t^2/2) / t^3 on that interval (docs/noise.md has the fit and the measured error).
+// ln(x) for x in [2^-24, 1]. x = 2^e * m with m in [sqrt(1/2), sqrt(2)); degree-8 minimax
+// polynomial of (ln(1+t) - t + t^2/2) / t^3 on that interval (docs/noise.md has the fit and the
+// measured error).
 template <class L>
 ZO2_INLINE typename L::F natural_log(typename L::F x) {
   using F = typename L::F;
@@ -32,8 +33,9 @@ ZO2_INLINE typename L::F natural_log(typename L::F x) {
   return (low + t) + k * 0x1.63p-1f;
 }
 
-// cos(2 pi v) and sin(2 pi v) for v = n / 2^24, 0 <= n < 2^24. The quarter turn nearest to v is split off
-// in integers, so the remainder f in [-1/2, 1/2] quarter turns is exact and small results stay accurate.
+// cos(2 pi v) and sin(2 pi v) for v = n / 2^24, 0 <= n < 2^24. The quarter turn nearest to v is
+// split off in integers, so the remainder f in [-1/2, 1/2] quarter turns is exact and small results
+// stay accurate.
 template <class L>
 ZO2_INLINE void cos_sin_turns(typename L::I n, typename L::F* cosine, typename L::F* sine) {
   using F = typename L::F;
@@ -51,7 +53,8 @@ ZO2_INLINE void cos_sin_turns(typename L::I n, typename L::F* cosine, typename L
   c = c * z + 0x1.03c1f0p-2f;
   c = c * z - 0x1.3bd3ccp+0f;
   c = c * z + 1.0f;
-  // Quarter turns 0..4: (c, s), (-s, c), (-c, -s), (s, -c), (c, s). Signs are flipped in the sign bit.
+  // Quarter turns 0..4: (c, s), (-s, c), (-c, -s), (s, -c), (c, s). Signs are flipped in the sign
+  // bit.
   const F cos_magnitude = L::select_odd(quarter, s, c);
   const F sin_magnitude = L::select_odd(quarter, c, s);
   const I cos_sign = ((quarter + 1) & 2) << 30;
@@ -62,7 +65,8 @@ ZO2_INLINE void cos_sin_turns(typename L::I n, typename L::F* cosine, typename L
 
 // Two independent N(0, 1) from two words.
 template <class L>
-ZO2_INLINE void box_muller(typename L::U x0, typename L::U x1, typename L::F* z0, typename L::F* z1) {
+ZO2_INLINE void box_muller(typename L::U x0, typename L::U x1, typename L::F* z0,
+                           typename L::F* z1) {
   using F = typename L::F;
   const F u = L::to_float(L::to_signed(x0 >> 8) + 1) * 0x1p-24f;
   const F r = L::sqrt(natural_log<L>(u) * -2.0f);

@@ -1,6 +1,7 @@
-// Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
-// One source for every backend: L is a lane policy, scalar (core/lanes.h), SIMD (backends/cpu/simd.h)
-// or a CUDA thread. All arithmetic is on integers, so every policy gives the same words.
+// Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC
+// 2011). One source for every backend: L is a lane policy, scalar (core/lanes.h), SIMD
+// (backends/cpu/simd.h) or a CUDA thread. All arithmetic is on integers, so every policy gives the
+// same words.
 #pragma once
 
 #include <cstdint>

@@ -3,7 +3,8 @@
 namespace zo2 {
 namespace {
 
-// Loops follow each other within microseconds inside a step: look for the next one a little before sleeping.
+// Loops follow each other within microseconds inside a step: look for the next one a little before
+// sleeping.
 constexpr int kSpins = 2000;
 
 void relax() {
@@ -63,7 +64,8 @@ void ThreadPool::worker(int thread) {
     for (int i = 0; i < kSpins && generation_.load(std::memory_order_acquire) == seen; ++i) relax();
     if (generation_.load(std::memory_order_acquire) == seen) {
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, [&] { return stopping_ || generation_.load(std::memory_order_acquire) != seen; });
+      wake_.wait(lock,
+                 [&] { return stopping_ || generation_.load(std::memory_order_acquire) != seen; });
     }
     if (stopping_) return;
     seen = generation_.load(std::memory_order_acquire);

@@ -1,5 +1,5 @@
-// A fixed set of worker threads that run one indexed loop at a time. Which thread runs which index is
-// never visible in results: kernels are pure functions of the index.
+// A fixed set of worker threads that run one indexed loop at a time. Which thread runs which index
+// is never visible in results: kernels are pure functions of the index.
 #pragma once
 
 #include <atomic>
@@ -22,8 +22,8 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls body(index, thread) for every index in [0, count) and returns when all are done; 0 <= thread <
-  // threads(). One caller at a time. body must not throw.
+  // Calls body(index, thread) for every index in [0, count) and returns when all are done; 0 <=
+  // thread < threads(). One caller at a time. body must not throw.
   void run(int64_t count, const std::function<void(int64_t index, int thread)>& body);
 
  private:
@@ -34,8 +34,8 @@ class ThreadPool {
   std::atomic<int64_t> next_{0};
   std::atomic<int> busy_{0};
   std::atomic<uint64_t> generation_{0};
-  int64_t count_ = 0;                                            // published by generation_
-  const std::function<void(int64_t, int)>* body_ = nullptr;      // published by generation_
+  int64_t count_ = 0;                                        // published by generation_
+  const std::function<void(int64_t, int)>* body_ = nullptr;  // published by generation_
   std::atomic<bool> stopping_{false};
   std::mutex mutex_;
   std::condition_variable wake_;  // generation_ or stopping_ changed

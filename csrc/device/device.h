@@ -70,12 +70,13 @@ class Device {
 
   // Set-up only: a step allocates nothing. Zero-filled, 4 KiB aligned. Throws Error(kOutOfMemory).
   virtual std::unique_ptr<Buffer> alloc(std::string name, Tier tier, size_t bytes) = 0;
-  // Bytes of scratch the op needs besides its operands; the largest of a plan is given to set_scratch once.
+  // Bytes of scratch the op needs besides its operands; the largest of a plan is given to
+  // set_scratch once.
   virtual size_t scratch_bytes(const Op& op) const = 0;
   virtual void set_scratch(View scratch) = 0;
 
-  // Queue work behind everything already on the lane. What the op's pointers refer to must stay valid
-  // until the lane has passed it.
+  // Queue work behind everything already on the lane. What the op's pointers refer to must stay
+  // valid until the lane has passed it.
   virtual void enqueue(Lane lane, const Op& op) = 0;
   virtual void copy(Lane lane, View to, View from) = 0;
   virtual Event record(Lane lane) = 0;

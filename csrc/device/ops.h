@@ -1,5 +1,6 @@
-// Ops as values: everything a device can be asked to compute. Shapes are written [branch][row][column];
-// activations are fp32, rows of all sequences packed one after another (T rows), branches outermost.
+// Ops as values: everything a device can be asked to compute. Shapes are written
+// [branch][row][column]; activations are fp32, rows of all sequences packed one after another (T
+// rows), branches outermost.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +14,9 @@ namespace zo2 {
 enum class Distribution : uint8_t { kGaussian, kRademacher };
 enum class Rounding : uint8_t { kStochastic, kNearest };
 
-// One committed record as an update of a tensor (design rule 5): s = d w; s = s + c_k z_k for k ascending;
-// w = w - s. With `rounds`, the value is then rounded to the storage type, keyed by `seed`.
+// One committed record as an update of a tensor (design rule 5): s = d w; s = s + c_k z_k for k
+// ascending; w = w - s. With `rounds`, the value is then rounded to the storage type, keyed by
+// `seed`.
 struct Update {
   uint64_t seed = 0;
   float decay = 0;                      // d: 0 where the tensor's role is not decayed
@@ -27,8 +29,8 @@ struct Update {
 struct Pending {
   const Update* updates = nullptr;
   int count = 0;
-  // After this many updates the value is written back (0: nothing is written). Either the value has just
-  // been rounded to the storage type there, or the storage type is f32.
+  // After this many updates the value is written back (0: nothing is written). Either the value has
+  // just been rounded to the storage type there, or the storage type is f32.
   int store_after = 0;
 };
 
@@ -158,9 +160,9 @@ struct Activation {
   int64_t n = 0;
 };
 
-// Logits of the weight's rows for m label positions, reduced at once: running log-sum-exp partials per
-// 128-row tile of the vocabulary and the logits of the targets. With `last`, the partials are combined and
-// logprob[b][i] = logit(target i) - log-sum-exp of its row.
+// Logits of the weight's rows for m label positions, reduced at once: running log-sum-exp partials
+// per 128-row tile of the vocabulary and the logits of the targets. With `last`, the partials are
+// combined and logprob[b][i] = logit(target i) - log-sum-exp of its row.
 struct HeadLoss {
   Weight weight;
   View x;              // [branches][m][columns]
@@ -194,7 +196,8 @@ struct Materialize {
 };
 
 struct Op {
-  std::variant<Embed, Linear, Norm, Rope, Attention, Activation, HeadLoss, Apply, Materialize> value;
+  std::variant<Embed, Linear, Norm, Rope, Attention, Activation, HeadLoss, Apply, Materialize>
+      value;
 };
 
 }  // namespace zo2

@@ -21,7 +21,8 @@ int64_t ConfigReader::positive_or(const std::string& field, int64_t fallback) co
   constexpr int64_t kLargest = int64_t{1} << 30;
   const Json* value = config_.find(field);
   if (!value) return fallback;
-  if (!value->is_number() || value->number() != static_cast<double>(static_cast<int64_t>(value->number())) ||
+  if (!value->is_number() ||
+      value->number() != static_cast<double>(static_cast<int64_t>(value->number())) ||
       value->number() < 1 || value->number() > static_cast<double>(kLargest))
     invalid(field, "must be a positive integer, not " + value->dump());
   return value->integer();
@@ -37,7 +38,8 @@ double ConfigReader::number_or(const std::string& field, double fallback) const 
 bool ConfigReader::boolean_or(const std::string& field, bool fallback) const {
   const Json* value = config_.find(field);
   if (!value) return fallback;
-  if (value->type() != Json::Type::kBool) invalid(field, "must be true or false, not " + value->dump());
+  if (value->type() != Json::Type::kBool)
+    invalid(field, "must be true or false, not " + value->dump());
   return value->boolean();
 }
 

@@ -47,7 +47,8 @@ LinearSpec SpecBuilder::linear(const std::string& name, int64_t out, int64_t in,
   return l;
 }
 
-NormSpec SpecBuilder::norm(const std::string& name, int64_t n, NormKind kind, double epsilon, bool bias) {
+NormSpec SpecBuilder::norm(const std::string& name, int64_t n, NormKind kind, double epsilon,
+                           bool bias) {
   NormSpec norm;
   norm.kind = kind;
   norm.epsilon = static_cast<float>(epsilon);
@@ -62,10 +63,12 @@ void SpecBuilder::alias_prefix(const std::string& from, const std::string& to) {
 }
 
 ModelSpec describe_model(const Json& config, const std::string& path) {
-  if (!config.is_object()) throw Error(ErrorCode::kInvalidModel, path + ": must hold a JSON object");
+  if (!config.is_object())
+    throw Error(ErrorCode::kInvalidModel, path + ": must hold a JSON object");
   const ConfigReader reader(config, path);
   std::string architecture;
-  if (const Json* list = config.find("architectures"); list && list->is_array() && !list->items().empty()) {
+  if (const Json* list = config.find("architectures");
+      list && list->is_array() && !list->items().empty()) {
     if (!list->items()[0].is_string()) reader.invalid("architectures", "must be a list of names");
     architecture = list->items()[0].string();
   }
@@ -73,7 +76,8 @@ ModelSpec describe_model(const Json& config, const std::string& path) {
   std::string known;
   for (const Family& family : families()) {
     known += (known.empty() ? "" : ", ") + std::string(family.architecture);
-    // A config without architectures (as save_pretrained of a bare config writes it) is judged by its type.
+    // A config without architectures (as save_pretrained of a bare config writes it) is judged by
+    // its type.
     if (architecture.empty() ? type == family.model_type : architecture == family.architecture)
       return family.describe(reader);
   }
@@ -81,40 +85,46 @@ ModelSpec describe_model(const Json& config, const std::string& path) {
                                           "\", which zo2 does not know; it knows " + known);
 }
 
-ActivationKind activation_of(const ConfigReader& config, const std::string& field, const char* fallback) {
+ActivationKind activation_of(const ConfigReader& config, const std::string& field,
+                             const char* fallback) {
   const std::string name = config.string_or(field, fallback);
   if (name == "relu") return ActivationKind::kRelu;
   if (name == "silu" || name == "swish") return ActivationKind::kSilu;
   if (name == "gelu") return ActivationKind::kGelu;
   if (name == "gelu_new" || name == "gelu_pytorch_tanh") return ActivationKind::kGeluTanh;
-  config.unsupported(field, "is \"" + name + "\"; supported: relu, silu, gelu, gelu_new, gelu_pytorch_tanh");
+  config.unsupported(
+      field, "is \"" + name + "\"; supported: relu, silu, gelu, gelu_new, gelu_pytorch_tanh");
 }
 
 namespace {
 
-// Llama 3's rule ("Llama 3.1" config, transformers' _compute_llama3_parameters): long wavelengths are
-// slowed down by `factor`, short ones kept, those between blended.
+// Llama 3's rule ("Llama 3.1" config, transformers' _compute_llama3_parameters): long wavelengths
+// are slowed down by `factor`, short ones kept, those between blended.
 void scale_llama3(const ConfigReader& rope, std::vector<float>& frequencies) {
   const double factor = rope.number_or("factor", 8), low = rope.number_or("low_freq_factor", 1),
                high = rope.number_or("high_freq_factor", 4);
   const double original = static_cast<double>(rope.positive("original_max_position_embeddings"));
-  if (!(factor > 0) || !(high > low)) rope.invalid("factor", "and low/high_freq_factor are inconsistent");
+  if (!(factor > 0) || !(high > low))
+    rope.invalid("factor", "and low/high_freq_factor are inconsistent");
   for (float& f : frequencies) {
     const double wavelength = 2 * M_PI / f;
     if (wavelength < original / high) continue;
     const double smooth = (original / wavelength - low) / (high - low);
     const double scaled = f / factor;
-    f = static_cast<float>(wavelength > original / low ? scaled : (1 - smooth) * scaled + smooth * f);
+    f = static_cast<float>(wavelength > original / low ? scaled
+                                                       : (1 - smooth) * scaled + smooth * f);
   }
 }
 
 }  // namespace
 
 RopeSpec rope_of(const ConfigReader& config, int columns) {
-  // transformers 5 keeps everything in rope_parameters; earlier versions rope_theta beside rope_scaling.
+  // transformers 5 keeps everything in rope_parameters; earlier versions rope_theta beside
+  // rope_scaling.
   const Json* parameters = config.object("rope_parameters");
   const std::string field = parameters ? "rope_parameters" : "rope_scaling";
-  const ConfigReader rope = config.nested(parameters ? parameters : config.object("rope_scaling"), field);
+  const ConfigReader rope =
+      config.nested(parameters ? parameters : config.object("rope_scaling"), field);
   const double theta = rope.number_or("rope_theta", config.number_or("rope_theta", 10000.0));
   const std::string type = rope.string_or("rope_type", rope.string_or("type", "default"));
   if (!(theta > 0)) config.invalid("rope_theta", "must be positive");
@@ -123,7 +133,8 @@ RopeSpec rope_of(const ConfigReader& config, int columns) {
   spec.columns = columns;
   for (int i = 0; i < columns / 2; ++i)
     spec.inverse_frequencies.push_back(
-        1.0f / static_cast<float>(std::pow(theta, static_cast<float>(2 * i) / static_cast<float>(columns))));
+        1.0f / static_cast<float>(
+                   std::pow(theta, static_cast<float>(2 * i) / static_cast<float>(columns))));
   if (type == "linear") {
     const double factor = rope.number_or("factor", 1);
     if (!(factor > 0)) rope.invalid("factor", "must be positive");

@@ -36,12 +36,13 @@ struct Family {
 };
 const std::vector<Family>& families();
 
-// Describes the model of a config.json. Throws Error(kUnsupportedModel) naming the architecture and those
-// that are known, Error(kInvalidModel) naming a field. `path` is for messages.
+// Describes the model of a config.json. Throws Error(kUnsupportedModel) naming the architecture and
+// those that are known, Error(kInvalidModel) naming a field. `path` is for messages.
 ModelSpec describe_model(const Json& config, const std::string& path);
 
 // Shared by the mappings.
-ActivationKind activation_of(const ConfigReader& config, const std::string& field, const char* fallback);
+ActivationKind activation_of(const ConfigReader& config, const std::string& field,
+                             const char* fallback);
 // From transformers 5's rope_parameters, or rope_theta and rope_scaling of earlier versions.
 RopeSpec rope_of(const ConfigReader& config, int columns);
 

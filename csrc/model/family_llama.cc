@@ -1,5 +1,5 @@
-// Llama (Touvron et al. 2023; transformers LlamaForCausalLM): RMS norms, rotary positions, grouped heads,
-// gated SiLU.
+// Llama (Touvron et al. 2023; transformers LlamaForCausalLM): RMS norms, rotary positions, grouped
+// heads, gated SiLU.
 #include <cmath>
 
 #include "model/families.h"
@@ -18,7 +18,8 @@ Heads heads_of(const ConfigReader& config, int64_t hidden) {
   if (h.query % h.key_value != 0)
     config.invalid("num_attention_heads", "must be a multiple of num_key_value_heads");
   if (!config.find("head_dim") && hidden % h.query != 0)
-    config.invalid("hidden_size", "must be a multiple of num_attention_heads where head_dim is not given");
+    config.invalid("hidden_size",
+                   "must be a multiple of num_attention_heads where head_dim is not given");
   h.columns = config.positive_or("head_dim", hidden / h.query);
   if (h.columns % 2 != 0) config.invalid("head_dim", "must be even: rotary embedding turns pairs");
   return h;
@@ -37,17 +38,23 @@ BlockSpec llama_block(SpecBuilder& build, const ConfigReader& config, int layer,
   a.kv_heads = static_cast<int>(heads.key_value);
   a.qk_columns = a.v_columns = a.rotary = static_cast<int>(heads.columns);
   a.scale = 1.0f / std::sqrt(static_cast<float>(heads.columns));
-  a.q = build.linear(name + ".self_attn.q_proj", heads.query * heads.columns, hidden, attention_bias);
-  a.k = build.linear(name + ".self_attn.k_proj", heads.key_value * heads.columns, hidden, attention_bias);
-  a.v = build.linear(name + ".self_attn.v_proj", heads.key_value * heads.columns, hidden, attention_bias);
-  a.o = build.linear(name + ".self_attn.o_proj", hidden, heads.query * heads.columns, attention_bias);
+  a.q =
+      build.linear(name + ".self_attn.q_proj", heads.query * heads.columns, hidden, attention_bias);
+  a.k = build.linear(name + ".self_attn.k_proj", heads.key_value * heads.columns, hidden,
+                     attention_bias);
+  a.v = build.linear(name + ".self_attn.v_proj", heads.key_value * heads.columns, hidden,
+                     attention_bias);
+  a.o =
+      build.linear(name + ".self_attn.o_proj", hidden, heads.query * heads.columns, attention_bias);
   block.mlp.columns = config.positive("intermediate_size");
   block.mlp.activation = activation_of(config, "hidden_act", "silu");
   block.mlp.gate = build.linear(name + ".mlp.gate_proj", block.mlp.columns, hidden, mlp_bias);
   block.mlp.up = build.linear(name + ".mlp.up_proj", block.mlp.columns, hidden, mlp_bias);
   block.mlp.down = build.linear(name + ".mlp.down_proj", hidden, block.mlp.columns, mlp_bias);
-  block.attention_norm = build.norm(name + ".input_layernorm", hidden, NormKind::kRms, epsilon, false);
-  block.mlp_norm = build.norm(name + ".post_attention_layernorm", hidden, NormKind::kRms, epsilon, false);
+  block.attention_norm =
+      build.norm(name + ".input_layernorm", hidden, NormKind::kRms, epsilon, false);
+  block.mlp_norm =
+      build.norm(name + ".post_attention_layernorm", hidden, NormKind::kRms, epsilon, false);
   return block;
 }
 
@@ -63,13 +70,15 @@ ModelSpec describe_llama(const ConfigReader& config) {
   const int64_t layers = config.positive("num_hidden_layers");
 
   SpecBuilder build(spec);
-  spec.token_table = build.add("model.embed_tokens.weight", {spec.vocabulary, spec.hidden}, Role::kEmbedding);
+  spec.token_table =
+      build.add("model.embed_tokens.weight", {spec.vocabulary, spec.hidden}, Role::kEmbedding);
   for (int i = 0; i < layers; ++i) {
     build.block(i + 1);
     spec.blocks.push_back(llama_block(build, config, i, spec.hidden));
   }
   build.block(spec.head_block());
-  spec.final_norm = build.norm("model.norm", spec.hidden, NormKind::kRms, config.number_or("rms_norm_eps", 1e-6), false);
+  spec.final_norm = build.norm("model.norm", spec.hidden, NormKind::kRms,
+                               config.number_or("rms_norm_eps", 1e-6), false);
   spec.head = config.boolean_or("tie_word_embeddings", false)
                   ? spec.token_table
                   : build.linear("lm_head", spec.vocabulary, spec.hidden, false).weight;

@@ -1,5 +1,5 @@
-// The forward pass of any described model, as a walk that emits ops. It does not know where weights live:
-// a WeightSource puts each weight's panels into the ops it is given.
+// The forward pass of any described model, as a walk that emits ops. It does not know where weights
+// live: a WeightSource puts each weight's panels into the ops it is given.
 #pragma once
 
 #include <cstdint>
@@ -39,15 +39,15 @@ struct Batch {
 
 // Activations of one forward pass; sizes in schedule/plan.cc.
 struct Activations {
-  View residual;   // [branches][tokens][hidden]
-  View normed;     // [branches][tokens][hidden]
-  View embedded;   // [branches][tokens][embedding columns], only with project_in
+  View residual;  // [branches][tokens][hidden]
+  View normed;    // [branches][tokens][hidden]
+  View embedded;  // [branches][tokens][embedding columns], only with project_in
   View q, k, v, attended;
   View gate, up;   // [branches][tokens][mlp columns]
   View labels;     // [branches][label rows][hidden]
   View projected;  // [branches][label rows][embedding columns], only with project_out
   View partials, target_logits, logprobs;
-  View logits;     // [branches][label rows][vocabulary] or empty
+  View logits;  // [branches][label rows][vocabulary] or empty
   View cosine, sine;
 };
 

@@ -1,5 +1,5 @@
-// A model described as data. One block_forward (model/forward.h) runs every family; a family is only the
-// mapping from a Hugging Face config to this description (model/family_*.cc).
+// A model described as data. One block_forward (model/forward.h) runs every family; a family is
+// only the mapping from a Hugging Face config to this description (model/family_*.cc).
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ struct TensorSpec {
   std::string name;            // Hugging Face name, as exported
   std::vector<int64_t> shape;  // canonical: matrices [out, in], others [n]
   Role role = Role::kLinear;
-  int block = 0;               // 0: embedding, 1 ... layers: transformer layers, layers + 1: head
+  int block = 0;  // 0: embedding, 1 ... layers: transformer layers, layers + 1: head
   std::vector<std::string> aliases;  // other names checkpoints use for it
   bool trainable = true;
 
@@ -70,9 +70,9 @@ struct BlockSpec {
 };
 
 struct RopeSpec {
-  int columns = 0;                // rotating columns of a head; 0: no rotary embedding
+  int columns = 0;                         // rotating columns of a head; 0: no rotary embedding
   std::vector<float> inverse_frequencies;  // [columns / 2]
-  float attention_factor = 1;     // multiplies cosine and sine
+  float attention_factor = 1;              // multiplies cosine and sine
 };
 
 struct ModelSpec {
@@ -81,12 +81,12 @@ struct ModelSpec {
   int64_t hidden = 0;
   int64_t max_positions = 0;
   TensorId token_table = -1;
-  TensorId position_table = -1;  // learned positions
-  int64_t position_offset = 0;   // added to a position before the look-up (OPT: 2)
+  TensorId position_table = -1;        // learned positions
+  int64_t position_offset = 0;         // added to a position before the look-up (OPT: 2)
   LinearSpec project_in, project_out;  // between embedding width and hidden
   std::vector<BlockSpec> blocks;
   NormSpec final_norm;
-  TensorId head = -1;            // token_table when tied
+  TensorId head = -1;  // token_table when tied
   RopeSpec rope;
   std::vector<TensorSpec> tensors;  // canonical order; the index is the tensor id
 

@@ -52,7 +52,8 @@ Json philox_check() {
   const Words w = philox(0, 0, 0, 0, 0);
   Json check = Json::object();
   check.set("name", "Philox4x32-10 known answer (Random123)");
-  check.set("ok", w.x[0] == 0x6627e8d5u && w.x[1] == 0xe169c58du && w.x[2] == 0xbc57ac4cu && w.x[3] == 0x9b00dbd8u);
+  check.set("ok", w.x[0] == 0x6627e8d5u && w.x[1] == 0xe169c58du && w.x[2] == 0xbc57ac4cu &&
+                      w.x[3] == 0x9b00dbd8u);
   check.set("detail", "counter 0, key 0");
   return check;
 }
@@ -60,7 +61,8 @@ Json philox_check() {
 // doctor(): NativeDoctor
 Napi::Value doctor(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    Json isas = Json::array(), checks = Json::array(), cuda = Json::object(), report = Json::object();
+    Json isas = Json::array(), checks = Json::array(), cuda = Json::object(),
+         report = Json::object();
     for (const std::string& isa : cpu_isas()) isas.push(isa);
     checks.push(philox_check());
     checks.push(noise_check());
@@ -71,7 +73,8 @@ Napi::Value doctor(const Napi::CallbackInfo& info) {
     report.set("isa", cpu_isas().back());
     report.set("isas", isas);
     report.set("cores", cpu_cores());
-    report.set("memoryBytes", static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE));
+    report.set("memoryBytes",
+               static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE));
     report.set("cuda", cuda);
     report.set("checks", checks);
     return Napi::Value(info.Env(), parse_json(info.Env(), report.dump()));
@@ -99,9 +102,11 @@ Napi::Value normals(const Napi::CallbackInfo& info) {
 // philox(counter: Uint32Array, key: Uint32Array): Uint32Array
 Napi::Value philox_words(const Napi::CallbackInfo& info) {
   const auto counter = info[0].As<Napi::Uint32Array>(), key = info[1].As<Napi::Uint32Array>();
-  if (!info[0].IsTypedArray() || !info[1].IsTypedArray() || counter.ElementLength() != 4 || key.ElementLength() != 2)
+  if (!info[0].IsTypedArray() || !info[1].IsTypedArray() || counter.ElementLength() != 4 ||
+      key.ElementLength() != 2)
     throw Napi::TypeError::New(info.Env(), "philox takes 4 counter words and 2 key words");
-  const Words w = philox(key[0] | static_cast<uint64_t>(key[1]) << 32, counter[0], counter[1], counter[2], counter[3]);
+  const Words w = philox(key[0] | static_cast<uint64_t>(key[1]) << 32, counter[0], counter[1],
+                         counter[2], counter[3]);
   Napi::Uint32Array out = Napi::Uint32Array::New(info.Env(), 4);
   for (size_t i = 0; i < 4; ++i) out[i] = w.x[i];
   return out;

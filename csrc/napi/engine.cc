@@ -17,10 +17,11 @@ void deliver(napi_env env, napi_value, void*, void* data) {
   napi_close_handle_scope(env, scope);
 }
 
-// Runs when the engine thread has released the function, or when the environment ends before that. After it
-// the function is gone, so the thread has to be too.
+// Runs when the engine thread has released the function, or when the environment ends before that.
+// After it the function is gone, so the thread has to be too.
 void finalize(napi_env, void* data, void*) {
-  const std::unique_ptr<std::shared_ptr<Engine>> engine(static_cast<std::shared_ptr<Engine>*>(data));
+  const std::unique_ptr<std::shared_ptr<Engine>> engine(
+      static_cast<std::shared_ptr<Engine>*>(data));
   (*engine)->join();
 }
 
@@ -70,8 +71,9 @@ std::shared_ptr<Engine> Engine::start(napi_env env) {
   auto engine = std::make_shared<Engine>();
   napi_value name = string_value(env, "zo2 engine");
   auto keep = std::make_unique<std::shared_ptr<Engine>>(engine);
-  if (!name || napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, keep.get(), finalize, nullptr,
-                                               deliver, &engine->function_) != napi_ok)
+  if (!name ||
+      napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, keep.get(), finalize,
+                                      nullptr, deliver, &engine->function_) != napi_ok)
     throw Error(ErrorCode::kInternal, "the JavaScript environment is going away");
   keep.release();
   napi_unref_threadsafe_function(env, engine->function_);
@@ -86,7 +88,8 @@ napi_value Engine::submit(napi_env env, Job job) {
   {
     std::lock_guard lock(mutex_);
     if (closed_) {
-      napi_reject_deferred(env, deferred, error_value(env, ErrorCode::kClosed, "the engine is closed"));
+      napi_reject_deferred(env, deferred,
+                           error_value(env, ErrorCode::kClosed, "the engine is closed"));
       return promise;
     }
     queue_.push_back({std::move(job), deferred});

@@ -1,5 +1,5 @@
-// The engine thread: one thread per Engine owns its Session and runs jobs in order; results and events go to
-// the JavaScript thread through one thread-safe function.
+// The engine thread: one thread per Engine owns its Session and runs jobs in order; results and
+// events go to the JavaScript thread through one thread-safe function.
 #pragma once
 
 #include <node_api.h>
@@ -29,17 +29,19 @@ class Engine {
   // What a job may use; runs on the engine thread.
   using Job = std::function<ResultMaker(Engine&)>;
 
-  // JavaScript thread. Throws Error(kInternal) when the environment is going away. The thread-safe function
-  // keeps the engine alive until its thread has ended.
+  // JavaScript thread. Throws Error(kInternal) when the environment is going away. The thread-safe
+  // function keeps the engine alive until its thread has ended.
   static std::shared_ptr<Engine> start(napi_env env);
   Engine();
   ~Engine();
 
-  // JavaScript thread. Queues a job; the promise settles when it is done. nullptr where Node-API fails.
+  // JavaScript thread. Queues a job; the promise settles when it is done. nullptr where Node-API
+  // fails.
   napi_value submit(napi_env env, Job job);
   // Any thread. The running train() ends at the next step boundary.
   void stop();
-  // JavaScript thread. Ends everything as soon as possible (the current op is the last) and waits for it.
+  // JavaScript thread. Ends everything as soon as possible (the current op is the last) and waits
+  // for it.
   void join();
   // JavaScript thread: nobody holds the engine any more; its thread ends behind the queued jobs.
   void let_go();
@@ -56,8 +58,8 @@ class Engine {
   void clear_stop() { stop_ = false; }
   // Hands a delivery to the JavaScript thread; dropped when the environment is going away.
   void post(Delivery delivery);
-  // Sends `question` and waits for answer(). Throws Error(kAborted) when stopped first, the answer's error
-  // as Error(kInvalidData).
+  // Sends `question` and waits for answer(). Throws Error(kAborted) when stopped first, the
+  // answer's error as Error(kInvalidData).
   std::vector<double> ask(Delivery question);
 
  private:
@@ -67,15 +69,17 @@ class Engine {
   };
   void run();
   void execute(Task task);
-  // JavaScript thread: counts jobs, so that a waiting promise keeps the process alive and nothing else does.
+  // JavaScript thread: counts jobs, so that a waiting promise keeps the process alive and nothing
+  // else does.
   void settled(napi_env env);
 
   std::thread thread_;
   napi_threadsafe_function function_ = nullptr;
   std::atomic<bool> stop_{false};
   std::atomic<bool> abandoned_{false};
-  bool detached_ = false;     // engine thread: the environment is going away, function_ must not be touched
-  int outstanding_ = 0;       // JavaScript thread
+  bool detached_ =
+      false;  // engine thread: the environment is going away, function_ must not be touched
+  int outstanding_ = 0;  // JavaScript thread
 
   std::mutex mutex_;
   std::condition_variable changed_;

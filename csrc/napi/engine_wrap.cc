@@ -43,14 +43,17 @@ Json model_info(const Session& session) {
 // A JavaScript function as called from deliveries; freed on the JavaScript thread.
 class Callback {
  public:
-  Callback(napi_env env, napi_value function) { napi_create_reference(env, function, 1, &reference_); }
+  Callback(napi_env env, napi_value function) {
+    napi_create_reference(env, function, 1, &reference_);
+  }
   // False when the function threw or could not be called; what it threw stays pending no longer.
   bool call(napi_env env, const std::string& text) const {
     napi_value function, undefined, ignored, argument = string_value(env, text);
     if (!argument || napi_get_reference_value(env, reference_, &function) != napi_ok ||
         napi_get_undefined(env, &undefined) != napi_ok)
       return false;
-    if (napi_call_function(env, undefined, function, 1, &argument, &ignored) == napi_ok) return true;
+    if (napi_call_function(env, undefined, function, 1, &argument, &ignored) == napi_ok)
+      return true;
     napi_get_and_clear_last_exception(env, &ignored);
     return false;
   }
@@ -80,7 +83,8 @@ Json score_event(const ScoreRequest& request) {
   return event;
 }
 
-std::vector<std::vector<double>> unflatten(const std::vector<double>& flat, const ScoreRequest& request) {
+std::vector<std::vector<double>> unflatten(const std::vector<double>& flat,
+                                           const ScoreRequest& request) {
   const size_t rows = request.rows.size();
   if (flat.size() != rows * request.branches.size())
     throw Error(ErrorCode::kInvalidData, "the objective must give one number per branch and row");
@@ -94,15 +98,16 @@ std::vector<std::vector<double>> unflatten(const std::vector<double>& flat, cons
 }  // namespace
 
 Napi::Function EngineWrap::define(Napi::Env env) {
-  return DefineClass(env, "Engine",
-                     {InstanceMethod<&EngineWrap::load>("load"), InstanceMethod<&EngineWrap::train>("train"),
-                      InstanceMethod<&EngineWrap::evaluate>("evaluate"),
-                      InstanceMethod<&EngineWrap::replay>("replay"),
-                      InstanceMethod<&EngineWrap::export_to>("exportTo"),
-                      InstanceMethod<&EngineWrap::logits>("logits"),
-                      InstanceMethod<&EngineWrap::tensor>("tensor"), InstanceMethod<&EngineWrap::stop>("stop"),
-                      InstanceMethod<&EngineWrap::answer_score>("answerScore"),
-                      InstanceMethod<&EngineWrap::close>("close")});
+  return DefineClass(
+      env, "Engine",
+      {InstanceMethod<&EngineWrap::load>("load"), InstanceMethod<&EngineWrap::train>("train"),
+       InstanceMethod<&EngineWrap::evaluate>("evaluate"),
+       InstanceMethod<&EngineWrap::replay>("replay"),
+       InstanceMethod<&EngineWrap::export_to>("exportTo"),
+       InstanceMethod<&EngineWrap::logits>("logits"), InstanceMethod<&EngineWrap::tensor>("tensor"),
+       InstanceMethod<&EngineWrap::stop>("stop"),
+       InstanceMethod<&EngineWrap::answer_score>("answerScore"),
+       InstanceMethod<&EngineWrap::close>("close")});
 }
 
 EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineWrap>(info) {
@@ -131,7 +136,8 @@ Napi::Value EngineWrap::load(const Napi::CallbackInfo& info) {
         Env::posix(), make_cpu_device({options.threads, options.isa}), engine.abandoned_flag());
     session->load(options.load);
     engine.session = std::move(session);
-    return [text = model_info(*engine.session).dump()](napi_env env) { return parse_json(env, text); };
+    return
+        [text = model_info(*engine.session).dump()](napi_env env) { return parse_json(env, text); };
   });
 }
 
@@ -140,7 +146,8 @@ Napi::Value EngineWrap::train(const Napi::CallbackInfo& info) {
   const auto options = std::make_shared<const TrainOptions>(train_options(object));
   const auto rows = std::make_shared<const RawRows>(raw_rows(object.Get("trainRows"), "trainRows"));
   std::shared_ptr<const RawRows> eval;
-  if (!object.Get("evalRows").IsNull()) eval = std::make_shared<const RawRows>(raw_rows(object.Get("evalRows"), "evalRows"));
+  if (!object.Get("evalRows").IsNull())
+    eval = std::make_shared<const RawRows>(raw_rows(object.Get("evalRows"), "evalRows"));
   const bool custom = boolean_field(object, "customObjective");
   if (!info[1].IsFunction()) throw Napi::TypeError::New(info.Env(), "onEvent must be a function");
   const auto callback = std::make_shared<Callback>(info.Env(), info[1]);
@@ -182,10 +189,12 @@ Napi::Value EngineWrap::evaluate(const Napi::CallbackInfo& info) {
   const auto rows = std::make_shared<const RawRows>(raw_rows(object.Get("rows"), "rows"));
   const int64_t batch_tokens = static_cast<int64_t>(number_field(object, "batchTokens"));
   return submit(info, [=](Engine& engine) -> ResultMaker {
-    const auto result = std::make_shared<const Evaluation>(loaded(engine).evaluate(*rows, batch_tokens));
+    const auto result =
+        std::make_shared<const Evaluation>(loaded(engine).evaluate(*rows, batch_tokens));
     return [result, options = rows->kind == RowKind::kOptions](napi_env env) -> napi_value {
       napi_value object, null;
-      if (napi_create_object(env, &object) != napi_ok || napi_get_null(env, &null) != napi_ok) return nullptr;
+      if (napi_create_object(env, &object) != napi_ok || napi_get_null(env, &null) != napi_ok)
+        return nullptr;
       set(env, object, "loss", number_value(env, result->loss));
       set(env, object, "accuracy", options ? number_value(env, result->accuracy) : null);
       set(env, object, "rowLoss", typed_array(env, result->row_loss));
@@ -212,13 +221,17 @@ Napi::Value EngineWrap::export_to(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value EngineWrap::logits(const Napi::CallbackInfo& info) {
-  if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_int32_array)
+  if (!info[0].IsTypedArray() ||
+      info[0].As<Napi::TypedArray>().TypedArrayType() != napi_int32_array)
     throw Napi::TypeError::New(info.Env(), "tokens must be an Int32Array");
   const auto array = info[0].As<Napi::Int32Array>();
-  return submit(info, [tokens = std::vector<int32_t>(array.Data(), array.Data() + array.ElementLength())](
-                          Engine& engine) -> ResultMaker {
-    return [values = loaded(engine).logits(tokens)](napi_env env) { return typed_array(env, values); };
-  });
+  return submit(info,
+                [tokens = std::vector<int32_t>(array.Data(), array.Data() + array.ElementLength())](
+                    Engine& engine) -> ResultMaker {
+                  return [values = loaded(engine).logits(tokens)](napi_env env) {
+                    return typed_array(env, values);
+                  };
+                });
 }
 
 Napi::Value EngineWrap::tensor(const Napi::CallbackInfo& info) {
@@ -231,10 +244,12 @@ void EngineWrap::stop(const Napi::CallbackInfo&) { engine_->stop(); }
 
 void EngineWrap::answer_score(const Napi::CallbackInfo& info) {
   if (info[1].IsString()) return engine_->answer({}, info[1].As<Napi::String>().Utf8Value());
-  if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_float64_array)
+  if (!info[0].IsTypedArray() ||
+      info[0].As<Napi::TypedArray>().TypedArrayType() != napi_float64_array)
     throw Napi::TypeError::New(info.Env(), "scores must be a Float64Array");
   const auto array = info[0].As<Napi::Float64Array>();
-  engine_->answer(std::vector<double>(array.Data(), array.Data() + array.ElementLength()), std::nullopt);
+  engine_->answer(std::vector<double>(array.Data(), array.Data() + array.ElementLength()),
+                  std::nullopt);
 }
 
 Napi::Value EngineWrap::close(const Napi::CallbackInfo& info) {

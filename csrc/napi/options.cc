@@ -12,7 +12,8 @@ namespace {
 Json json_field(const Napi::Object& object, const char* name) {
   const Napi::Env env = object.Env();
   const Napi::Object json = env.Global().Get("JSON").As<Napi::Object>();
-  const Napi::Value text = json.Get("stringify").As<Napi::Function>().Call(json, {object.Get(name)});
+  const Napi::Value text =
+      json.Get("stringify").As<Napi::Function>().Call(json, {object.Get(name)});
   if (!text.IsString()) wrong(env, name, "an object");
   return Json::parse(text.As<Napi::String>().Utf8Value(), name);
 }
@@ -24,7 +25,8 @@ std::vector<T> copy(const Array& array) {
 
 uint64_t count_field(const Napi::Object& object, const char* name) {
   const double value = number_field(object, name);
-  if (!(value >= 0) || value > 9007199254740991.0 || value != static_cast<double>(static_cast<uint64_t>(value)))
+  if (!(value >= 0) || value > 9007199254740991.0 ||
+      value != static_cast<double>(static_cast<uint64_t>(value)))
     wrong(object.Env(), name, "an integer from 0 to 2^53 - 1");
   return static_cast<uint64_t>(value);
 }
@@ -85,7 +87,9 @@ TrainOptions train_options(const Napi::Object& object) {
   TrainOptions o;
   o.output = string_field(object, "output");
   const std::string resume = string_field(object, "resume");
-  o.resume = resume == "never" ? Resume::kNever : resume == "required" ? Resume::kRequired : Resume::kAuto;
+  o.resume = resume == "never"      ? Resume::kNever
+             : resume == "required" ? Resume::kRequired
+                                    : Resume::kAuto;
   o.steps = count_field(object, "steps");
   o.batch_size = count_field(object, "batchSize");
   o.seed = count_field(object, "seed");
@@ -105,7 +109,8 @@ TrainOptions train_options(const Napi::Object& object) {
   o.eval_every = count_field(object, "evalEvery");
   o.eval_batch_tokens = static_cast<int64_t>(count_field(object, "evalBatchTokens"));
   o.rules.round_every = int_field(object, "roundEvery");
-  o.rules.rounding = string_field(object, "rounding") == "nearest" ? Rounding::kNearest : Rounding::kStochastic;
+  o.rules.rounding =
+      string_field(object, "rounding") == "nearest" ? Rounding::kNearest : Rounding::kStochastic;
   o.rules.distribution = distribution_of(string_field(object, "distribution"), env);
   o.identity = json_field(object, "identity");
   if (o.batch_size < 1) wrong(env, "batchSize", "at least 1");
@@ -119,7 +124,8 @@ RawRows raw_rows(const Napi::Value& value, const char* name) {
   if (!value.IsObject()) wrong(value.Env(), name, "rows");
   const Napi::Object object = value.As<Napi::Object>();
   RawRows rows;
-  rows.kind = string_field(object, "kind") == "options" ? RowKind::kOptions : RowKind::kLanguageModel;
+  rows.kind =
+      string_field(object, "kind") == "options" ? RowKind::kOptions : RowKind::kLanguageModel;
   const auto words = [&](const char* field) {
     return copy<uint32_t>(array_field<Napi::Uint32Array>(object, field, napi_uint32_array));
   };

@@ -1,4 +1,5 @@
-// Options as JavaScript gives them, checked for type, as the values the engine takes. JavaScript thread.
+// Options as JavaScript gives them, checked for type, as the values the engine takes. JavaScript
+// thread.
 #pragma once
 
 #include <napi.h>
@@ -28,7 +29,8 @@ template <class Array>
 Array array_field(const Napi::Object& object, const char* name, napi_typedarray_type type) {
   const Napi::Value value = object.Get(name);
   if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type)
-    throw Napi::TypeError::New(object.Env(), std::string(name) + " must be a typed array of its own type");
+    throw Napi::TypeError::New(object.Env(),
+                               std::string(name) + " must be a typed array of its own type");
   return value.As<Array>();
 }
 

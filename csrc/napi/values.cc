@@ -6,7 +6,8 @@ namespace zo2::napi {
 
 napi_value string_value(napi_env env, const std::string& text) {
   napi_value value = nullptr;
-  return napi_create_string_utf8(env, text.data(), text.size(), &value) == napi_ok ? value : nullptr;
+  return napi_create_string_utf8(env, text.data(), text.size(), &value) == napi_ok ? value
+                                                                                   : nullptr;
 }
 
 napi_value number_value(napi_env env, double number) {
@@ -29,13 +30,15 @@ napi_value typed_array(napi_env env, napi_typedarray_type type, const void* data
                        size_t element_bytes) {
   void* bytes = nullptr;
   napi_value buffer, array;
-  if (napi_create_arraybuffer(env, count * element_bytes, &bytes, &buffer) != napi_ok) return nullptr;
+  if (napi_create_arraybuffer(env, count * element_bytes, &bytes, &buffer) != napi_ok)
+    return nullptr;
   if (count > 0) std::memcpy(bytes, data, count * element_bytes);
   return napi_create_typedarray(env, type, count, buffer, 0, &array) == napi_ok ? array : nullptr;
 }
 
 napi_value error_value(napi_env env, ErrorCode code, const std::string& message) {
-  napi_value name = string_value(env, error_code_name(code)), text = string_value(env, message), error;
+  napi_value name = string_value(env, error_code_name(code)), text = string_value(env, message),
+             error;
   return name && text && napi_create_error(env, name, text, &error) == napi_ok ? error : nullptr;
 }
 

@@ -1,6 +1,6 @@
-// Plain values to JavaScript with raw Node-API calls. Callbacks from the engine thread may run while a
-// Worker is being ended: then any call may fail, and building an exception from the failure would abort the
-// process. So statuses are looked at, never thrown.
+// Plain values to JavaScript with raw Node-API calls. Callbacks from the engine thread may run
+// while a Worker is being ended: then any call may fail, and building an exception from the failure
+// would abort the process. So statuses are looked at, never thrown.
 #pragma once
 
 #include <node_api.h>
@@ -26,13 +26,21 @@ void set(napi_env env, napi_value object, const char* name, napi_value value);
 template <class T>
 constexpr napi_typedarray_type array_type();
 template <>
-constexpr napi_typedarray_type array_type<float>() { return napi_float32_array; }
+constexpr napi_typedarray_type array_type<float>() {
+  return napi_float32_array;
+}
 template <>
-constexpr napi_typedarray_type array_type<double>() { return napi_float64_array; }
+constexpr napi_typedarray_type array_type<double>() {
+  return napi_float64_array;
+}
 template <>
-constexpr napi_typedarray_type array_type<int32_t>() { return napi_int32_array; }
+constexpr napi_typedarray_type array_type<int32_t>() {
+  return napi_int32_array;
+}
 template <>
-constexpr napi_typedarray_type array_type<uint32_t>() { return napi_uint32_array; }
+constexpr napi_typedarray_type array_type<uint32_t>() {
+  return napi_uint32_array;
+}
 
 template <class T>
 napi_value typed_array(napi_env env, const std::vector<T>& values) {

@@ -18,7 +18,8 @@ BatchLimits HostBatch::limits(int branches, bool logits) const {
   BatchLimits l;
   l.tokens = static_cast<int64_t>(ids.size());
   l.sequences = static_cast<int>(offsets.size()) - 1;
-  for (size_t i = 1; i < offsets.size(); ++i) l.longest = std::max<int64_t>(l.longest, offsets[i] - offsets[i - 1]);
+  for (size_t i = 1; i < offsets.size(); ++i)
+    l.longest = std::max<int64_t>(l.longest, offsets[i] - offsets[i - 1]);
   l.label_rows = static_cast<int64_t>(label_index.size());
   l.targets = static_cast<int64_t>(target_ids.size());
   l.branches = branches;
@@ -44,7 +45,8 @@ Pipeline::Pipeline(Device& device, const ModelSpec& model, ResidentStore& store,
     for (size_t i = 0; i < half; ++i) {
       // The angle is rounded to fp32 as transformers rounds it; models were trained with that.
       const float angle = static_cast<float>(p) * rope.inverse_frequencies[i];
-      cosine[static_cast<size_t>(p) * half + i] = static_cast<float>(std::cos(static_cast<double>(angle))) * rope.attention_factor;
+      cosine[static_cast<size_t>(p) * half + i] =
+          static_cast<float>(std::cos(static_cast<double>(angle))) * rope.attention_factor;
       cosine[count + static_cast<size_t>(p) * half + i] =
           static_cast<float>(std::sin(static_cast<double>(angle))) * rope.attention_factor;
     }
@@ -52,14 +54,16 @@ Pipeline::Pipeline(Device& device, const ModelSpec& model, ResidentStore& store,
 }
 
 size_t Pipeline::reserved_bytes() const {
-  return (arena_ ? arena_->bytes() : 0) + (scratch_ ? scratch_->bytes() : 0) + (rope_ ? rope_->bytes() : 0);
+  return (arena_ ? arena_->bytes() : 0) + (scratch_ ? scratch_->bytes() : 0) +
+         (rope_ ? rope_->bytes() : 0);
 }
 
 void Pipeline::reserve(const BatchLimits& limits) {
   if (arena_ && limits_.covers(limits)) return;
   limits_.include(limits);
   arena_.reset();
-  arena_ = device_.alloc("activations", Tier::kDevice, plan_activations(model_, limits_, nullptr).bytes);
+  arena_ =
+      device_.alloc("activations", Tier::kDevice, plan_activations(model_, limits_, nullptr).bytes);
   plan_ = plan_activations(model_, limits_, arena_.get());
   Activations& a = plan_.activations;
   if (rope_) {
@@ -106,10 +110,11 @@ void Pipeline::upload(const HostBatch& batch) {
     shifted[i] = batch.positions[i] + static_cast<int32_t>(model_.position_offset);
 }
 
-void Pipeline::forward(const HostBatch& host, const Branches& branches, const PendingUpdates& pending,
-                       bool store) {
+void Pipeline::forward(const HostBatch& host, const Branches& branches,
+                       const PendingUpdates& pending, bool store) {
   const BatchLimits need = host.limits(branches.count, false);
-  if (!arena_ || !limits_.covers(need)) throw Error(ErrorCode::kInternal, "a batch exceeds what was planned");
+  if (!arena_ || !limits_.covers(need))
+    throw Error(ErrorCode::kInternal, "a batch exceeds what was planned");
   upload(host);
   Batch batch = plan_.batch;
   batch.tokens = need.tokens;
@@ -151,14 +156,16 @@ void Pipeline::check_all_stored() const {
     const uint64_t held = store_.step(static_cast<uint32_t>(i));
     const bool vector = !model_.tensors[i].is_matrix();
     if (model_.tensors[i].trainable && pending_->stored_step(held, vector) != held)
-      throw Error(ErrorCode::kInternal, "tensor " + model_.tensors[i].name + " was not brought up to date");
+      throw Error(ErrorCode::kInternal,
+                  "tensor " + model_.tensors[i].name + " was not brought up to date");
   }
 }
 
 uint64_t Pipeline::held_by_all() const {
   uint64_t oldest = std::numeric_limits<uint64_t>::max();
   for (size_t i = 0; i < model_.tensors.size(); ++i)
-    if (model_.tensors[i].trainable) oldest = std::min(oldest, store_.step(static_cast<uint32_t>(i)));
+    if (model_.tensors[i].trainable)
+      oldest = std::min(oldest, store_.step(static_cast<uint32_t>(i)));
   return oldest;
 }
 
@@ -171,7 +178,8 @@ void Pipeline::stored(TensorId tensor) {
 std::vector<Weight> Pipeline::pieces(TensorId tensor, bool store, size_t max_panels) const {
   const uint32_t id = static_cast<uint32_t>(tensor);
   const TensorSpec& spec = model_.tensors[id];
-  const Pending pending = pending_->since(store_.step(id), spec.decayed(), store, !spec.is_matrix());
+  const Pending pending =
+      pending_->since(store_.step(id), spec.decayed(), store, !spec.is_matrix());
   std::vector<Weight> list;
   if (!spec.is_matrix()) {
     list.push_back(as_weight(store_.vector(id)));
@@ -251,17 +259,20 @@ void Pipeline::head(TensorId weight, HeadLoss op) {
   if (storing_) stored(weight);
 }
 
-void Pipeline::materialize(TensorId tensor, int64_t row, int64_t rows, const PendingUpdates& pending,
-                           float* out) {
+void Pipeline::materialize(TensorId tensor, int64_t row, int64_t rows,
+                           const PendingUpdates& pending, float* out) {
   pending_ = &pending;
-  const size_t row_bytes = static_cast<size_t>(model_.tensors[static_cast<size_t>(tensor)].columns()) * 4;
-  const auto result = device_.alloc("materialized rows", Tier::kHost, static_cast<size_t>(rows) * row_bytes);
+  const size_t row_bytes =
+      static_cast<size_t>(model_.tensors[static_cast<size_t>(tensor)].columns()) * 4;
+  const auto result =
+      device_.alloc("materialized rows", Tier::kHost, static_cast<size_t>(rows) * row_bytes);
   for (Weight w : pieces(tensor, false, kAllPanels)) {
     const int64_t first = std::max(row, w.row), last = std::min(row + rows, w.row + w.rows);
     if (first >= last) continue;
     const size_t stored_row_bytes = w.data.bytes / static_cast<size_t>(w.rows);
     const size_t count = static_cast<size_t>(last - first);
-    w.data = w.data.slice(static_cast<size_t>(first - w.row) * stored_row_bytes, count * stored_row_bytes);
+    w.data = w.data.slice(static_cast<size_t>(first - w.row) * stored_row_bytes,
+                          count * stored_row_bytes);
     w.row = first;
     w.rows = last - first;
     Materialize op;

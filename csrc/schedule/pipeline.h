@@ -1,5 +1,5 @@
-// Runs forward passes of a model over stored weights: expands ops on tensors into ops on panels, hands each
-// panel what is pending for it, and keeps account of what the stored bytes hold.
+// Runs forward passes of a model over stored weights: expands ops on tensors into ops on panels,
+// hands each panel what is pending for it, and keeps account of what the stored bytes hold.
 #pragma once
 
 #include <atomic>
@@ -29,16 +29,18 @@ struct HostBatch {
 class Pipeline final : private OpSink {
  public:
   // `cancelled` may be null; once true the next op throws Error(kAborted) and the weights are lost.
-  Pipeline(Device& device, const ModelSpec& model, ResidentStore& store, const std::atomic<bool>* cancelled);
+  Pipeline(Device& device, const ModelSpec& model, ResidentStore& store,
+           const std::atomic<bool>* cancelled);
 
   // Allocates the arena and scratch for batches up to `limits`; set-up only.
   void reserve(const BatchLimits& limits);
   // Bytes of activations and scratch now reserved.
   size_t reserved_bytes() const;
 
-  // Writes pending updates into stored bytes on the way, as far as the rules allow (a training step's
-  // forward does; evaluation does not). Results are read with logprobs() and logits().
-  void forward(const HostBatch& batch, const Branches& branches, const PendingUpdates& pending, bool store);
+  // Writes pending updates into stored bytes on the way, as far as the rules allow (a training
+  // step's forward does; evaluation does not). Results are read with logprobs() and logits().
+  void forward(const HostBatch& batch, const Branches& branches, const PendingUpdates& pending,
+               bool store);
   // [branch][target], of the last forward.
   const float* logprobs() const { return plan_.activations.logprobs.as<const float>(); }
   // [branch][label row][vocabulary], where the limits asked for logits.
@@ -46,10 +48,12 @@ class Pipeline final : private OpSink {
 
   // Brings all stored bytes up to date, as far as the rules allow, without a forward pass.
   void settle(const PendingUpdates& pending);
-  // The step every trainable tensor's stored bytes hold at least: older records are not needed any more.
+  // The step every trainable tensor's stored bytes hold at least: older records are not needed any
+  // more.
   uint64_t held_by_all() const;
   // W_t of rows [row, row + rows) of a tensor in fp32; nothing is written back.
-  void materialize(TensorId tensor, int64_t row, int64_t rows, const PendingUpdates& pending, float* out);
+  void materialize(TensorId tensor, int64_t row, int64_t rows, const PendingUpdates& pending,
+                   float* out);
 
  private:
   void enqueue(Op op) override;
@@ -81,7 +85,7 @@ class Pipeline final : private OpSink {
   // Of the pass in progress.
   const PendingUpdates* pending_ = nullptr;
   bool storing_ = false;
-  bool measuring_ = false;      // reserve(): ops are sized, not run
+  bool measuring_ = false;  // reserve(): ops are sized, not run
   size_t scratch_bytes_ = 0;
 };
 

@@ -50,7 +50,8 @@ Widths widest(const ModelSpec& model) {
 
 bool BatchLimits::covers(const BatchLimits& o) const {
   return tokens >= o.tokens && sequences >= o.sequences && longest >= o.longest &&
-         label_rows >= o.label_rows && targets >= o.targets && branches >= o.branches && logits >= o.logits;
+         label_rows >= o.label_rows && targets >= o.targets && branches >= o.branches &&
+         logits >= o.logits;
 }
 
 void BatchLimits::include(const BatchLimits& o) {
@@ -98,7 +99,8 @@ ActivationPlan plan_activations(const ModelSpec& model, const BatchLimits& limit
   if (model.project_in.weight >= 0) a.embedded = arena.take(rows * model.embedding_columns());
   arena.rewind(shared);
   a.labels = arena.take(label_rows * model.hidden);
-  if (model.project_out.weight >= 0) a.projected = arena.take(label_rows * model.embedding_columns());
+  if (model.project_out.weight >= 0)
+    a.projected = arena.take(label_rows * model.embedding_columns());
   a.partials = arena.take(label_rows * tiles * 2);
   if (limits.logits) a.logits = arena.take(label_rows * model.vocabulary);
   plan.bytes = arena.high();

@@ -15,11 +15,11 @@ namespace zo2 {
 
 namespace {
 
-constexpr uint64_t kMaxEntries = uint64_t{1} << 20;      // of metadata, and tensors; each
-constexpr uint64_t kMaxKeyBytes = 65535;                 // the format's own limit
-constexpr uint64_t kMaxTextBytes = uint64_t{1} << 26;    // of one string value
+constexpr uint64_t kMaxEntries = uint64_t{1} << 20;    // of metadata, and tensors; each
+constexpr uint64_t kMaxKeyBytes = 65535;               // the format's own limit
+constexpr uint64_t kMaxTextBytes = uint64_t{1} << 26;  // of one string value
 constexpr int kMaxArrayDepth = 4;
-constexpr uint32_t kMaxDimensions = 4;                   // GGML_MAX_DIMS
+constexpr uint32_t kMaxDimensions = 4;  // GGML_MAX_DIMS
 
 // Bytes of a scalar; 0 for strings, arrays and unknown types.
 uint64_t scalar_bytes(GgufType type) {
@@ -214,10 +214,11 @@ uint64_t read_prologue(GgufCursor& cursor, const std::string& path, uint64_t* me
   const auto version = cursor.read<uint32_t>();
   if (version != 2 && version != 3) {
     const bool swapped = version != 0 && (version & 0xffff) == 0;
-    throw Error(ErrorCode::kUnsupportedModel,
-                path + ": " + (swapped ? "a big-endian GGUF file"
-                                       : "GGUF version " + std::to_string(version)) +
-                    "; supported are versions 2 and 3, little-endian");
+    throw Error(
+        ErrorCode::kUnsupportedModel,
+        path + ": " +
+            (swapped ? "a big-endian GGUF file" : "GGUF version " + std::to_string(version)) +
+            "; supported are versions 2 and 3, little-endian");
   }
   const auto tensor_count = cursor.read<uint64_t>();
   *metadata_count = cursor.read<uint64_t>();

@@ -16,24 +16,35 @@
 namespace zo2 {
 
 enum class GgufType : uint32_t {
-  kUint8, kInt8, kUint16, kInt16, kUint32, kInt32, kFloat32, kBool, kString, kArray, kUint64,
-  kInt64, kFloat64,
+  kUint8,
+  kInt8,
+  kUint16,
+  kInt16,
+  kUint32,
+  kInt32,
+  kFloat32,
+  kBool,
+  kString,
+  kArray,
+  kUint64,
+  kInt64,
+  kFloat64,
 };
 
 // Arrays (vocabularies) stay in the file until they are asked for.
 struct GgufValue {
   GgufType type = GgufType::kUint8;
-  Json scalar;                                // all types but arrays
-  GgufType element_type = GgufType::kUint8;   // arrays
-  uint64_t count = 0;                         // arrays
-  uint64_t offset = 0;                        // arrays: of the first element in the file
+  Json scalar;                               // all types but arrays
+  GgufType element_type = GgufType::kUint8;  // arrays
+  uint64_t count = 0;                        // arrays
+  uint64_t offset = 0;                       // arrays: of the first element in the file
 };
 
 struct GgufTensor {
   std::string name;
-  std::vector<int64_t> shape;   // in Hugging Face's order, the reverse of the file's
+  std::vector<int64_t> shape;  // in Hugging Face's order, the reverse of the file's
   const BlockCodec* codec = nullptr;
-  uint64_t offset = 0;          // from the start of the file
+  uint64_t offset = 0;  // from the start of the file
   uint64_t bytes = 0;
 };
 

@@ -40,9 +40,9 @@ class GgufCheckpoint final : public Checkpoint {
     }
     const auto& [tensor, paired_heads] = places_[static_cast<size_t>(index)];
     if (tensor->codec->decode == nullptr) {
-      throw Error(ErrorCode::kUnsupportedModel,
-                  path() + ": tensor \"" + tensor->name + "\" has type " + tensor->codec->name +
-                      "; supported are " + gguf_decodable_types());
+      throw Error(ErrorCode::kUnsupportedModel, path() + ": tensor \"" + tensor->name +
+                                                    "\" has type " + tensor->codec->name +
+                                                    "; supported are " + gguf_decodable_types());
     }
     StoredMatrix matrix{&file_.file(), tensor->offset, 0, 0, tensor->codec};
     set_matrix_shape(tensor->shape, &matrix);
@@ -80,9 +80,9 @@ class GgufCheckpoint final : public Checkpoint {
     const auto name =
         map_gguf_tensor(family, tensor.name, config_.find("num_hidden_layers")->integer());
     if (!name) {
-      throw Error(ErrorCode::kUnsupportedModel,
-                  path() + ": tensor \"" + tensor.name + "\" is not one of a " +
-                      family.architecture + " model's with its block_count");
+      throw Error(ErrorCode::kUnsupportedModel, path() + ": tensor \"" + tensor.name +
+                                                    "\" is not one of a " + family.architecture +
+                                                    " model's with its block_count");
     }
     Place place{&tensor, 0};
     if (name->rows != GgufTensorRule::Rows::kPlain) {
@@ -99,10 +99,10 @@ class GgufCheckpoint final : public Checkpoint {
         config_.find(query ? "num_attention_heads" : "num_key_value_heads")->integer();
     const bool vector_of_blocks = tensor.shape.size() == 1 && tensor.codec->block_elements != 1;
     if (tensor.shape[0] != heads * config_.find("head_dim")->integer() || vector_of_blocks) {
-      throw Error(ErrorCode::kInvalidModel,
-                  path() + ": tensor \"" + tensor.name + "\" of shape " + shape_text(tensor.shape) +
-                      " and type " + tensor.codec->name + " does not fit " +
-                      std::to_string(heads) + " heads");
+      throw Error(ErrorCode::kInvalidModel, path() + ": tensor \"" + tensor.name + "\" of shape " +
+                                                shape_text(tensor.shape) + " and type " +
+                                                tensor.codec->name + " does not fit " +
+                                                std::to_string(heads) + " heads");
     }
     return heads;
   }

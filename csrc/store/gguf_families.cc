@@ -77,8 +77,9 @@ const GgufFamily& find_gguf_family(const GgufFile& file) {
   const GgufValue* parts = file.find("split.count");
   if (parts != nullptr && parts->scalar.is_number() && parts->scalar.number() > 1) {
     throw Error(ErrorCode::kUnsupportedModel,
-                file.path() + ": one part of a split model; join the parts with 'llama-gguf-split "
-                              "--merge'");
+                file.path() +
+                    ": one part of a split model; join the parts with 'llama-gguf-split "
+                    "--merge'");
   }
   std::string supported;
   for (const GgufFamily& family : kFamilies) {
@@ -86,10 +87,10 @@ const GgufFamily& find_gguf_family(const GgufFile& file) {
     if (!supported.empty()) supported += ", ";
     supported += family.architecture;
   }
-  throw Error(ErrorCode::kUnsupportedModel,
-              file.path() + ": the GGUF architecture \"" + value->scalar.string() +
-                  "\" is not supported; supported: " + supported +
-                  ". The Hugging Face directory of the model may be");
+  throw Error(ErrorCode::kUnsupportedModel, file.path() + ": the GGUF architecture \"" +
+                                                value->scalar.string() +
+                                                "\" is not supported; supported: " + supported +
+                                                ". The Hugging Face directory of the model may be");
 }
 
 std::optional<GgufTensorName> map_gguf_tensor(const GgufFamily& family, const std::string& name,

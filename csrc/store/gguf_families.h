@@ -16,14 +16,14 @@ struct GgufConfigRule {
   enum class Kind { kCount, kReal };
   const char* gguf;
   const char* hf;
-  Kind kind;               // an integer >= 1, or a finite number > 0
-  bool required;           // else config[hf] is set only where the key is present
+  Kind kind;      // an integer >= 1, or a finite number > 0
+  bool required;  // else config[hf] is set only where the key is present
 };
 
 struct GgufTensorRule {
   // Order of a matrix's rows in the file; `heads` of read_paired_rows is the number of its heads.
   enum class Rows { kPlain, kPairedQuery, kPairedKey };
-  const char* gguf;        // "{}" stands for the layer
+  const char* gguf;  // "{}" stands for the layer
   const char* hf;
   Rows rows = Rows::kPlain;
 };
@@ -35,8 +35,8 @@ struct GgufConfigConstant {
 };
 
 struct GgufFamily {
-  const char* architecture;      // general.architecture
-  const char* model_class;       // Hugging Face's architectures[0]
+  const char* architecture;  // general.architecture
+  const char* model_class;   // Hugging Face's architectures[0]
   const char* model_type;
   std::span<const GgufConfigRule> config;
   std::span<const GgufConfigConstant> constants;

@@ -19,10 +19,18 @@ constexpr const char* kIndex = "model.safetensors.index.json";
 constexpr uint64_t kMaxJsonBytes = 100'000'000;
 
 constexpr const char* kCompanions[] = {
-    "tokenizer.json",          "tokenizer_config.json",  "special_tokens_map.json",
-    "added_tokens.json",       "vocab.json",             "merges.txt",
-    "vocab.txt",               "tokenizer.model",        "spiece.model",
-    "sentencepiece.bpe.model", "generation_config.json", "chat_template.jinja",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "generation_config.json",
+    "chat_template.jinja",
     "chat_template.json",
 };
 
@@ -157,9 +165,10 @@ class HfDirectory final : public Checkpoint {
     for (const char* name : {"pytorch_model.bin", "pytorch_model.bin.index.json"}) {
       if (!env.exists(join(name))) continue;
       throw Error(ErrorCode::kUnsupportedModel,
-                  join(name) + ": pickled PyTorch weights can run code when opened and are not "
-                               "read; convert them to safetensors, for instance with "
-                               "transformers' save_pretrained");
+                  join(name) +
+                      ": pickled PyTorch weights can run code when opened and are not "
+                      "read; convert them to safetensors, for instance with "
+                      "transformers' save_pretrained");
     }
     fail(path_ + ": neither " + kWeights + " nor " + kIndex + " in this directory");
   }

@@ -68,14 +68,16 @@ JournalContents read_journal(Env& env, const std::string& path) {
     const std::string_view line = all.substr(at, end == std::string_view::npos ? end : end - at);
     if (end == std::string_view::npos || !line_is_valid(line, contents.crc)) {
       if (valid_line_follows(all.substr(at)))
-        throw Error(ErrorCode::kJournalCorrupt,
-                    path + ": line " + std::to_string(contents.lines.size() + 1) +
-                        " is damaged and valid records follow it; restore the file from a copy, or start a "
-                        "new run in another output directory");
+        throw Error(
+            ErrorCode::kJournalCorrupt,
+            path + ": line " + std::to_string(contents.lines.size() + 1) +
+                " is damaged and valid records follow it; restore the file from a copy, or start a "
+                "new run in another output directory");
       contents.torn = true;
       break;
     }
-    contents.lines.push_back(Json::parse(line, path + ": line " + std::to_string(contents.lines.size() + 1)));
+    contents.lines.push_back(
+        Json::parse(line, path + ": line " + std::to_string(contents.lines.size() + 1)));
     contents.crc = *claimed_crc(line);
     at = end + 1;
   }
@@ -90,7 +92,8 @@ JournalWriter::JournalWriter(Env& env, const std::string& path, const JournalCon
 }
 
 void JournalWriter::append(const Json& object) {
-  if (failed_) throw Error(ErrorCode::kIo, path_ + ": an earlier write failed; nothing more is written");
+  if (failed_)
+    throw Error(ErrorCode::kIo, path_ + ": an earlier write failed; nothing more is written");
   failed_ = true;
   std::string line = object.dump();
   line.pop_back();  // the closing brace comes after the checksum

@@ -10,9 +10,10 @@ namespace zo2 {
 int64_t panel_rows(int64_t columns, StorageType type) {
   const size_t row_bytes = static_cast<size_t>(columns) * storage_bytes(type);
   if (row_bytes * kPanelRowMultiple > kPanelLargestBytes)
-    throw Error(ErrorCode::kUnsupportedModel,
-                "a matrix with " + std::to_string(columns) + " columns has rows too long for a panel");
-  const int64_t multiples = static_cast<int64_t>(kPanelTargetBytes / (row_bytes * kPanelRowMultiple));
+    throw Error(ErrorCode::kUnsupportedModel, "a matrix with " + std::to_string(columns) +
+                                                  " columns has rows too long for a panel");
+  const int64_t multiples =
+      static_cast<int64_t>(kPanelTargetBytes / (row_bytes * kPanelRowMultiple));
   return std::max<int64_t>(multiples, 1) * kPanelRowMultiple;
 }
 
@@ -30,7 +31,8 @@ Layout make_layout(const std::vector<MatrixShape>& matrices, size_t tensor_count
       p.bytes = static_cast<size_t>(p.rows * m.columns) * storage_bytes(type);
       // Panels start on cache lines so that kernels never share one.
       size_t start = layout.extents.empty() ? 0 : (layout.extents.back().bytes + 63) / 64 * 64;
-      if (layout.extents.empty() || layout.extents.back().block != m.block || start + p.bytes > extent_bytes) {
+      if (layout.extents.empty() || layout.extents.back().block != m.block ||
+          start + p.bytes > extent_bytes) {
         layout.extents.emplace_back().block = m.block;
         start = 0;
       }

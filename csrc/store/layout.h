@@ -38,7 +38,8 @@ struct PanelPlace {
 
 struct Layout {
   std::vector<Extent> extents;
-  std::vector<std::vector<PanelPlace>> tensors;  // by tensor id, in row order; empty for 1-D tensors
+  std::vector<std::vector<PanelPlace>>
+      tensors;  // by tensor id, in row order; empty for 1-D tensors
   size_t bytes = 0;
 };
 

@@ -38,7 +38,8 @@ ResidentStore::ResidentStore(Device& device, std::vector<StoredTensor> tensors, 
   extents_ = device.alloc("weights", Tier::kDevice, layout_.bytes);
   for (const StoredTensor& t : tensors_) {
     vector_offset_.push_back(vector_bytes_);
-    if (!t.is_matrix()) vector_bytes_ += (static_cast<size_t>(t.shape[0]) * sizeof(float) + 63) / 64 * 64;
+    if (!t.is_matrix())
+      vector_bytes_ += (static_cast<size_t>(t.shape[0]) * sizeof(float) + 63) / 64 * 64;
   }
   vectors_ = device.alloc("1-D parameters", Tier::kDevice, vector_bytes_);
 }
@@ -47,16 +48,17 @@ std::vector<int> ResidentStore::resolve(const Checkpoint& checkpoint) const {
   std::vector<int> sources;
   for (const StoredTensor& t : tensors_) {
     int source = checkpoint.find(t.name);
-    for (size_t i = 0; source < 0 && i < t.aliases.size(); ++i) source = checkpoint.find(t.aliases[i]);
+    for (size_t i = 0; source < 0 && i < t.aliases.size(); ++i)
+      source = checkpoint.find(t.aliases[i]);
     if (source < 0)
-      throw Error(ErrorCode::kInvalidModel, checkpoint.path() + ": tensor \"" + t.name +
-                                                "\" is missing; the config asks for it with shape " +
-                                                shape_text(t.shape));
+      throw Error(ErrorCode::kInvalidModel,
+                  checkpoint.path() + ": tensor \"" + t.name +
+                      "\" is missing; the config asks for it with shape " + shape_text(t.shape));
     const CheckpointTensor& found = checkpoint.tensors()[static_cast<size_t>(source)];
     if (found.shape != t.shape)
-      throw Error(ErrorCode::kInvalidModel, checkpoint.path() + ": tensor \"" + found.name + "\" has shape " +
-                                                shape_text(found.shape) + ", but the config asks for " +
-                                                shape_text(t.shape));
+      throw Error(ErrorCode::kInvalidModel, checkpoint.path() + ": tensor \"" + found.name +
+                                                "\" has shape " + shape_text(found.shape) +
+                                                ", but the config asks for " + shape_text(t.shape));
     sources.push_back(source);
   }
   return sources;
@@ -79,8 +81,8 @@ void ResidentStore::load(const Checkpoint& checkpoint, const std::function<bool(
   step_.assign(tensors_.size(), 0);
 }
 
-void ResidentStore::load_matrix_panel(const Checkpoint& checkpoint, int source, const Panel& panel, View to,
-                                      std::vector<float>& rows) const {
+void ResidentStore::load_matrix_panel(const Checkpoint& checkpoint, int source, const Panel& panel,
+                                      View to, std::vector<float>& rows) const {
   const int64_t columns = tensors_[panel.tensor].shape[1];
   const size_t elements = static_cast<size_t>(panel.rows * columns);
   if (type_ == StorageType::kF32) {
@@ -110,7 +112,8 @@ Weight ResidentStore::weight(PanelPlace place) const {
 Vector ResidentStore::vector(uint32_t tensor) const {
   const StoredTensor& t = tensors_[tensor];
   Vector v;
-  v.data = {vectors_.get(), vector_offset_[tensor], static_cast<size_t>(t.shape[0]) * sizeof(float)};
+  v.data = {vectors_.get(), vector_offset_[tensor],
+            static_cast<size_t>(t.shape[0]) * sizeof(float)};
   v.tensor = tensor;
   v.n = t.shape[0];
   v.trainable = t.trainable;

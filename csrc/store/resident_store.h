@@ -28,7 +28,8 @@ struct StoredTensor {
 class ResidentStore {
  public:
   // Allocates every extent; load() fills them.
-  ResidentStore(Device& device, std::vector<StoredTensor> tensors, StorageType type, size_t extent_bytes);
+  ResidentStore(Device& device, std::vector<StoredTensor> tensors, StorageType type,
+                size_t extent_bytes);
 
   // Checks every name and shape before the first byte is read. `cancelled` is polled between
   // panels.
@@ -53,12 +54,12 @@ class ResidentStore {
   std::vector<StoredTensor> tensors_;
   StorageType type_;
   Layout layout_;
-  std::unique_ptr<Buffer> extents_;         // all extents, one after another
+  std::unique_ptr<Buffer> extents_;  // all extents, one after another
   std::vector<size_t> extent_offset_;
-  std::unique_ptr<Buffer> vectors_;         // all 1-D tensors, each on its own cache line
-  std::vector<size_t> vector_offset_;       // by tensor id
+  std::unique_ptr<Buffer> vectors_;    // all 1-D tensors, each on its own cache line
+  std::vector<size_t> vector_offset_;  // by tensor id
   size_t vector_bytes_ = 0;
-  std::vector<uint64_t> step_;              // by tensor id
+  std::vector<uint64_t> step_;  // by tensor id
 };
 
 }  // namespace zo2

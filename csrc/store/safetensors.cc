@@ -24,9 +24,24 @@ struct DtypeBits {
 };
 
 constexpr std::array<DtypeBits, 18> kDtypes{{
-    {"BOOL", 8}, {"U8", 8},   {"I8", 8},   {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8},
-    {"I16", 16}, {"U16", 16}, {"F16", 16}, {"BF16", 16},   {"I32", 32},    {"U32", 32},
-    {"F32", 32}, {"I64", 64}, {"U64", 64}, {"F64", 64},    {"C64", 64},    {"F4", 4},
+    {"BOOL", 8},
+    {"U8", 8},
+    {"I8", 8},
+    {"F8_E5M2", 8},
+    {"F8_E4M3", 8},
+    {"F8_E8M0", 8},
+    {"I16", 16},
+    {"U16", 16},
+    {"F16", 16},
+    {"BF16", 16},
+    {"I32", 32},
+    {"U32", 32},
+    {"F32", 32},
+    {"I64", 64},
+    {"U64", 64},
+    {"F64", 64},
+    {"C64", 64},
+    {"F4", 4},
 }};
 
 [[noreturn]] void fail(const std::string& path, const std::string& reason) {
@@ -107,9 +122,9 @@ void check_bytes(const std::string& path, const SafetensorsTensor& tensor) {
     const bool overflow =
         __builtin_mul_overflow(static_cast<uint64_t>(elements), dtype.bits, &bits);
     if (overflow || bits % 8 != 0 || bits / 8 != tensor.bytes) {
-      fail(path, tensor.name, "shape " + shape_text(tensor.shape) + " of " + tensor.dtype +
-                                  " does not take the " + std::to_string(tensor.bytes) +
-                                  " bytes of its data_offsets");
+      fail(path, tensor.name,
+           "shape " + shape_text(tensor.shape) + " of " + tensor.dtype + " does not take the " +
+               std::to_string(tensor.bytes) + " bytes of its data_offsets");
     }
   }
   // A dtype newer than zo2 has an unknown size; reading the tensor is an error anyway.
@@ -128,9 +143,9 @@ void check_layout(const std::string& path, const std::vector<SafetensorsTensor>&
   for (const SafetensorsTensor* tensor : order) {
     if (tensor->offset != expected) {
       const std::string problem = tensor->offset < expected ? "overlaps" : "leaves a gap to";
-      fail(path, tensor->name, problem + " the tensor before it: begins at byte " +
-                                   std::to_string(tensor->offset) + " of the data, expected " +
-                                   std::to_string(expected));
+      fail(path, tensor->name,
+           problem + " the tensor before it: begins at byte " + std::to_string(tensor->offset) +
+               " of the data, expected " + std::to_string(expected));
     }
     if (tensor->bytes > data_bytes - expected) {
       fail(path, tensor->name, "ends outside the file; the file is truncated or damaged");

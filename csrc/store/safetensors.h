@@ -14,9 +14,9 @@ namespace zo2 {
 
 struct SafetensorsTensor {
   std::string name;
-  std::string dtype;            // as the file says, known to zo2 or not
-  std::vector<int64_t> shape;   // every dimension >= 1; empty for a scalar
-  uint64_t offset = 0;          // from the start of the file
+  std::string dtype;           // as the file says, known to zo2 or not
+  std::vector<int64_t> shape;  // every dimension >= 1; empty for a scalar
+  uint64_t offset = 0;         // from the start of the file
   uint64_t bytes = 0;
 };
 

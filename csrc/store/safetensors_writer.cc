@@ -70,8 +70,9 @@ void SafetensorsWriter::append(const void* data, size_t n) {
   }
   const Place& place = places_[current_];
   if (n > place.end - written_bytes_) {
-    fail(path_, place.name, std::to_string(n) + " bytes where " +
-                                std::to_string(place.end - written_bytes_) + " are left");
+    fail(path_, place.name,
+         std::to_string(n) + " bytes where " + std::to_string(place.end - written_bytes_) +
+             " are left");
   }
   file_->append(data, n);
   written_bytes_ += n;

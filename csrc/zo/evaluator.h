@@ -13,11 +13,11 @@ namespace zo2 {
 
 struct Evaluation {
   double loss = 0;
-  double accuracy = 0;              // options only
-  std::vector<double> row_loss;     // nats per label token, or cross-entropy over options
-  std::vector<uint32_t> row_tokens; // label tokens, or tokens read
-  std::vector<int32_t> prediction;  // options only
-  std::vector<double> logprobs;     // options only: rows' options one after another
+  double accuracy = 0;               // options only
+  std::vector<double> row_loss;      // nats per label token, or cross-entropy over options
+  std::vector<uint32_t> row_tokens;  // label tokens, or tokens read
+  std::vector<int32_t> prediction;   // options only
+  std::vector<double> logprobs;      // options only: rows' options one after another
 };
 
 class Evaluator {
@@ -28,7 +28,8 @@ class Evaluator {
   // What the pipeline must have reserved.
   const BatchLimits& limits() const { return limits_; }
   // Throws Error(kAborted) when `cancelled` says so between batches.
-  Evaluation run(Pipeline& pipeline, const PendingUpdates& pending, const std::function<bool()>& cancelled) const;
+  Evaluation run(Pipeline& pipeline, const PendingUpdates& pending,
+                 const std::function<bool()>& cancelled) const;
 
  private:
   const RowSet& rows_;

@@ -23,7 +23,9 @@ const char* safetensors_type(StorageType type) {
 
 std::string exported_config(const Checkpoint& base, StorageType type) {
   Json config = base.config();
-  const char* name = type == StorageType::kF32 ? "float32" : type == StorageType::kBF16 ? "bfloat16" : "float16";
+  const char* name = type == StorageType::kF32    ? "float32"
+                     : type == StorageType::kBF16 ? "bfloat16"
+                                                  : "float16";
   config.set(config.find("torch_dtype") ? "torch_dtype" : "dtype", name);
   return config.dump() + "\n";
 }
@@ -45,15 +47,19 @@ void export_model(Env& env, const Checkpoint& base, const ModelSpec& model, Pipe
                   const PendingUpdates& pending, const std::string& dir) {
   env.create_directories(dir);
   if (env.exists(dir + "/config.json"))
-    throw Error(ErrorCode::kInvalidConfig, dir + ": holds a config.json already; choose another directory");
+    throw Error(ErrorCode::kInvalidConfig,
+                dir + ": holds a config.json already; choose another directory");
   pipeline.settle(pending);
   // Between rounding steps values have more digits than the storage type.
   const bool exact = pipeline.held_by_all() == pending.step();
   const StorageType type = exact ? pending.rules().type : StorageType::kF32;
-  const auto type_of = [&](const TensorSpec& t) { return t.is_matrix() ? type : StorageType::kF32; };
+  const auto type_of = [&](const TensorSpec& t) {
+    return t.is_matrix() ? type : StorageType::kF32;
+  };
 
   std::vector<SafetensorsEntry> entries;
-  for (const TensorSpec& t : model.tensors) entries.push_back({t.name, t.shape, safetensors_type(type_of(t))});
+  for (const TensorSpec& t : model.tensors)
+    entries.push_back({t.name, t.shape, safetensors_type(type_of(t))});
   SafetensorsWriter writer(env, dir + "/model.safetensors", entries);
   std::vector<float> rows;
   for (size_t i = 0; i < model.tensors.size(); ++i) {
@@ -69,7 +75,8 @@ void export_model(Env& env, const Checkpoint& base, const ModelSpec& model, Pipe
   writer.finish();
   for (const std::string& file : base.companion_files())
     write_file(env, dir + file.substr(file.find_last_of('/')), env.read_all(file));
-  write_file(env, dir + "/config.json", exported_config(base, type));  // last: its presence means complete
+  write_file(env, dir + "/config.json",
+             exported_config(base, type));  // last: its presence means complete
   env.sync_directory(dir);
 }
 

@@ -12,8 +12,8 @@ struct LearningRate {
   ScheduleKind kind = ScheduleKind::kConstant;
   double peak = 0;
   uint64_t warmup_steps = 0;
-  uint64_t steps = 0;     // of the whole run; constant schedules do not look at it
-  double min_ratio = 0;   // of the peak, where linear and cosine end
+  uint64_t steps = 0;    // of the whole run; constant schedules do not look at it
+  double min_ratio = 0;  // of the peak, where linear and cosine end
 
   // Of step t = 1, 2, ...: peak * t / warmup_steps during the warm-up, then the schedule.
   double at(uint64_t step) const;

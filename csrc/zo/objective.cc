@@ -5,7 +5,8 @@
 
 namespace zo2 {
 
-std::vector<RowScore> score_rows(const RowSet& set, const std::vector<uint32_t>& rows, const float* logprobs) {
+std::vector<RowScore> score_rows(const RowSet& set, const std::vector<uint32_t>& rows,
+                                 const float* logprobs) {
   std::vector<RowScore> scores;
   scores.reserve(rows.size());
   for (const uint32_t row : rows) {
@@ -31,7 +32,8 @@ double option_loss(const RowScore& score, int32_t gold) {
 }
 
 int32_t best_option(const RowScore& score) {
-  return static_cast<int32_t>(std::max_element(score.options.begin(), score.options.end()) - score.options.begin());
+  return static_cast<int32_t>(std::max_element(score.options.begin(), score.options.end()) -
+                              score.options.begin());
 }
 
 void MeanLoss::add(const RowScore& score, int32_t gold) {

@@ -15,8 +15,10 @@ struct RowScore {
   size_t label_tokens = 0;
 };
 
-// Scores of the rows packed into a batch, in the order they were packed. `logprobs`: one branch's targets.
-std::vector<RowScore> score_rows(const RowSet& set, const std::vector<uint32_t>& rows, const float* logprobs);
+// Scores of the rows packed into a batch, in the order they were packed. `logprobs`: one branch's
+// targets.
+std::vector<RowScore> score_rows(const RowSet& set, const std::vector<uint32_t>& rows,
+                                 const float* logprobs);
 
 // -log softmax(options)[gold]
 double option_loss(const RowScore& score, int32_t gold);

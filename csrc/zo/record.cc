@@ -17,7 +17,8 @@ Json numbers(const std::vector<T>& values) {
 template <class T>
 std::vector<T> parse_numbers(const Json* list) {
   std::vector<T> values;
-  for (const Json& v : list->items()) values.push_back(v.is_null() ? static_cast<T>(NAN) : static_cast<T>(v.number()));
+  for (const Json& v : list->items())
+    values.push_back(v.is_null() ? static_cast<T>(NAN) : static_cast<T>(v.number()));
   return values;
 }
 
@@ -42,7 +43,8 @@ Record Record::from_json(const Json& json, const std::string& what) {
   const auto field = [&](const char* name, bool (Json::*is)() const) {
     const Json* value = json.find(name);
     if (!value || !(value->*is)())
-      throw Error(ErrorCode::kJournalCorrupt, what + ": \"" + name + "\" is missing or of the wrong type");
+      throw Error(ErrorCode::kJournalCorrupt,
+                  what + ": \"" + name + "\" is missing or of the wrong type");
     return value;
   };
   Record r;

@@ -13,7 +13,8 @@ namespace {
   throw Error(ErrorCode::kInvalidData, "row " + std::to_string(row) + ": " + why);
 }
 
-void check_offsets(const std::vector<uint32_t>& offsets, size_t count, size_t end, const char* what) {
+void check_offsets(const std::vector<uint32_t>& offsets, size_t count, size_t end,
+                   const char* what) {
   bool good = offsets.size() == count + 1 && offsets.front() == 0 && offsets.back() == end;
   for (size_t i = 1; good && i < offsets.size(); ++i) good = offsets[i] > offsets[i - 1];
   if (!good) throw Error(ErrorCode::kInvalidData, std::string(what) + " offsets are inconsistent");
@@ -53,17 +54,19 @@ RowSet::RowSet(const RawRows& raw, int64_t vocabulary, int64_t max_positions)
     for (uint32_t s = first; s < last; ++s) {
       const uint32_t length = raw.sequence_offsets[s + 1] - raw.sequence_offsets[s];
       if (raw.label_start[s] < 1 || raw.label_start[s] >= length)
-        invalid(row, "has no token to predict after its first (length " + std::to_string(length) + ")");
+        invalid(row,
+                "has no token to predict after its first (length " + std::to_string(length) + ")");
       if (length - 1 > max_positions)
         invalid(row, "reads " + std::to_string(length - 1) + " tokens, more than the model's " +
                          std::to_string(max_positions) + " positions");
       for (uint32_t i = raw.sequence_offsets[s]; i < raw.sequence_offsets[s + 1]; ++i)
         if (raw.tokens[i] < 0 || raw.tokens[i] >= vocabulary)
-          invalid(row, "token id " + std::to_string(raw.tokens[i]) + " is outside the vocabulary of " +
-                           std::to_string(vocabulary));
+          invalid(row, "token id " + std::to_string(raw.tokens[i]) +
+                           " is outside the vocabulary of " + std::to_string(vocabulary));
     }
     if (kind_ == RowKind::kLanguageModel && last - first != 1) invalid(row, "must be one sequence");
-    if (kind_ == RowKind::kOptions && (raw.gold[row] < 0 || static_cast<uint32_t>(raw.gold[row]) >= last - first))
+    if (kind_ == RowKind::kOptions &&
+        (raw.gold[row] < 0 || static_cast<uint32_t>(raw.gold[row]) >= last - first))
       invalid(row, "label " + std::to_string(raw.gold[row]) + " is not one of its options");
     add_row(raw, row);
   }
@@ -72,14 +75,17 @@ RowSet::RowSet(const RawRows& raw, int64_t vocabulary, int64_t max_positions)
 
 void RowSet::add_row(const RawRows& raw, size_t row) {
   const uint32_t first = raw.row_offsets[row], count = raw.row_offsets[row + 1] - first;
-  const auto input = [&](uint32_t option) { return raw.tokens.data() + raw.sequence_offsets[first + option]; };
+  const auto input = [&](uint32_t option) {
+    return raw.tokens.data() + raw.sequence_offsets[first + option];
+  };
   const auto length = [&](uint32_t option) {
     return raw.sequence_offsets[first + option + 1] - raw.sequence_offsets[first + option];
   };
   // Longest inputs first, so that what another one begins with is found already kept.
   std::vector<uint32_t> order(count), kept_as(count);
   for (uint32_t i = 0; i < count; ++i) order[i] = i;
-  std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return length(a) > length(b); });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](uint32_t a, uint32_t b) { return length(a) > length(b); });
   const size_t base = sequences_.size();
   for (const uint32_t option : order) {
     const size_t n = length(option) - 1;

@@ -1,4 +1,5 @@
-// Training and evaluation rows as the engine keeps them: sequences to read, and the label tokens to predict.
+// Training and evaluation rows as the engine keeps them: sequences to read, and the label tokens to
+// predict.
 #pragma once
 
 #include <cstdint>
@@ -21,12 +22,13 @@ struct RawRows {
   std::vector<int32_t> gold;
 };
 
-// A row's inputs end before its last token, which is only predicted. Options of a row whose inputs are
-// equal, or one the beginning of the other (single-token options always), share one sequence: causal
-// attention gives the shared positions the same values.
+// A row's inputs end before its last token, which is only predicted. Options of a row whose inputs
+// are equal, or one the beginning of the other (single-token options always), share one sequence:
+// causal attention gives the shared positions the same values.
 class RowSet {
  public:
-  // Throws Error(kInvalidData) naming the row: ids outside the vocabulary, sequences over max_positions ...
+  // Throws Error(kInvalidData) naming the row: ids outside the vocabulary, sequences over
+  // max_positions ...
   RowSet(const RawRows& raw, int64_t vocabulary, int64_t max_positions);
 
   RowKind kind() const { return kind_; }

@@ -8,8 +8,12 @@ namespace {
 constexpr int kFormatVersion = 1;
 constexpr const char* kFormat = "zo2-journal";
 
-const char* distribution_name(Distribution d) { return d == Distribution::kGaussian ? "gaussian" : "rademacher"; }
-const char* rounding_name(Rounding r) { return r == Rounding::kStochastic ? "stochastic" : "nearest"; }
+const char* distribution_name(Distribution d) {
+  return d == Distribution::kGaussian ? "gaussian" : "rademacher";
+}
+const char* rounding_name(Rounding r) {
+  return r == Rounding::kStochastic ? "stochastic" : "nearest";
+}
 
 Json tensor_list(const ModelSpec& model) {
   Json list = Json::array();
@@ -29,7 +33,8 @@ Json tensor_list(const ModelSpec& model) {
   return list;
 }
 
-void compare(const Json& saved, const Json& given, const std::string& field, const std::string& path) {
+void compare(const Json& saved, const Json& given, const std::string& field,
+             const std::string& path) {
   if (saved.is_object() && given.is_object()) {
     for (const auto& [key, value] : given.members()) {
       if (field.empty() && key == "device") continue;
@@ -40,7 +45,9 @@ void compare(const Json& saved, const Json& given, const std::string& field, con
   }
   const std::string before = saved.dump(), now = given.dump();
   if (before == now) return;
-  const auto shorten = [](const std::string& text) { return text.size() > 200 ? text.substr(0, 200) + "..." : text; };
+  const auto shorten = [](const std::string& text) {
+    return text.size() > 200 ? text.substr(0, 200) + "..." : text;
+  };
   throw Error(ErrorCode::kJournalMismatch,
               path + ": this run was started with " + field + " = " + shorten(before) + ", but " +
                   shorten(now) + " is given; use the saved value, or another output directory");
@@ -48,13 +55,16 @@ void compare(const Json& saved, const Json& given, const std::string& field, con
 
 const Json& require(const Json& header, const char* key, const std::string& path) {
   const Json* value = header.find(key);
-  if (!value) throw Error(ErrorCode::kJournalMismatch, path + ": the header has no \"" + std::string(key) + "\"");
+  if (!value)
+    throw Error(ErrorCode::kJournalMismatch,
+                path + ": the header has no \"" + std::string(key) + "\"");
   return *value;
 }
 
 }  // namespace
 
-Json replay_header(const ModelSpec& model, const std::string& base_fingerprint, const UpdateRules& rules) {
+Json replay_header(const ModelSpec& model, const std::string& base_fingerprint,
+                   const UpdateRules& rules) {
   Json header = Json::object();
   header.set("record", "header");
   header.set("format", kFormat);
@@ -70,21 +80,28 @@ Json replay_header(const ModelSpec& model, const std::string& base_fingerprint, 
   return header;
 }
 
-void check_same(const Json& saved, const Json& given, const std::string& path) { compare(saved, given, "", path); }
+void check_same(const Json& saved, const Json& given, const std::string& path) {
+  compare(saved, given, "", path);
+}
 
 UpdateRules rules_of(const Json& header, const std::string& path) {
   if (!header.is_object() || require(header, "format", path).dump() != Json(kFormat).dump() ||
       require(header, "version", path).dump() != Json(kFormatVersion).dump())
-    throw Error(ErrorCode::kJournalMismatch, path + ": not a zo2 journal of format version " +
-                                                 std::to_string(kFormatVersion));
+    throw Error(ErrorCode::kJournalMismatch,
+                path + ": not a zo2 journal of format version " + std::to_string(kFormatVersion));
   UpdateRules rules;
   const std::string type = require(header, "storage", path).string();
-  rules.type = type == "bf16" ? StorageType::kBF16 : type == "f16" ? StorageType::kF16 : StorageType::kF32;
+  rules.type = type == "bf16"  ? StorageType::kBF16
+               : type == "f16" ? StorageType::kF16
+                               : StorageType::kF32;
   rules.round_every = static_cast<int>(require(header, "roundEvery", path).integer());
-  rules.rounding = require(header, "rounding", path).string() == "nearest" ? Rounding::kNearest : Rounding::kStochastic;
-  rules.distribution = require(header, "distribution", path).string() == "rademacher" ? Distribution::kRademacher
-                                                                                       : Distribution::kGaussian;
-  if (rules.round_every < 1) throw Error(ErrorCode::kJournalMismatch, path + ": roundEvery must be at least 1");
+  rules.rounding = require(header, "rounding", path).string() == "nearest" ? Rounding::kNearest
+                                                                           : Rounding::kStochastic;
+  rules.distribution = require(header, "distribution", path).string() == "rademacher"
+                           ? Distribution::kRademacher
+                           : Distribution::kGaussian;
+  if (rules.round_every < 1)
+    throw Error(ErrorCode::kJournalMismatch, path + ": roundEvery must be at least 1");
   return rules;
 }
 

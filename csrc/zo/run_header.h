@@ -10,13 +10,15 @@
 namespace zo2 {
 
 // The fields about the model and the update rule, without which weights cannot be rebuilt.
-Json replay_header(const ModelSpec& model, const std::string& base_fingerprint, const UpdateRules& rules);
+Json replay_header(const ModelSpec& model, const std::string& base_fingerprint,
+                   const UpdateRules& rules);
 
-// Throws Error(kJournalMismatch) naming file, field, saved and given value at the first difference. Members
-// only `saved` has are ignored, as is "device": losses may depend on it, weights never do.
+// Throws Error(kJournalMismatch) naming file, field, saved and given value at the first difference.
+// Members only `saved` has are ignored, as is "device": losses may depend on it, weights never do.
 void check_same(const Json& saved, const Json& given, const std::string& path);
 
-// What a journal was written with. Throws Error(kJournalMismatch) for a format this version does not read.
+// What a journal was written with. Throws Error(kJournalMismatch) for a format this version does
+// not read.
 UpdateRules rules_of(const Json& header, const std::string& path);
 
 }  // namespace zo2

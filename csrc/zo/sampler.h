@@ -1,5 +1,5 @@
-// What a run's seed decides besides noise: the order of the data and the seed of every step (design rule 2).
-// Both are pure functions of (run seed, step), so a resumed run needs no state.
+// What a run's seed decides besides noise: the order of the data and the seed of every step (design
+// rule 2). Both are pure functions of (run seed, step), so a resumed run needs no state.
 #pragma once
 
 #include <cstddef>
@@ -15,8 +15,9 @@ class Sampler {
  public:
   Sampler(uint64_t run_seed, size_t rows, size_t batch_size);
 
-  // Rows of step t = 1, 2, ...: the t-th stretch of batch_size in one epoch's permutation after another,
-  // in ascending order (the order of a batch never matters: rows are summed in data order).
+  // Rows of step t = 1, 2, ...: the t-th stretch of batch_size in one epoch's permutation after
+  // another, in ascending order (the order of a batch never matters: rows are summed in data
+  // order).
   const std::vector<uint32_t>& batch(uint64_t step);
 
  private:

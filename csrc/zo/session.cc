@@ -10,7 +10,8 @@ namespace {
 
 std::vector<StoredTensor> stored_tensors(const ModelSpec& model) {
   std::vector<StoredTensor> tensors;
-  for (const TensorSpec& t : model.tensors) tensors.push_back({t.name, t.aliases, t.shape, t.block, t.trainable});
+  for (const TensorSpec& t : model.tensors)
+    tensors.push_back({t.name, t.aliases, t.shape, t.block, t.trainable});
   return tensors;
 }
 
@@ -29,7 +30,8 @@ void Session::load(const LoadOptions& options) {
   fingerprint_.clear();
   checkpoint_ = open_checkpoint(env_, options.path);
   model_ = describe_model(checkpoint_->config(), options.path);
-  store_ = std::make_unique<ResidentStore>(*device_, stored_tensors(model_), options.storage, options.extent_bytes);
+  store_ = std::make_unique<ResidentStore>(*device_, stored_tensors(model_), options.storage,
+                                           options.extent_bytes);
   store_->load(*checkpoint_, [this] { return cancelled(); });
   pipeline_ = std::make_unique<Pipeline>(*device_, model_, *store_, cancelled_);
   UpdateRules rules;
@@ -56,8 +58,8 @@ TrainResult Session::train(const TrainOptions& options, const RawRows& train, co
   TrainOptions complete = options;
   complete.rules.type = store_->type();
   start_from_base(complete.rules);
-  Trainer trainer(env_, model_, device_->info(), *pipeline_, base_fingerprint(), complete, train_rows,
-                  eval_rows ? &*eval_rows : nullptr);
+  Trainer trainer(env_, model_, device_->info(), *pipeline_, base_fingerprint(), complete,
+                  train_rows, eval_rows ? &*eval_rows : nullptr);
   return trainer.run(hooks, *pending_);
 }
 
@@ -74,15 +76,18 @@ uint64_t Session::replay(const std::string& path) {
   require_loaded();
   if (!env_.exists(path)) throw Error(ErrorCode::kIo, path + ": no such journal");
   const JournalContents contents = read_journal(env_, path);
-  if (contents.lines.empty()) throw Error(ErrorCode::kJournalCorrupt, path + ": holds no valid record");
+  if (contents.lines.empty())
+    throw Error(ErrorCode::kJournalCorrupt, path + ": holds no valid record");
   const UpdateRules rules = rules_of(contents.lines[0], path);
   check_same(contents.lines[0], replay_header(model_, base_fingerprint(), rules), path);
   if (rules.type != store_->type())
-    throw Error(ErrorCode::kJournalMismatch, path + ": was written with storage " + storage_name(rules.type) +
-                                                 ", but the model is loaded as " + storage_name(store_->type()));
+    throw Error(ErrorCode::kJournalMismatch,
+                path + ": was written with storage " + storage_name(rules.type) +
+                    ", but the model is loaded as " + storage_name(store_->type()));
   start_from_base(rules);
   for (size_t i = 1; i < contents.lines.size(); ++i)
-    Record::from_json(contents.lines[i], path + ": line " + std::to_string(i + 1)).commit(*pending_);
+    Record::from_json(contents.lines[i], path + ": line " + std::to_string(i + 1))
+        .commit(*pending_);
   pipeline_->settle(*pending_);
   return pending_->step();
 }
@@ -94,7 +99,8 @@ void Session::export_to(const std::string& dir) {
 
 std::vector<float> Session::logits(const std::vector<int32_t>& tokens) {
   require_loaded();
-  // As one row whose labels are all its tokens but the first; the token after the last does not matter.
+  // As one row whose labels are all its tokens but the first; the token after the last does not
+  // matter.
   RawRows raw;
   raw.tokens = tokens;
   raw.tokens.push_back(0);

@@ -1,4 +1,5 @@
-// One model on one device, from loading to export: what the addon's engine thread owns. Not thread-safe.
+// One model on one device, from loading to export: what the addon's engine thread owns. Not
+// thread-safe.
 #pragma once
 
 #include <atomic>
@@ -24,7 +25,8 @@ struct LoadOptions {
 
 class Session {
  public:
-  // `cancelled` (may be null) ends whatever runs with Error(kAborted); the session is of no use afterwards.
+  // `cancelled` (may be null) ends whatever runs with Error(kAborted); the session is of no use
+  // afterwards.
   Session(Env& env, std::unique_ptr<Device> device, const std::atomic<bool>* cancelled);
 
   void load(const LoadOptions& options);

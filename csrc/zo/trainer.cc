@@ -11,7 +11,9 @@ namespace zo2 {
 namespace {
 
 const char* schedule_name(ScheduleKind kind) {
-  return kind == ScheduleKind::kConstant ? "constant" : kind == ScheduleKind::kLinear ? "linear" : "cosine";
+  return kind == ScheduleKind::kConstant ? "constant"
+         : kind == ScheduleKind::kLinear ? "linear"
+                                         : "cosine";
 }
 
 Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
@@ -94,7 +96,8 @@ void Trainer::open(PendingUpdates& pending) {
     return;
   }
   if (options_.resume == Resume::kNever)
-    throw Error(ErrorCode::kInvalidConfig, "resume: \"never\", but " + path + " holds a run; choose another output");
+    throw Error(ErrorCode::kInvalidConfig,
+                "resume: \"never\", but " + path + " holds a run; choose another output");
   check_same(contents.lines[0], header(), path);
   for (size_t i = 1; i < contents.lines.size(); ++i) {
     const std::string what = path + ": line " + std::to_string(i + 1);
@@ -136,7 +139,8 @@ TrainResult Trainer::run(const TrainHooks& hooks, PendingUpdates& pending) {
     try {
       record = step(t, pending, hooks);
     } catch (const Error& e) {
-      // A custom objective that is waiting when stop is asked for gives its step up: nothing is committed.
+      // A custom objective that is waiting when stop is asked for gives its step up: nothing is
+      // committed.
       if (e.code() != ErrorCode::kAborted || !hooks.stopping()) throw;
       result.stopped = true;
       break;
@@ -149,10 +153,12 @@ TrainResult Trainer::run(const TrainHooks& hooks, PendingUpdates& pending) {
     skipped_in_a_row_ = record.skipped ? skipped_in_a_row_ + 1 : 0;
     if (options_.max_skipped > 0 && skipped_in_a_row_ >= options_.max_skipped)
       throw Error(ErrorCode::kNonFinite,
-                  "step " + std::to_string(t) + ": the loss was not finite " + std::to_string(skipped_in_a_row_) +
+                  "step " + std::to_string(t) + ": the loss was not finite " +
+                      std::to_string(skipped_in_a_row_) +
                       " times in a row (maxSkipped); weights are as of the last finite step. Lower "
                       "learningRate or epsilon, or check the data");
-    if (evaluator_ && (t == options_.steps || (options_.eval_every > 0 && t % options_.eval_every == 0)))
+    if (evaluator_ &&
+        (t == options_.steps || (options_.eval_every > 0 && t % options_.eval_every == 0)))
       evaluate(t, pending, hooks);
   }
   pipeline_.settle(pending);
@@ -176,7 +182,8 @@ Record Trainer::step(uint64_t t, const PendingUpdates& pending, const TrainHooks
   return record;
 }
 
-std::vector<double> Trainer::losses(uint64_t t, const std::vector<uint32_t>& rows, const TrainHooks& hooks) const {
+std::vector<double> Trainer::losses(uint64_t t, const std::vector<uint32_t>& rows,
+                                    const TrainHooks& hooks) const {
   ScoreRequest request{t, rows, {}};
   const size_t targets = batch_.target_ids.size();
   for (size_t b = 0; b < branches_.size(); ++b)
@@ -198,7 +205,8 @@ std::vector<double> Trainer::losses(uint64_t t, const std::vector<uint32_t>& row
 void Trainer::finish_record(Record& record, const std::vector<double>& losses) const {
   bool finite = true;
   for (int k = 0; k < options_.directions; ++k) {
-    const double plus = losses[2 * static_cast<size_t>(k)], minus = losses[2 * static_cast<size_t>(k) + 1];
+    const double plus = losses[2 * static_cast<size_t>(k)],
+                 minus = losses[2 * static_cast<size_t>(k) + 1];
     double g = (plus - minus) / (2 * options_.epsilon);
     if (options_.clip > 0) g = std::clamp(g, -options_.clip, options_.clip);
     const float c = static_cast<float>(record.learning_rate * g / options_.directions);

@@ -1,5 +1,6 @@
-// The training loop (SPSA as in MeZO, arXiv 2305.17333, algorithm 1, with ZO2's deferred update): both
-// branches of a step run in one pass, and the update of step t is applied by the pass of step t + 1.
+// The training loop (SPSA as in MeZO, arXiv 2305.17333, algorithm 1, with ZO2's deferred update):
+// both branches of a step run in one pass, and the update of step t is applied by the pass of step
+// t + 1.
 #pragma once
 
 #include <cstdint>
@@ -60,10 +61,11 @@ class Trainer {
  public:
   // `base_fingerprint` identifies the weights in `pipeline`, which must hold step 0.
   Trainer(Env& env, const ModelSpec& model, const DeviceInfo& device, Pipeline& pipeline,
-          std::string base_fingerprint, const TrainOptions& options, const RowSet& train, const RowSet* eval);
+          std::string base_fingerprint, const TrainOptions& options, const RowSet& train,
+          const RowSet* eval);
 
-  // Opens or resumes the run directory and trains to options.steps or until stopping. On return all weights
-  // are up to date, in `pending` as far as they cannot be stored.
+  // Opens or resumes the run directory and trains to options.steps or until stopping. On return all
+  // weights are up to date, in `pending` as far as they cannot be stored.
   TrainResult run(const TrainHooks& hooks, PendingUpdates& pending);
 
  private:
@@ -72,7 +74,8 @@ class Trainer {
   void reserve(uint64_t first_step);
   Record step(uint64_t t, const PendingUpdates& pending, const TrainHooks& hooks);
   void finish_record(Record& record, const std::vector<double>& losses) const;
-  std::vector<double> losses(uint64_t t, const std::vector<uint32_t>& rows, const TrainHooks& hooks) const;
+  std::vector<double> losses(uint64_t t, const std::vector<uint32_t>& rows,
+                             const TrainHooks& hooks) const;
   void report(const Record& record, double elapsed_ms, const TrainHooks& hooks) const;
   void evaluate(uint64_t t, const PendingUpdates& pending, const TrainHooks& hooks);
 

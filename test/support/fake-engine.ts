@@ -133,9 +133,11 @@ export class FakeEngine implements NativeEngine {
   }
   stop(): void {
     this.#stop = true;
+    this.answerScore(null, "stopped while the objective was being computed");
   }
   answerScore(scores: Float64Array | null, error: string | null): void {
     this.#answer?.(scores, error);
+    this.#answer = undefined;
   }
   async close(): Promise<void> {
     this.calls.push("close");

@@ -267,6 +267,22 @@ t.test("custom objectives", async (t) => {
   t.throws(() => start(place(t), { objective: { needs: "text" } as never }), /score must be/);
 });
 
+t.test("stop waits for the objective of the step", async (t) => {
+  const slow = {
+    needs: "logprobs" as const,
+    score: async (rows: unknown[]): Promise<number[]> => {
+      await new Promise((done) => setTimeout(done, 30));
+      return rows.map(() => 1);
+    },
+  };
+  const { run } = start({ ...place(t), steps: 100 }, { objective: slow });
+  for await (const { step } of run) {
+    if (step === 1) setTimeout(() => void run.stop(), 10);
+  }
+  t.match(await run.result, { step: 2, stopped: true });
+  await run.close();
+});
+
 t.test("an objective that never answers", async (t) => {
   const hanging = {
     needs: "logprobs" as const,

@@ -23,8 +23,8 @@ class MappedBuffer final : public Buffer {
   size_t mapped_;
 };
 
-// Every lane is executed by the caller at once: an order in which all events are already over. Lanes with
-// threads of their own come with the tiers that need them.
+// Every lane is executed by the caller at once: an order in which all events are already over.
+// Lanes with threads of their own come with the tiers that need them.
 class CpuDevice final : public Device {
  public:
   CpuDevice(int threads, const Kernels& kernels) : pool_(threads), kernels_(kernels) {}
@@ -33,9 +33,11 @@ class CpuDevice final : public Device {
 
   std::unique_ptr<Buffer> alloc(std::string name, Tier tier, size_t bytes) override {
     const size_t mapped = std::max<size_t>((bytes + 4095) / 4096 * 4096, 4096);
-    void* address = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* address =
+        mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (address == MAP_FAILED)
-      throw Error(ErrorCode::kOutOfMemory, "cannot allocate " + std::to_string(bytes) + " bytes for " + name);
+      throw Error(ErrorCode::kOutOfMemory,
+                  "cannot allocate " + std::to_string(bytes) + " bytes for " + name);
     madvise(address, mapped, MADV_HUGEPAGE);
     return std::make_unique<MappedBuffer>(std::move(name), tier, address, bytes, mapped);
   }
@@ -66,7 +68,8 @@ class CpuDevice final : public Device {
   const Kernel<Apply>& kernel(const Apply&) const { return kernels_.apply; }
   const Kernel<Materialize>& kernel(const Materialize&) const { return kernels_.materialize; }
 
-  // Scratch of an op: what its tasks share, then one local part per thread, each on its own cache lines.
+  // Scratch of an op: what its tasks share, then one local part per thread, each on its own cache
+  // lines.
   static size_t aligned(size_t floats) { return (floats + 15) / 16 * 16; }
   template <class T>
   size_t shared_floats(const T& op) const {
@@ -79,7 +82,8 @@ class CpuDevice final : public Device {
   }
   template <class T>
   size_t scratch_of(const T& op) const {
-    return sizeof(float) * (shared_floats(op) + local_floats(op) * static_cast<size_t>(pool_.threads()));
+    return sizeof(float) *
+           (shared_floats(op) + local_floats(op) * static_cast<size_t>(pool_.threads()));
   }
   size_t scratch_of(const HeadLoss& op) const {
     return sizeof(float) * logits_floats(op) + scratch_of(logits_op(op, {}));
@@ -99,7 +103,8 @@ class CpuDevice final : public Device {
     });
   }
 
-  // ---- the head: logits of the weight's rows into scratch, reduced before they leave the cache ----------
+  // ---- the head: logits of the weight's rows into scratch, reduced before they leave the cache
+  // ----------
   static size_t logits_floats(const HeadLoss& op) {
     return aligned(static_cast<size_t>(op.branches.count * op.m * op.weight.rows));
   }
@@ -128,7 +133,8 @@ class CpuDevice final : public Device {
       for (int64_t i = 0; i < op.targets; ++i) {
         const int64_t r = ids[i] - op.weight.row;
         if (r < 0 || r >= op.weight.rows) continue;
-        op.target_logits.as<float>()[b * op.targets + i] = logits[(b * op.m + rows[i]) * op.weight.rows + r];
+        op.target_logits.as<float>()[b * op.targets + i] =
+            logits[(b * op.m + rows[i]) * op.weight.rows + r];
       }
     }
   }
@@ -141,9 +147,11 @@ class CpuDevice final : public Device {
         double best = partial[0];
         for (int64_t t = 1; t < tiles; ++t) best = std::max<double>(best, partial[2 * t]);
         double sum = 0;
-        for (int64_t t = 0; t < tiles; ++t) sum += partial[2 * t + 1] * std::exp(partial[2 * t] - best);
+        for (int64_t t = 0; t < tiles; ++t)
+          sum += partial[2 * t + 1] * std::exp(partial[2 * t] - best);
         const double logit = op.target_logits.as<const float>()[b * op.targets + i];
-        op.logprobs.as<float>()[b * op.targets + i] = static_cast<float>(logit - best - std::log(sum));
+        op.logprobs.as<float>()[b * op.targets + i] =
+            static_cast<float>(logit - best - std::log(sum));
       }
     }
   }

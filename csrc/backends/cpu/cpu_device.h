@@ -12,11 +12,12 @@ namespace zo2 {
 struct Kernels;
 
 struct CpuOptions {
-  int threads = 0;            // 0: one per core this process may use
-  std::string isa = "auto";   // or a name from cpu_isas()
+  int threads = 0;           // 0: one per core this process may use
+  std::string isa = "auto";  // or a name from cpu_isas()
 };
 
-// Instruction sets this binary was built for and this machine runs, best last: "v2", "v3", "v4", "neon".
+// Instruction sets this binary was built for and this machine runs, best last: "v2", "v3", "v4",
+// "neon".
 std::vector<std::string> cpu_isas();
 // Throws Error(kInvalidConfig) for a name this machine does not run. "auto" is the best.
 const Kernels& cpu_kernels(const std::string& isa);

@@ -1,5 +1,6 @@
-// The table every instruction set fills in: kernels as loops over independent tasks, so that the device
-// decides about threads and the kernel never knows them. A task's result depends on its index alone.
+// The table every instruction set fills in: kernels as loops over independent tasks, so that the
+// device decides about threads and the kernel never knows them. A task's result depends on its
+// index alone.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +10,8 @@
 
 namespace zo2 {
 
-// Memory of one task: `shared` is the op's (filled by prepare, then read only), `local` the thread's own.
+// Memory of one task: `shared` is the op's (filled by prepare, then read only), `local` the
+// thread's own.
 struct TaskScratch {
   float* shared = nullptr;
   float* local = nullptr;
@@ -54,9 +56,17 @@ struct Kernels {
   Kernel<Materialize> materialize;
 };
 
-namespace isa_v2 { const Kernels& kernels(); }
-namespace isa_v3 { const Kernels& kernels(); }
-namespace isa_v4 { const Kernels& kernels(); }
-namespace isa_neon { const Kernels& kernels(); }
+namespace isa_v2 {
+const Kernels& kernels();
+}
+namespace isa_v3 {
+const Kernels& kernels();
+}
+namespace isa_v4 {
+const Kernels& kernels();
+}
+namespace isa_neon {
+const Kernels& kernels();
+}
 
 }  // namespace zo2

@@ -1,6 +1,6 @@
-// Vectors of one instruction set, for files compiled once per ISA. Everything here lives in ISA_NS, or is
-// forced inline, so that the linker can never pick one ISA's copy of a function for another ISA's object.
-// fma() is the only fused operation: these files are compiled with -ffp-contract=off.
+// Vectors of one instruction set, for files compiled once per ISA. Everything here lives in ISA_NS,
+// or is forced inline, so that the linker can never pick one ISA's copy of a function for another
+// ISA's object. fma() is the only fused operation: these files are compiled with -ffp-contract=off.
 #pragma once
 
 #ifndef ISA_NS
@@ -107,7 +107,9 @@ struct Lanes {
   using U = ISA_NS::U;
   using I = ISA_NS::I;
   ZO2_INLINE static U splat(uint32_t x) { return ISA_NS::splat(x); }
-  ZO2_INLINE static void mul_wide(U a, uint32_t b, U* high, U* low) { ISA_NS::mul_wide(a, b, high, low); }
+  ZO2_INLINE static void mul_wide(U a, uint32_t b, U* high, U* low) {
+    ISA_NS::mul_wide(a, b, high, low);
+  }
   ZO2_INLINE static F to_float(I x) { return __builtin_convertvector(x, F); }
   ZO2_INLINE static I to_signed(U x) { return (I)x; }
   ZO2_INLINE static I bits(F x) { return (I)x; }
@@ -147,7 +149,8 @@ ZO2_INLINE void store_partial(float* p, F v, int n) {
   std::memcpy(p, &v, sizeof(float) * static_cast<size_t>(n));
 }
 
-// e^x for x <= 88, flushed to 0 below -87.3, NaN for NaN; relative error < 1.2e-7. x = n ln2 + r, |r| <= ln2 / 2.
+// e^x for x <= 88, flushed to 0 below -87.3, NaN for NaN; relative error < 1.2e-7. x = n ln2 + r,
+// |r| <= ln2 / 2.
 ZO2_INLINE F exp(F x) {
   const F floor_x = splat(-87.3f);
   const F clamped = select(x < floor_x, floor_x, x);  // keeps NaN

@@ -1,6 +1,7 @@
-// Causal attention of packed sequences. A task is one (branch, sequence, key/value head): keys and values
-// are packed once and meet all query heads of the group in blocks of queries, so memory grows with the
-// sequence, never with its square. Every row's softmax runs over its own keys in ascending order.
+// Causal attention of packed sequences. A task is one (branch, sequence, key/value head): keys and
+// values are packed once and meet all query heads of the group in blocks of queries, so memory
+// grows with the sequence, never with its square. Every row's softmax runs over its own keys in
+// ascending order.
 #include "backends/cpu/kernels/gemm.h"
 #include "backends/cpu/kernels/rows.h"
 
@@ -11,7 +12,9 @@ constexpr int64_t kQueryBlock = 4 * kTileRows;
 
 constexpr int64_t pad_columns(int64_t n) { return ceil_div(n, kTileColumns) * kTileColumns; }
 
-int64_t tasks(const Attention& op) { return static_cast<int64_t>(op.branches) * op.sequences * op.kv_heads; }
+int64_t tasks(const Attention& op) {
+  return static_cast<int64_t>(op.branches) * op.sequences * op.kv_heads;
+}
 
 // packed keys, packed values, scores of a block of queries, its output
 size_t local_floats(const Attention& op) {
@@ -26,7 +29,8 @@ void pack_keys(const float* keys, int64_t stride, int64_t n, int64_t columns, fl
     const int64_t width = n - tile < kTileColumns ? n - tile : kTileColumns;
     for (int64_t c = 0; c < columns; ++c) {
       float* to = packed + tile * columns + c * kTileColumns;
-      for (int64_t i = 0; i < kTileColumns; ++i) to[i] = i < width ? keys[(tile + i) * stride + c] : 0.0f;
+      for (int64_t i = 0; i < kTileColumns; ++i)
+        to[i] = i < width ? keys[(tile + i) * stride + c] : 0.0f;
     }
   }
 }
@@ -37,12 +41,14 @@ void pack_values(const float* values, int64_t stride, int64_t n, int64_t columns
     const int64_t width = columns - tile < kTileColumns ? columns - tile : kTileColumns;
     for (int64_t i = 0; i < n; ++i) {
       float* to = packed + tile * n + i * kTileColumns;
-      for (int64_t c = 0; c < kTileColumns; ++c) to[c] = c < width ? values[i * stride + tile + c] : 0.0f;
+      for (int64_t c = 0; c < kTileColumns; ++c)
+        to[c] = c < width ? values[i * stride + tile + c] : 0.0f;
     }
   }
 }
 
-// In place: e^(scale * (s - max)) over the first `keys` scores, zero up to `padded`. Returns 1 / sum.
+// In place: e^(scale * (s - max)) over the first `keys` scores, zero up to `padded`. Returns 1 /
+// sum.
 float softmax_row(float* scores, int64_t keys, int64_t padded, float scale) {
   for (int64_t i = keys; i < padded; ++i) scores[i] = -__builtin_inff();
   F best = splat(-__builtin_inff());
@@ -97,7 +103,8 @@ void attend_block(const Attention& op, const Head& head, int64_t first, int64_t 
   }
   for (int64_t i = 0; i < count; ++i) {
     float* y = head.y + (first + i) * y_stride;
-    for (int64_t c = 0; c < op.v_columns; ++c) y[c] = head.output[i * value_columns + c] * inverse[i];
+    for (int64_t c = 0; c < op.v_columns; ++c)
+      y[c] = head.output[i * value_columns + c] * inverse[i];
   }
 }
 
@@ -115,10 +122,10 @@ void run(const Attention& op, int64_t task, const TaskScratch& memory) {
   float* values = keys + pad_columns(op.longest) * op.qk_columns;
   float* scores = values + pad_columns(op.v_columns) * op.longest;
   float* output = scores + kQueryBlock * pad_columns(op.longest);
-  pack_keys(op.k.as<const float>() + row * k_stride + kv_head * op.qk_columns, k_stride, n, op.qk_columns,
-            keys);
-  pack_values(op.v.as<const float>() + row * v_stride + kv_head * op.v_columns, v_stride, n, op.v_columns,
-              values);
+  pack_keys(op.k.as<const float>() + row * k_stride + kv_head * op.qk_columns, k_stride, n,
+            op.qk_columns, keys);
+  pack_values(op.v.as<const float>() + row * v_stride + kv_head * op.v_columns, v_stride, n,
+              op.v_columns, values);
   const int group = op.heads / op.kv_heads;
   for (int h = kv_head * group; h < (kv_head + 1) * group; ++h) {
     Head head;

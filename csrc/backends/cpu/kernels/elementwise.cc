@@ -4,7 +4,8 @@
 namespace zo2::ISA_NS {
 namespace {
 
-// ---- Norm: a task is a block of output rows of one branch ------------------------------------------------
+// ---- Norm: a task is a block of output rows of one branch
+// ------------------------------------------------
 
 constexpr int64_t kNormRows = 16;
 
@@ -44,7 +45,8 @@ void norm_row(const Norm& op, const float* x, const float* gain, const float* bi
     std::memcpy(y, x, sizeof(float) * static_cast<size_t>(n));
     return;
   }
-  const float mean = op.kind == NormKind::kLayer ? row_sum<false>(x, n, 0) / static_cast<float>(n) : 0.0f;
+  const float mean =
+      op.kind == NormKind::kLayer ? row_sum<false>(x, n, 0) / static_cast<float>(n) : 0.0f;
   const float variance = row_sum<true>(x, n, mean) / static_cast<float>(n);
   const float inverse = 1.0f / __builtin_sqrtf(variance + op.epsilon);
   for (int64_t i = 0; i < n; i += kWidth) {
@@ -60,7 +62,8 @@ void norm_run(const Norm& op, int64_t task, const TaskScratch& memory) {
   const int64_t branch = task / blocks, first = task % blocks * kNormRows;
   const int64_t stride = vector_stride(op.columns);
   const float* gain = op.gain.data ? memory.shared + branch * stride : nullptr;
-  const float* bias = op.bias.data ? memory.shared + (op.branches.count + branch) * stride : nullptr;
+  const float* bias =
+      op.bias.data ? memory.shared + (op.branches.count + branch) * stride : nullptr;
   const int32_t* gather = op.gather ? op.gather.as<const int32_t>() : nullptr;
   for (int64_t i = first; i < op.m && i < first + kNormRows; ++i) {
     const int64_t from = branch * op.x_rows + (gather ? gather[i] : i);
@@ -69,7 +72,8 @@ void norm_run(const Norm& op, int64_t task, const TaskScratch& memory) {
   }
 }
 
-// ---- Rope: a task is one row of one branch -------------------------------------------------------------
+// ---- Rope: a task is one row of one branch
+// -------------------------------------------------------------
 
 int64_t rope_tasks(const Rope& op) { return op.branches * op.tokens; }
 size_t rope_local(const Rope&) { return 0; }
@@ -89,7 +93,8 @@ void rope_run(const Rope& op, int64_t task, const TaskScratch&) {
   }
 }
 
-// ---- Activation: a task is a stretch of elements -------------------------------------------------------
+// ---- Activation: a task is a stretch of elements
+// -------------------------------------------------------
 
 constexpr int64_t kStretch = 8192;
 
@@ -142,6 +147,7 @@ void activation_run(const Activation& op, int64_t task, const TaskScratch&) {
 
 const Kernel<Norm> kNorm = {norm_tasks, no_floats, norm_run, norm_shared, norm_prepare};
 const Kernel<Rope> kRope = {rope_tasks, rope_local, rope_run, nullptr, nullptr};
-const Kernel<Activation> kActivation = {activation_tasks, activation_local, activation_run, nullptr, nullptr};
+const Kernel<Activation> kActivation = {activation_tasks, activation_local, activation_run, nullptr,
+                                        nullptr};
 
 }  // namespace zo2::ISA_NS

@@ -55,7 +55,8 @@ ZO2_INLINE void remaining_rows(const Tile& t, const float* a, float* c, int64_t 
 
 void multiply(const Tile& t, int64_t m) {
   int64_t r = 0;
-  for (; r + kTileRows <= m; r += kTileRows) tile_rows<kTileRows>(t, t.a + r * t.lda, t.c + r * t.ldc);
+  for (; r + kTileRows <= m; r += kTileRows)
+    tile_rows<kTileRows>(t, t.a + r * t.lda, t.c + r * t.ldc);
   remaining_rows<kTileRows - 1>(t, t.a + r * t.lda, t.c + r * t.ldc, m - r);
 }
 

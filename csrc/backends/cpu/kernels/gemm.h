@@ -5,7 +5,8 @@
 
 namespace zo2::ISA_NS {
 
-// Rows and columns of one register tile. kTileColumns is two vectors; kTileRows fills the register file.
+// Rows and columns of one register tile. kTileColumns is two vectors; kTileRows fills the register
+// file.
 constexpr int kTileColumns = 2 * kWidth;
 #if defined(__AVX512F__)
 constexpr int kTileRows = 12;

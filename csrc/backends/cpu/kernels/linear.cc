@@ -1,5 +1,6 @@
-// y_b = x_b W_b^T. Rows of W are updated, perturbed and packed block by block in cache, inside the product:
-// perturbed weights never exist in memory, and each weight's noise is drawn once for all rows of x.
+// y_b = x_b W_b^T. Rows of W are updated, perturbed and packed block by block in cache, inside the
+// product: perturbed weights never exist in memory, and each weight's noise is drawn once for all
+// rows of x.
 #include "backends/cpu/kernels/gemm.h"
 #include "backends/cpu/kernels/rows.h"
 
@@ -15,7 +16,8 @@ constexpr int64_t kPackFloats = static_cast<int64_t>(kColumnBlock) * kTileColumn
 
 int64_t tasks(const Linear& op) { return ceil_div(op.weight.rows, kRowsPerTask); }
 
-// packs [branch][tile][column][kTileColumns], kWidth prepared rows per branch, the bias of the task's rows
+// packs [branch][tile][column][kTileColumns], kWidth prepared rows per branch, the bias of the
+// task's rows
 size_t local_floats(const Linear& op) {
   const size_t branches = static_cast<size_t>(op.branches.count);
   return branches * (kTilesPerTask * kPackFloats + kWidth * kColumnBlock + kRowsPerTask) +
@@ -54,13 +56,15 @@ struct Packing {
 };
 
 // Packs rows [first, first + count) of the weight, columns [column, column + n), for every branch.
-void pack_block(const Linear& op, int64_t first, int64_t count, int64_t column, int64_t n, const Packing& p) {
+void pack_block(const Linear& op, int64_t first, int64_t count, int64_t column, int64_t n,
+                const Packing& p) {
   const int64_t branch_rows = static_cast<int64_t>(kWidth) * kColumnBlock;
   for (int64_t group = 0; group < ceil_div(count, kTileColumns) * kTileColumns; group += kWidth) {
     for (int64_t i = 0; i < kWidth; ++i) {
       float* to = p.rows + i * kColumnBlock;
       if (group + i < count) {
-        prepare_block(op.weight, op.branches, first + group + i, column, n, to, branch_rows, p.scratch);
+        prepare_block(op.weight, op.branches, first + group + i, column, n, to, branch_rows,
+                      p.scratch);
       } else {
         for (int b = 0; b < op.branches.count; ++b)
           std::memset(to + b * branch_rows, 0, sizeof(float) * kColumnBlock);
@@ -74,13 +78,15 @@ void pack_block(const Linear& op, int64_t first, int64_t count, int64_t column, 
 }
 
 // Bias of the task's rows, [branch][kRowsPerTask], zero beyond the weight's rows.
-void prepare_bias(const Linear& op, int64_t first, int64_t count, float* bias, float* scratch, float* block) {
+void prepare_bias(const Linear& op, int64_t first, int64_t count, float* bias, float* scratch,
+                  float* block) {
   const Weight weight = as_weight(op.bias);
   std::memset(bias, 0, sizeof(float) * static_cast<size_t>(kRowsPerTask * op.branches.count));
   for (int64_t done = 0; done < count;) {
     const int64_t element = op.weight.row + first + done;
     const int64_t start = element / kColumnBlock * kColumnBlock;
-    const int64_t end = start + kColumnBlock < weight.columns ? start + kColumnBlock : weight.columns;
+    const int64_t end =
+        start + kColumnBlock < weight.columns ? start + kColumnBlock : weight.columns;
     const int64_t take = end - element < count - done ? end - element : count - done;
     prepare_block(weight, op.branches, 0, start, end - start, block, kColumnBlock, scratch);
     for (int b = 0; b < op.branches.count; ++b)
@@ -92,7 +98,7 @@ void prepare_bias(const Linear& op, int64_t first, int64_t count, float* bias, f
 
 struct Block {
   int branch;
-  int64_t m;  // first row of x
+  int64_t m;             // first row of x
   int64_t first, count;  // rows of the weight
   int64_t column, n;
 };
@@ -117,7 +123,8 @@ void multiply_block(const Linear& op, const Block& at, const float* packed, cons
 void run(const Linear& op, int64_t task, const TaskScratch& memory) {
   const int branches = op.branches.count;
   const int64_t first = task * kRowsPerTask;
-  const int64_t count = op.weight.rows - first < kRowsPerTask ? op.weight.rows - first : kRowsPerTask;
+  const int64_t count =
+      op.weight.rows - first < kRowsPerTask ? op.weight.rows - first : kRowsPerTask;
   Packing p;
   p.packed = memory.local;
   p.rows = p.packed + branches * kTilesPerTask * kPackFloats;

@@ -1,4 +1,5 @@
-// Noise of matrix rows, design rules 2 and 3: a pure function of (seed, tensor, row, column, direction).
+// Noise of matrix rows, design rules 2 and 3: a pure function of (seed, tensor, row, column,
+// direction).
 #include "backends/cpu/kernels/rows.h"
 #include "core/lanes.h"
 #include "core/normal.h"

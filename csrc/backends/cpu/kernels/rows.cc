@@ -37,8 +37,8 @@ void encode(const Weight& weight, int64_t index, int64_t n, const float* value) 
 }
 
 // Rounding words: word (column mod 4) of the counter (column / 4, row, tensor, purpose 1).
-void round_block(const Weight& weight, Rounding rounding, uint64_t seed, uint32_t row, int64_t column,
-                 int64_t n, float* value) {
+void round_block(const Weight& weight, Rounding rounding, uint64_t seed, uint32_t row,
+                 int64_t column, int64_t n, float* value) {
   const bool bf16 = weight.type == StorageType::kBF16;
   if (rounding == Rounding::kNearest) {
     for (int64_t i = 0; i < n; i += kWidth) {
@@ -51,7 +51,8 @@ void round_block(const Weight& weight, Rounding rounding, uint64_t seed, uint32_
   for (int64_t i = 0; i < n; i += kWidth) {
     U random{};
     for (int j = 0; j < kWidth; j += 4) {
-      const Words words = philox(seed, static_cast<uint32_t>((column + i + j) / 4), row, weight.tensor, word3);
+      const Words words =
+          philox(seed, static_cast<uint32_t>((column + i + j) / 4), row, weight.tensor, word3);
       for (int k = 0; k < 4; ++k) random[j + k] = words.x[k];
     }
     const F x = load(value + i);
@@ -61,8 +62,8 @@ void round_block(const Weight& weight, Rounding rounding, uint64_t seed, uint32_
 
 }  // namespace
 
-void update_block(const Weight& weight, RowNoise noise, int64_t r, int64_t column, int64_t n, float* value,
-                  float* scratch) {
+void update_block(const Weight& weight, RowNoise noise, int64_t r, int64_t column, int64_t n,
+                  float* value, float* scratch) {
   const int64_t index = r * weight.columns + column;
   const uint32_t row = static_cast<uint32_t>(weight.row + r);
   decode(weight, index, n, value);
@@ -73,8 +74,8 @@ void update_block(const Weight& weight, RowNoise noise, int64_t r, int64_t colum
     const Update& update = weight.pending.updates[u];
     for (int64_t i = 0; i < n; i += kWidth) store(sum + i, load(value + i) * update.decay);
     for (int k = 0; k < update.directions; ++k) {
-      noise_block({update.seed, noise.distribution, weight.tensor, row, static_cast<uint32_t>(k)}, column, n,
-                  z);
+      noise_block({update.seed, noise.distribution, weight.tensor, row, static_cast<uint32_t>(k)},
+                  column, n, z);
       const F c = splat(update.coefficients[k]);
       for (int64_t i = 0; i < n; i += kWidth) store(sum + i, load(sum + i) + c * load(z + i));
     }
@@ -85,8 +86,8 @@ void update_block(const Weight& weight, RowNoise noise, int64_t r, int64_t colum
   }
 }
 
-void prepare_block(const Weight& weight, const Branches& branches, int64_t r, int64_t column, int64_t n,
-                   float* out, int64_t stride, float* scratch) {
+void prepare_block(const Weight& weight, const Branches& branches, int64_t r, int64_t column,
+                   int64_t n, float* out, int64_t stride, float* scratch) {
   float* value = scratch + 2 * kColumnBlock;
   update_block(weight, {branches.distribution, branches.rounding}, r, column, n, value, scratch);
   const uint32_t row = static_cast<uint32_t>(weight.row + r);
@@ -101,8 +102,9 @@ void prepare_block(const Weight& weight, const Branches& branches, int64_t r, in
     }
     if (drawn != branch.direction) {
       drawn = branch.direction;
-      noise_block({branches.seed, branches.distribution, weight.tensor, row, static_cast<uint32_t>(drawn)},
-                  column, n, z);
+      noise_block(
+          {branches.seed, branches.distribution, weight.tensor, row, static_cast<uint32_t>(drawn)},
+          column, n, z);
     }
     const F scale = splat(branch.scale);
     for (int64_t i = 0; i < n; i += kWidth) store(to + i, load(value + i) + scale * load(z + i));

@@ -6,13 +6,14 @@
 
 namespace zo2::ISA_NS {
 
-// Columns a row is processed in at a time: everything about them stays in the first-level cache. A multiple
-// of 128, so a block starts at a whole Rademacher counter.
+// Columns a row is processed in at a time: everything about them stays in the first-level cache. A
+// multiple of 128, so a block starts at a whole Rademacher counter.
 constexpr int kColumnBlock = 256;
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// z of columns [column, column + n); column is a multiple of 128. Writes n rounded up to 128 floats.
+// z of columns [column, column + n); column is a multiple of 128. Writes n rounded up to 128
+// floats.
 void noise_block(const NoiseRow& row, int64_t column, int64_t n, float* out);
 
 // Floats of scratch prepare_block needs.
@@ -24,14 +25,15 @@ struct RowNoise {
   Rounding rounding;
 };
 
-// Decodes columns [column, column + n) of row r (counted from weight.row) to `value`, applies what is
-// pending and writes back when the weight says so. n <= kColumnBlock; fills up to a whole vector.
-void update_block(const Weight& weight, RowNoise noise, int64_t r, int64_t column, int64_t n, float* value,
-                  float* scratch);
+// Decodes columns [column, column + n) of row r (counted from weight.row) to `value`, applies what
+// is pending and writes back when the weight says so. n <= kColumnBlock; fills up to a whole
+// vector.
+void update_block(const Weight& weight, RowNoise noise, int64_t r, int64_t column, int64_t n,
+                  float* value, float* scratch);
 
 // update_block, then one perturbed copy per branch: out + b * stride.
-void prepare_block(const Weight& weight, const Branches& branches, int64_t r, int64_t column, int64_t n,
-                   float* out, int64_t stride, float* scratch);
+void prepare_block(const Weight& weight, const Branches& branches, int64_t r, int64_t column,
+                   int64_t n, float* out, int64_t stride, float* scratch);
 
 // All of a 1-D parameter, perturbed: out[branch][n rounded up to kColumnBlock].
 void prepare_vector(const Vector& vector, const Branches& branches, float* out, float* scratch);

@@ -25,12 +25,12 @@ ZO2_INLINE Half encode_f16(F x) {
   const U sign = ((U)x >> 16) & 0x8000u;
   const F magnitude = abs(x);
   const U normal = ((U)magnitude >> 13) - (112u << 10);
-  const U subnormal = (U)__builtin_convertvector(magnitude * 0x1p24f, I);
+  const U subnormal = (U) __builtin_convertvector(magnitude * 0x1p24f, I);
   const I is_subnormal = magnitude < splat(0x1p-14f);
   const U special = 0x7c00u | (((U)magnitude >> 13) & 0x3ffu);
   const U finite = (U)select(is_subnormal, (F)subnormal, (F)normal);
-  return __builtin_convertvector((U)select((I)((U)magnitude >= 0x7f800000u), (F)special, (F)finite) | sign,
-                                 Half);
+  return __builtin_convertvector(
+      (U)select((I)((U)magnitude >= 0x7f800000u), (F)special, (F)finite) | sign, Half);
 }
 
 // Round to nearest, ties to even.
@@ -43,9 +43,11 @@ ZO2_INLINE F nearest_f16(F x) {
   const F magnitude = abs(x);
   const U u = (U)magnitude;
   const F normal = (F)((u + 0xfffu + ((u >> 13) & 1u)) & 0xffffe000u);
-  const F subnormal = (magnitude + splat(0.5f)) - splat(0.5f);  // one ulp of 1/2 is one f16 subnormal step
+  const F subnormal =
+      (magnitude + splat(0.5f)) - splat(0.5f);  // one ulp of 1/2 is one f16 subnormal step
   F rounded = select(magnitude < splat(0x1p-14f), subnormal, normal);
-  rounded = rounded > splat(65504.0f) ? splat(65504.0f) : rounded;  // saturates: never makes an infinity
+  rounded =
+      rounded > splat(65504.0f) ? splat(65504.0f) : rounded;  // saturates: never makes an infinity
   const F value = (F)((U)rounded | ((U)x & 0x80000000u));
   return select((I)(u >= 0x7f800000u), x, value);
 }
@@ -62,8 +64,8 @@ ZO2_INLINE F stochastic_f16(F x, U random) {
   const U u = (U)magnitude;
   const F normal = (F)((u + (random >> 19)) & 0xffffe000u);
   const F steps = magnitude * 0x1p24f;  // in units of the smallest subnormal
-  const F whole = __builtin_convertvector(__builtin_convertvector(
-      select(magnitude < splat(0x1p-14f), steps, F{}), I), F);
+  const F whole = __builtin_convertvector(
+      __builtin_convertvector(select(magnitude < splat(0x1p-14f), steps, F{}), I), F);
   const F threshold = __builtin_convertvector((I)(random >> 8), F) * 0x1p-24f;
   const F up = select(steps - whole > threshold, splat(1.0f), F{});
   F rounded = select(magnitude < splat(0x1p-14f), (whole + up) * 0x1p-24f, normal);

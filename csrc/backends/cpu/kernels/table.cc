@@ -9,8 +9,16 @@ namespace zo2::ISA_NS {
 const Kernels& kernels() {
   static const Kernels table = {
       ZO2_STRINGIFY(ISA_NS) + 4,  // without "isa_"
-      noise_columns, kEmbed,     kLinear,     kNorm,  kRope,
-      kAttention,    kActivation, kHeadReduce, kApply, kMaterialize,
+      noise_columns,
+      kEmbed,
+      kLinear,
+      kNorm,
+      kRope,
+      kAttention,
+      kActivation,
+      kHeadReduce,
+      kApply,
+      kMaterialize,
   };
   return table;
 }

@@ -1,11 +1,12 @@
-// Ops that walk rows of stored tables: embedding gathers, the softmax statistics of the head, and bringing
-// stored bytes up to date.
+// Ops that walk rows of stored tables: embedding gathers, the softmax statistics of the head, and
+// bringing stored bytes up to date.
 #include "backends/cpu/kernels/rows.h"
 
 namespace zo2::ISA_NS {
 namespace {
 
-// ---- Embed: a task is one token ---------------------------------------------------------------------------
+// ---- Embed: a task is one token
+// ---------------------------------------------------------------------------
 
 int64_t embed_tasks(const Embed& op) { return op.tokens; }
 size_t embed_local(const Embed& op) {
@@ -28,7 +29,8 @@ void embed_run(const Embed& op, int64_t task, const TaskScratch& memory) {
   }
 }
 
-// ---- HeadReduce: a task is one (branch, label row) -------------------------------------------------------
+// ---- HeadReduce: a task is one (branch, label row)
+// -------------------------------------------------------
 
 int64_t reduce_tasks(const HeadReduce& reduce) { return reduce.op->branches.count * reduce.op->m; }
 size_t reduce_local(const HeadReduce&) { return 0; }
@@ -61,11 +63,13 @@ void reduce_run(const HeadReduce& reduce, int64_t task, const TaskScratch& memor
                 sizeof(float) * static_cast<size_t>(rows));
 }
 
-// ---- Apply and Materialize: a task is a few rows ---------------------------------------------------------
+// ---- Apply and Materialize: a task is a few rows
+// ---------------------------------------------------------
 
 constexpr int64_t kApplyRows = 8;
 
-// One stretch of columns of long rows is a task of its own, so that 1-D parameters use all threads too.
+// One stretch of columns of long rows is a task of its own, so that 1-D parameters use all threads
+// too.
 struct Piece {
   int64_t row, column, n;
 };
@@ -109,7 +113,7 @@ void materialize_run(const Materialize& op, int64_t task, const TaskScratch& mem
 const Kernel<Embed> kEmbed = {embed_tasks, embed_local, embed_run, nullptr, nullptr};
 const Kernel<HeadReduce> kHeadReduce = {reduce_tasks, reduce_local, reduce_run, nullptr, nullptr};
 const Kernel<Apply> kApply = {apply_tasks, apply_local, apply_run, nullptr, nullptr};
-const Kernel<Materialize> kMaterialize = {materialize_tasks, materialize_local, materialize_run, nullptr,
-                                          nullptr};
+const Kernel<Materialize> kMaterialize = {materialize_tasks, materialize_local, materialize_run,
+                                          nullptr, nullptr};
 
 }  // namespace zo2::ISA_NS
