@@ -27,7 +27,7 @@ export function normals(
   requireInteger("tensorId", tensorId, 2 ** 32);
   requireInteger("row", row, 2 ** 32);
   requireInteger("column", column, 2 ** 34);
-  requireInteger("count", count, 2 ** 30);
+  requireInteger("count", count, 2 ** 28);
   requireInteger("direction", direction, 2 ** 24);
   try {
     return native.normals(seed, tensorId, row, column, count, direction, "gaussian", "auto");

@@ -92,7 +92,7 @@ Napi::Value normals(const Napi::CallbackInfo& info) {
     row.direction = info[5].ToNumber().Uint32Value();
     row.distribution = distribution_of(info[6].ToString().Utf8Value(), info.Env());
     if (column < 0 || count < 0 || count > (int64_t{1} << 28))
-      throw Error(ErrorCode::kInvalidConfig, "column and count must be from 0 to 2^28");
+      throw Error(ErrorCode::kInvalidConfig, "count must be from 0 to 2^28, column not negative");
     Napi::Float32Array out = Napi::Float32Array::New(info.Env(), static_cast<size_t>(count));
     cpu_kernels(info[7].ToString().Utf8Value()).noise(row, column, count, out.Data());
     return out.As<Napi::Value>();

@@ -1,17 +1,12 @@
 #include "store/resident_store.h"
 
-#include <cstring>
+#include <cmath>
 
 #include "core/error.h"
+#include "store/row_reader.h"
 
 namespace zo2 {
 namespace {
-
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
-  return text + "]";
-}
 
 std::vector<MatrixShape> matrices_of(const std::vector<StoredTensor>& tensors) {
   std::vector<MatrixShape> matrices;
@@ -92,8 +87,15 @@ void ResidentStore::load_matrix_panel(const Checkpoint& checkpoint, int source, 
   rows.resize(elements);
   checkpoint.read_rows(source, panel.row, panel.rows, rows.data());
   uint16_t* out = to.as<uint16_t>();
-  for (size_t i = 0; i < elements; ++i)
+  for (size_t i = 0; i < elements; ++i) {
     out[i] = type_ == StorageType::kBF16 ? f32_to_bf16(rows[i]) : f32_to_f16(rows[i]);
+    const float kept = type_ == StorageType::kBF16 ? bf16_to_f32(out[i]) : f16_to_f32(out[i]);
+    if (std::isinf(kept) && !std::isinf(rows[i]))
+      throw Error(ErrorCode::kInvalidConfig,
+                  "storage: tensor \"" + tensors_[panel.tensor].name + "\" of " + checkpoint.path() +
+                      " holds " + std::to_string(rows[i]) + ", beyond the range of " +
+                      storage_name(type_) + "; use bf16 or f32");
+  }
 }
 
 Weight ResidentStore::weight(PanelPlace place) const {

@@ -56,7 +56,7 @@ function conclude(result: TrainResult, output: Output): void {
     output.text(`evaluation loss ${before}${short(loss)}${right}`);
   }
   output.text(`run in ${result.output}`);
-  if (stopped) output.note(`Everything is saved. To go on, give the same command:\n  ${command}`);
+  if (stopped) output.note(`Everything is saved. To resume, give the same command:\n  ${command}`);
 }
 
 /** @returns exit code */

@@ -1,0 +1,91 @@
+// Writes a model of a named shape with random weights, so that speed can be measured without a download.
+import { createWriteStream } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { finished } from "node:stream/promises";
+
+/** Shapes by name: hidden size, layers, heads, feed-forward size, vocabulary. */
+export const shapes = {
+  "opt-tiny": { hidden: 64, layers: 2, heads: 4, ffn: 256, vocabulary: 500 },
+  "opt-125m": { hidden: 768, layers: 12, heads: 12, ffn: 3072, vocabulary: 50272 },
+};
+
+function tensorsOf({ hidden, layers, ffn, vocabulary }) {
+  const tensors = [
+    ["embed_tokens.weight", [vocabulary, hidden]],
+    ["embed_positions.weight", [2050, hidden]],
+  ];
+  const linear = (name, out, into) => [
+    [`${name}.weight`, [out, into]],
+    [`${name}.bias`, [out]],
+  ];
+  const norm = (name) => [
+    [`${name}.weight`, [hidden]],
+    [`${name}.bias`, [hidden]],
+  ];
+  for (let i = 0; i < layers; i++) {
+    const layer = `layers.${i}`;
+    for (const name of ["k_proj", "v_proj", "q_proj", "out_proj"])
+      tensors.push(...linear(`${layer}.self_attn.${name}`, hidden, hidden));
+    tensors.push(...norm(`${layer}.self_attn_layer_norm`));
+    tensors.push(...linear(`${layer}.fc1`, ffn, hidden), ...linear(`${layer}.fc2`, hidden, ffn));
+    tensors.push(...norm(`${layer}.final_layer_norm`));
+  }
+  return [...tensors, ...norm("final_layer_norm")].map(([name, shape]) => ({
+    name: `model.decoder.${name}`,
+    shape,
+    count: shape.reduce((a, b) => a * b, 1),
+  }));
+}
+
+/** Values of about the size of OPT's; norms are ones. A fixed pattern costs less than random draws. */
+function values(name, count) {
+  const out = new Float32Array(count);
+  if (name.includes("norm.weight")) return out.fill(1);
+  let state = 12345;
+  for (let i = 0; i < count; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    out[i] = (state / 2 ** 32 - 0.5) * 0.04;
+  }
+  return out;
+}
+
+/** Makes `dir` a Hugging Face directory of the shape; f32. */
+export async function writeRandomModel(dir, shape) {
+  await mkdir(dir, { recursive: true });
+  const { hidden, layers, heads, ffn, vocabulary } = shape;
+  const config = {
+    architectures: ["OPTForCausalLM"],
+    model_type: "opt",
+    hidden_size: hidden,
+    word_embed_proj_dim: hidden,
+    num_hidden_layers: layers,
+    num_attention_heads: heads,
+    ffn_dim: ffn,
+    vocab_size: vocabulary,
+    max_position_embeddings: 2048,
+    activation_function: "relu",
+    do_layer_norm_before: true,
+    tie_word_embeddings: true,
+  };
+  await writeFile(join(dir, "config.json"), JSON.stringify(config));
+  const tensors = tensorsOf(shape);
+  const header = {};
+  let offset = 0;
+  for (const { name, shape: dims, count } of tensors) {
+    header[name] = { dtype: "F32", shape: dims, data_offsets: [offset, offset + 4 * count] };
+    offset += 4 * count;
+  }
+  const text = Buffer.from(JSON.stringify(header).padEnd(8 * Math.ceil(JSON.stringify(header).length / 8)));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(text.length));
+  const file = createWriteStream(join(dir, "model.safetensors"));
+  file.write(length);
+  file.write(text);
+  for (const { name, count } of tensors) {
+    const data = values(name, count);
+    if (!file.write(Buffer.from(data.buffer))) await new Promise((done) => file.once("drain", done));
+  }
+  file.end();
+  await finished(file);
+}

@@ -1,0 +1,143 @@
+"""Checks a run against design §3, written from the rules with NumPy alone.
+
+    reference.py check --base DIR --journal FILE --exported DIR [--rows rows.json]
+
+The exported weights must be the base plus the journal's records bit for bit, every record must
+follow from the run's seed and schedule, and, with the rows, losses and projected gradients must
+agree with an fp64 forward pass over the same perturbed fp32 weights. Prints one JSON line with the
+worst error ratios (of what is allowed) and exits with 1 if anything fails.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from forward64 import Rows
+from noise import DataOrder, step_seed
+from replay import Weights, learning_rate, read_journal
+from weights import read_directory
+
+LOSS_TOLERANCE = 1e-5  # relative
+# Times L / epsilon. L is the mean loss of language-modelling rows; the loss of option rows is a
+# difference of fp32 log-probabilities (rule 9), no better than those: L is their mean size there.
+GRADIENT_TOLERANCE = 3e-7
+
+
+class Report:
+    def __init__(self):
+        self.problems = []
+        self.worst = {"loss": 0.0, "projectedGrad": 0.0, "projectedGradOfLoss": 0.0}
+
+    def expect(self, truth, what):
+        if not truth:
+            self.problems.append(what)
+
+    def note(self, kind, ratio):
+        self.worst[kind] = max(self.worst[kind], float(ratio))
+
+    def ratio(self, kind, error, allowed, where):
+        ratio = float(error / allowed)
+        self.note(kind, ratio)
+        self.expect(ratio <= 1, f"{where}: {kind} off by {error:.3e}, {ratio:.2f} of the allowed")
+
+
+def check_record(report, header, record, t):
+    """What follows from the header and the record's own losses, with one rounding to fp32 each."""
+    method, where = header["method"], f"step {t}"
+    report.expect(record["step"] == t, f"{where}: numbered {record['step']}")
+    report.expect(record["seed"] == step_seed(header["seed"], t), f"{where}: seed {record['seed']}")
+    lr = learning_rate(method, t)
+    report.expect(abs(record["learningRate"] - lr) <= 1e-15 * lr,
+                  f"{where}: learning rate {record['learningRate']}, expected {lr}")
+    decay = float(np.float32(record["learningRate"] * method["weightDecay"]))
+    report.expect(record["decay"] == decay, f"{where}: decay {record['decay']}, expected {decay}")
+    report.expect(len(record["coefficients"]) == method["directions"], f"{where}: coefficients")
+    if record["skipped"]:
+        return
+    each = zip(record["lossPlus"], record["lossMinus"], record["projectedGrad"],
+               record["coefficients"])
+    for plus, minus, g, c in each:
+        expected = (plus - minus) / (2 * method["epsilon"])
+        if method["clip"] > 0:
+            expected = min(max(expected, -method["clip"]), method["clip"])
+        report.expect(g == expected, f"{where}: projected gradient {g}, losses give {expected}")
+        coefficient = float(np.float32(record["learningRate"] * g / method["directions"]))
+        report.expect(c == coefficient, f"{where}: coefficient {c}, expected {coefficient}")
+
+
+def check_losses(report, config, weights, z, record, rows, batch):
+    epsilon = weights.header["method"]["epsilon"]
+    clip = weights.header["method"]["clip"]
+    scale = np.float32(epsilon)
+    for k, g in enumerate(record["projectedGrad"]):
+        where = f"step {record['step']}, direction {k}"
+        plus, size = rows.loss(config, weights.perturbed(z, scale, k), batch)
+        minus, _ = rows.loss(config, weights.perturbed(z, -scale, k), batch)
+        for got, expected in ((record["lossPlus"][k], plus), (record["lossMinus"][k], minus)):
+            report.ratio("loss", abs(got - expected), LOSS_TOLERANCE * expected, where)
+        g64 = (plus - minus) / (2 * epsilon)
+        if clip > 0:
+            g64 = min(max(g64, -clip), clip)
+        error = abs(g - g64)
+        report.ratio("projectedGrad", error, GRADIENT_TOLERANCE * size / epsilon, where)
+        of_loss = GRADIENT_TOLERANCE * (plus + minus) / 2 / epsilon
+        report.note("projectedGradOfLoss", error / of_loss)
+
+
+def check_weights(report, weights, exported):
+    same = set(exported) == set(weights.values)
+    report.expect(same, "the export holds other tensors than the run")
+    different = 0
+    for name, w in weights.values.items():
+        got = exported.get(name)
+        if got is None or got.shape != w.shape:
+            report.expect(False, f"{name}: missing from the export or of another shape")
+            continue
+        wrong = got.view(np.uint32) != np.ascontiguousarray(w).view(np.uint32)
+        different += int(wrong.sum())
+        if wrong.any():
+            at = tuple(int(i) for i in np.argwhere(wrong)[0])
+            report.expect(False, f"{name}: {wrong.sum()} of {w.size} differ, first at {at}: "
+                                 f"{float(got[at]).hex()}, expected {float(w[at]).hex()}")
+    return different
+
+
+def check(arguments):
+    header, records = read_journal(arguments.journal)
+    config = json.loads((Path(arguments.base) / "config.json").read_text())
+    report, weights = Report(), Weights(arguments.base, header)
+    for t in header["tensors"]:
+        matrix = len(t["shape"]) == 2
+        report.expect(t["decayed"] == matrix and t["decayed"] == weights.decayed[t["name"]],
+                      f"{t['name']}: decayed is {t['decayed']}")
+    rows = order = None
+    if arguments.rows:
+        rows = Rows(json.loads(Path(arguments.rows).read_text()))
+        order = DataOrder(header["seed"], len(rows.gold), header["batchSize"])
+    for t, record in enumerate(records, 1):
+        check_record(report, header, record, t)
+        z = weights.draw(record, header["method"]["directions"])
+        if rows and not record["skipped"]:
+            check_losses(report, config, weights, z, record, rows, order.batch(t))
+        weights.apply(record, z)
+    different = check_weights(report, weights, read_directory(arguments.exported))
+    return report, {
+        "ok": not report.problems, "steps": len(records), "elements": sum(
+            w.size for w in weights.values.values()), "differentElements": different,
+        "worstRatio": report.worst, "problems": report.problems[:10],
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("check")
+    for option in ("--base", "--journal", "--exported"):
+        command.add_argument(option, required=True)
+    command.add_argument("--rows")
+    outcome, summary = check(parser.parse_args())
+    print(json.dumps(summary))
+    sys.exit(1 if outcome.problems else 0)

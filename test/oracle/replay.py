@@ -1,0 +1,103 @@
+"""Design rules 4 to 6 and the journal: W_t as a pure function of base weights and records."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+
+import noise
+from weights import nearest, read_directory, round_weight
+
+F = np.float32
+
+
+def crc32c_table():
+    table = []
+    for byte in range(256):
+        for _ in range(8):
+            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
+        table.append(byte)
+    return table
+
+
+TABLE = crc32c_table()
+
+
+def crc32c(crc, data):
+    crc ^= 0xFFFFFFFF
+    for byte in data:
+        crc = TABLE[(crc ^ byte) & 255] ^ crc >> 8
+    return crc ^ 0xFFFFFFFF
+
+
+def read_journal(path):
+    """Header and records; every line ends with a checksum that continues the line before it."""
+    crc, lines = 0, []
+    for number, line in enumerate(Path(path).read_bytes().splitlines(), 1):
+        body, _, tail = line.rpartition(b',"crc":"')
+        crc = crc32c(crc, body)
+        if tail != f'{crc:08x}"}}'.encode():
+            raise ValueError(f"{path}: line {number}: checksum {tail!r}, expected {crc:08x}")
+        lines.append(json.loads(line))
+    return lines[0], lines[1:]
+
+
+def learning_rate(method, step):
+    peak, warmup = method["learningRate"], method["warmupSteps"]
+    if step <= warmup:
+        return peak * step / warmup
+    if method["lrSchedulerType"] == "constant":
+        return peak
+    done = min((step - 1 - warmup) / max(method["steps"] - warmup, 1), 1)
+    linear = method["lrSchedulerType"] == "linear"
+    shape = 1 - done if linear else 0.5 * (1 + math.cos(math.pi * done))
+    return peak * (method["minLearningRateRatio"] + (1 - method["minLearningRateRatio"]) * shape)
+
+
+class Weights:
+    """The trained tensors by name, in fp32, as of the last applied record."""
+
+    def __init__(self, base, header):
+        self.header = header
+        stored = read_directory(base)
+        self.ids = {t["name"]: t["id"] for t in header["tensors"]}
+        # Decay by role: matrices and tables, never norms and biases.
+        self.decayed = {t["name"]: t["role"] in ("linear", "embedding") for t in header["tensors"]}
+        self.values = {}
+        for t in header["tensors"]:
+            w = stored[t["name"]]
+            if list(w.shape) != t["shape"]:
+                raise ValueError(f"{t['name']}: shape {w.shape}, journal says {t['shape']}")
+            self.values[t["name"]] = nearest(w, header["storage"]) if w.ndim == 2 else w
+
+    def noise(self, name, seed, direction):
+        draw = noise.signs if self.header["distribution"] == "rademacher" else noise.normals
+        shape = self.values[name].shape
+        rows, columns = shape if len(shape) == 2 else (1, shape[0])
+        return draw(seed, self.ids[name], rows, columns, direction).reshape(shape)
+
+    def draw(self, record, directions):
+        """z of every tensor and direction of a step."""
+        return {name: [self.noise(name, record["seed"], k) for k in range(directions)]
+                for name in self.values}
+
+    def perturbed(self, z, scale, direction):
+        """Rule 4, then widened for the fp64 forward."""
+        return {name: (w + F(scale) * z[name][direction]).astype(np.float64)
+                for name, w in self.values.items()}
+
+    def apply(self, record, z):
+        """Rule 5 and, at rounding steps, rule 6."""
+        if record["skipped"]:
+            return
+        rounds = record["step"] % self.header["roundEvery"] == 0
+        for name, w in self.values.items():
+            s = F(record["decay"] if self.decayed[name] else 0) * w
+            for c, zk in zip(record["coefficients"], z[name]):
+                s = s + F(c) * zk
+            w = w - s
+            if rounds and w.ndim == 2:
+                w = round_weight(w, self.header["storage"], self.header["rounding"], record["seed"],
+                                 self.ids[name])
+            self.values[name] = w
