@@ -12,9 +12,6 @@ namespace zo2 {
 enum class StorageType : uint8_t { kF32, kBF16, kF16 };
 
 constexpr size_t storage_bytes(StorageType type) { return type == StorageType::kF32 ? 4 : 2; }
-constexpr const char* storage_name(StorageType type) {
-  return type == StorageType::kF32 ? "f32" : type == StorageType::kBF16 ? "bf16" : "f16";
-}
 
 inline float bf16_to_f32(uint16_t h) {
   return std::bit_cast<float>(static_cast<uint32_t>(h) << 16);

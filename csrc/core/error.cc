@@ -10,6 +10,8 @@ const char* error_code_name(ErrorCode code) {
     case ErrorCode::kInvalidData: return "ZO2_INVALID_DATA";
     case ErrorCode::kJournalCorrupt: return "ZO2_JOURNAL_CORRUPT";
     case ErrorCode::kJournalMismatch: return "ZO2_JOURNAL_MISMATCH";
+    case ErrorCode::kRunExists: return "ZO2_RUN_EXISTS";
+    case ErrorCode::kRunNotFound: return "ZO2_RUN_NOT_FOUND";
     case ErrorCode::kRunLocked: return "ZO2_RUN_LOCKED";
     case ErrorCode::kIo: return "ZO2_IO";
     case ErrorCode::kNonFinite: return "ZO2_NON_FINITE";

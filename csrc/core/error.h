@@ -17,6 +17,8 @@ enum class ErrorCode {
   kInvalidData,       // ZO2_INVALID_DATA: rows that cannot be trained on
   kJournalCorrupt,    // ZO2_JOURNAL_CORRUPT: a journal damaged before its tail
   kJournalMismatch,   // ZO2_JOURNAL_MISMATCH: a journal of another run, model or configuration
+  kRunExists,         // ZO2_RUN_EXISTS: resume is "never" and the directory holds a run
+  kRunNotFound,       // ZO2_RUN_NOT_FOUND: resume is "required" and there is none
   kRunLocked,         // ZO2_RUN_LOCKED: another process holds the run directory
   kIo,                // ZO2_IO: the operating system refused a read, write or sync
   kNonFinite,         // ZO2_NON_FINITE: maxSkipped losses in a row were not finite

@@ -1,5 +1,10 @@
 #include "core/thread_pool.h"
 
+#include <string>
+#include <system_error>
+
+#include "core/error.h"
+
 namespace zo2 {
 namespace {
 
@@ -18,10 +23,18 @@ void relax() {
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) {
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { worker(i); });
+  try {
+    for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { worker(i); });
+  } catch (const std::system_error& e) {
+    stop();
+    throw Error(ErrorCode::kOutOfMemory,
+                "cannot start " + std::to_string(threads) + " threads: " + e.what());
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;

@@ -14,7 +14,7 @@ namespace zo2 {
 
 class ThreadPool {
  public:
-  // `threads` counts the caller, who works too; at least 1.
+  // `threads` counts the caller, who works too; at least 1. Throws Error(kOutOfMemory).
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -27,6 +27,7 @@ class ThreadPool {
   void run(int64_t count, const std::function<void(int64_t index, int thread)>& body);
 
  private:
+  void stop();
   void worker(int thread);
   void work(int thread);
 

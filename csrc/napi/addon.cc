@@ -14,18 +14,6 @@
 namespace zo2::napi {
 namespace {
 
-// Calls body; a native error becomes a JavaScript error with its code.
-template <class Body>
-Napi::Value guarded(Napi::Env env, const Body& body) {
-  try {
-    return body();
-  } catch (const Error& e) {
-    Napi::Error error = Napi::Error::New(env, e.what());
-    error.Set("code", error_code_name(e.code()));
-    throw error;
-  }
-}
-
 // Bit equality of every instruction set with the narrowest one, over a row with a ragged end.
 Json noise_check() {
   const std::vector<std::string> isas = cpu_isas();
@@ -90,7 +78,8 @@ Napi::Value normals(const Napi::CallbackInfo& info) {
     row.row = info[2].ToNumber().Uint32Value();
     const int64_t column = info[3].ToNumber().Int64Value(), count = info[4].ToNumber().Int64Value();
     row.direction = info[5].ToNumber().Uint32Value();
-    row.distribution = distribution_of(info[6].ToString().Utf8Value(), info.Env());
+    row.distribution =
+        named<Distribution>(info.Env(), "distribution", info[6].ToString().Utf8Value());
     if (column < 0 || count < 0 || count > (int64_t{1} << 28))
       throw Error(ErrorCode::kInvalidConfig, "count must be from 0 to 2^28, column not negative");
     Napi::Float32Array out = Napi::Float32Array::New(info.Env(), static_cast<size_t>(count));

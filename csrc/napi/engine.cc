@@ -1,6 +1,7 @@
 #include "napi/engine.h"
 
 #include <new>
+#include <system_error>
 
 #include "core/error.h"
 #include "napi/values.h"
@@ -77,7 +78,13 @@ std::shared_ptr<Engine> Engine::start(napi_env env) {
     throw Error(ErrorCode::kInternal, "the JavaScript environment is going away");
   keep.release();
   napi_unref_threadsafe_function(env, engine->function_);
-  engine->thread_ = std::thread([raw = engine.get()] { raw->run(); });
+  try {
+    engine->thread_ = std::thread([raw = engine.get()] { raw->run(); });
+  } catch (const std::system_error& e) {
+    napi_release_threadsafe_function(engine->function_, napi_tsfn_release);
+    throw Error(ErrorCode::kOutOfMemory,
+                std::string("cannot start the engine thread: ") + e.what());
+  }
   return engine;
 }
 

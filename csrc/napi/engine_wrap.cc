@@ -40,6 +40,12 @@ Json model_info(const Session& session) {
   return info;
 }
 
+// A stop that was asked for ends what is running, not what comes after it.
+struct ClearStop {
+  Engine& engine;
+  ~ClearStop() { engine.clear_stop(); }
+};
+
 // A JavaScript function as called from deliveries; freed on the JavaScript thread.
 class Callback {
  public:
@@ -111,11 +117,7 @@ Napi::Function EngineWrap::define(Napi::Env env) {
 }
 
 EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineWrap>(info) {
-  try {
-    engine_ = Engine::start(info.Env());
-  } catch (const std::exception& e) {
-    throw Napi::Error::New(info.Env(), e.what());
-  }
+  guarded(info.Env(), [&] { engine_ = Engine::start(info.Env()); });
 }
 
 EngineWrap::~EngineWrap() {
@@ -143,7 +145,8 @@ Napi::Value EngineWrap::load(const Napi::CallbackInfo& info) {
 
 Napi::Value EngineWrap::train(const Napi::CallbackInfo& info) {
   const Napi::Object object = info[0].As<Napi::Object>();
-  const auto options = std::make_shared<const TrainOptions>(train_options(object));
+  const auto options = std::make_shared<const TrainOptions>(
+      guarded(info.Env(), [&] { return train_options(object); }));
   const auto rows = std::make_shared<const RawRows>(raw_rows(object.Get("trainRows"), "trainRows"));
   std::shared_ptr<const RawRows> eval;
   if (!object.Get("evalRows").IsNull())
@@ -163,10 +166,10 @@ Napi::Value EngineWrap::train(const Napi::CallbackInfo& info) {
       Engine& engine;
       std::shared_ptr<Callback> callback;
       ~Release() {
-        engine.clear_stop();
         engine.post([callback = callback](napi_env env) { callback->release(env); });
       }
     } release{engine, callback};
+    const ClearStop clear{engine};
     TrainHooks hooks;
     hooks.event = [&](const Json& event) { engine.post(tell(event.dump())); };
     hooks.stopping = [&] { return engine.stopping(); };
@@ -189,8 +192,9 @@ Napi::Value EngineWrap::evaluate(const Napi::CallbackInfo& info) {
   const auto rows = std::make_shared<const RawRows>(raw_rows(object.Get("rows"), "rows"));
   const int64_t batch_tokens = static_cast<int64_t>(number_field(object, "batchTokens"));
   return submit(info, [=](Engine& engine) -> ResultMaker {
-    const auto result =
-        std::make_shared<const Evaluation>(loaded(engine).evaluate(*rows, batch_tokens));
+    const ClearStop clear{engine};
+    const auto result = std::make_shared<const Evaluation>(
+        loaded(engine).evaluate(*rows, batch_tokens, [&] { return engine.stopping(); }));
     return [result, options = rows->kind == RowKind::kOptions](napi_env env) -> napi_value {
       napi_value object, null;
       if (napi_create_object(env, &object) != napi_ok || napi_get_null(env, &null) != napi_ok)

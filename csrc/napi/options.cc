@@ -18,6 +18,11 @@ Json json_field(const Napi::Object& object, const char* name) {
   return Json::parse(text.As<Napi::String>().Utf8Value(), name);
 }
 
+template <class T>
+T named_field(const Napi::Object& object, const char* name) {
+  return named<T>(object.Env(), name, string_field(object, name));
+}
+
 template <class T, class Array>
 std::vector<T> copy(const Array& array) {
   return std::vector<T>(array.Data(), array.Data() + array.ElementLength());
@@ -57,25 +62,11 @@ bool boolean_field(const Napi::Object& object, const char* name) {
   return value.As<Napi::Boolean>().Value();
 }
 
-Distribution distribution_of(const std::string& name, Napi::Env env) {
-  if (name == "gaussian") return Distribution::kGaussian;
-  if (name == "rademacher") return Distribution::kRademacher;
-  wrong(env, "distribution", "\"gaussian\" or \"rademacher\"");
-}
-
 EngineLoadOptions load_options(const Napi::Object& object) {
   EngineLoadOptions options;
   options.load.path = string_field(object, "path");
-  const std::string storage = string_field(object, "storage");
-  if (storage == "f32") {
-    options.load.storage = StorageType::kF32;
-  } else if (storage == "bf16") {
-    options.load.storage = StorageType::kBF16;
-  } else if (storage == "f16") {
-    options.load.storage = StorageType::kF16;
-  } else {
-    wrong(object.Env(), "storage", "\"f32\", \"bf16\" or \"f16\"");
-  }
+  options.load.storage = named_field<StorageType>(object, "storage");
+  if (object.Has("memoryBytes")) options.load.memory_bytes = count_field(object, "memoryBytes");
   options.load.extent_bytes = count_field(object, "extentBytes");
   options.threads = int_field(object, "threads");
   options.isa = string_field(object, "isa");
@@ -86,18 +77,12 @@ TrainOptions train_options(const Napi::Object& object) {
   const Napi::Env env = object.Env();
   TrainOptions o;
   o.output = string_field(object, "output");
-  const std::string resume = string_field(object, "resume");
-  o.resume = resume == "never"      ? Resume::kNever
-             : resume == "required" ? Resume::kRequired
-                                    : Resume::kAuto;
+  o.resume = named_field<Resume>(object, "resume");
   o.steps = count_field(object, "steps");
   o.batch_size = count_field(object, "batchSize");
   o.seed = count_field(object, "seed");
   o.learning_rate.peak = number_field(object, "learningRate");
-  const std::string schedule = string_field(object, "schedule");
-  o.learning_rate.kind = schedule == "linear"   ? ScheduleKind::kLinear
-                         : schedule == "cosine" ? ScheduleKind::kCosine
-                                                : ScheduleKind::kConstant;
+  o.learning_rate.kind = named_field<ScheduleKind>(object, "schedule");
   o.learning_rate.warmup_steps = count_field(object, "warmupSteps");
   o.learning_rate.steps = o.steps;
   o.learning_rate.min_ratio = number_field(object, "minLearningRateRatio");
@@ -109,9 +94,8 @@ TrainOptions train_options(const Napi::Object& object) {
   o.eval_every = count_field(object, "evalEvery");
   o.eval_batch_tokens = static_cast<int64_t>(count_field(object, "evalBatchTokens"));
   o.rules.round_every = int_field(object, "roundEvery");
-  o.rules.rounding =
-      string_field(object, "rounding") == "nearest" ? Rounding::kNearest : Rounding::kStochastic;
-  o.rules.distribution = distribution_of(string_field(object, "distribution"), env);
+  o.rules.rounding = named_field<Rounding>(object, "rounding");
+  o.rules.distribution = named_field<Distribution>(object, "distribution");
   o.identity = json_field(object, "identity");
   if (o.batch_size < 1) wrong(env, "batchSize", "at least 1");
   if (o.directions < 1) wrong(env, "directions", "at least 1");
@@ -124,8 +108,7 @@ RawRows raw_rows(const Napi::Value& value, const char* name) {
   if (!value.IsObject()) wrong(value.Env(), name, "rows");
   const Napi::Object object = value.As<Napi::Object>();
   RawRows rows;
-  rows.kind =
-      string_field(object, "kind") == "options" ? RowKind::kOptions : RowKind::kLanguageModel;
+  rows.kind = named_field<RowKind>(object, "kind");
   const auto words = [&](const char* field) {
     return copy<uint32_t>(array_field<Napi::Uint32Array>(object, field, napi_uint32_array));
   };

@@ -6,6 +6,8 @@
 
 #include <string>
 
+#include "core/error.h"
+#include "zo/names.h"
 #include "zo/session.h"
 
 namespace zo2::napi {
@@ -23,7 +25,25 @@ RawRows raw_rows(const Napi::Value& value, const char* name);
 bool boolean_field(const Napi::Object& object, const char* name);
 double number_field(const Napi::Object& object, const char* name);
 std::string string_field(const Napi::Object& object, const char* name);
-Distribution distribution_of(const std::string& name, Napi::Env env);
+
+// An enumerated option by its name.
+template <class T>
+T named(Napi::Env env, const char* what, const std::string& name) {
+  if (const std::optional<T> value = value_of<T>(name)) return *value;
+  throw Napi::TypeError::New(env, std::string(what) + " must be one of " + all_names<T>());
+}
+
+// Calls body; a native error becomes a JavaScript error with its code.
+template <class Body>
+auto guarded(Napi::Env env, const Body& body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const Error& e) {
+    Napi::Error error = Napi::Error::New(env, e.what());
+    error.Set("code", error_code_name(e.code()));
+    throw error;
+  }
+}
 
 template <class Array>
 Array array_field(const Napi::Object& object, const char* name, napi_typedarray_type type) {

@@ -44,6 +44,8 @@ class PendingUpdates {
   Pending since(uint64_t held, bool decayed, bool store, bool f32_bytes) const;
   // The step such bytes hold after that write-back.
   uint64_t stored_step(uint64_t held, bool f32_bytes) const;
+  // Whether bytes that hold this step lack nothing.
+  bool none_since(uint64_t held) const { return updates_.empty() || updates_.back().step <= held; }
   // Forgets records no bytes lack.
   void trim(uint64_t held_by_all);
 

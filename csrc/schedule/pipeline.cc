@@ -34,65 +34,65 @@ void HostBatch::clear() {
 
 Pipeline::Pipeline(Device& device, const ModelSpec& model, ResidentStore& store,
                    const std::atomic<bool>* cancelled)
-    : device_(device), model_(model), store_(store), cancelled_(cancelled) {
-  const RopeSpec& rope = model.rope;
-  const size_t half = rope.inverse_frequencies.size();
-  if (half == 0) return;
-  const size_t count = static_cast<size_t>(model.max_positions) * half;
-  rope_ = device.alloc("rotary tables", Tier::kDevice, 2 * count * sizeof(float));
+    : device_(device), model_(model), store_(store), cancelled_(cancelled) {}
+
+void Pipeline::need_rope(int64_t positions) {
+  const std::vector<float>& frequencies = model_.rope.inverse_frequencies;
+  const size_t half = frequencies.size(), count = static_cast<size_t>(positions) * half;
+  if (count == 0 || (rope_ && rope_->bytes() >= 2 * count * sizeof(float))) return;
+  rope_ = device_.alloc("rotary tables", Tier::kDevice, 2 * count * sizeof(float));
   float* cosine = static_cast<float*>(rope_->address());
-  for (int64_t p = 0; p < model.max_positions; ++p) {
+  for (int64_t p = 0; p < positions; ++p) {
     for (size_t i = 0; i < half; ++i) {
       // The angle is rounded to fp32 as transformers rounds it; models were trained with that.
-      const float angle = static_cast<float>(p) * rope.inverse_frequencies[i];
-      cosine[static_cast<size_t>(p) * half + i] =
-          static_cast<float>(std::cos(static_cast<double>(angle))) * rope.attention_factor;
-      cosine[count + static_cast<size_t>(p) * half + i] =
-          static_cast<float>(std::sin(static_cast<double>(angle))) * rope.attention_factor;
+      const double angle = static_cast<float>(p) * frequencies[i];
+      const size_t at = static_cast<size_t>(p) * half + i;
+      cosine[at] = static_cast<float>(std::cos(angle)) * model_.rope.attention_factor;
+      cosine[count + at] = static_cast<float>(std::sin(angle)) * model_.rope.attention_factor;
     }
   }
 }
 
-size_t Pipeline::reserved_bytes() const {
-  return (arena_ ? arena_->bytes() : 0) + (scratch_ ? scratch_->bytes() : 0) +
-         (rope_ ? rope_->bytes() : 0);
+void Pipeline::need_scratch(size_t bytes) {
+  if (scratch_ && bytes <= scratch_->bytes()) return;
+  auto larger = device_.alloc("scratch", Tier::kDevice, bytes);
+  device_.set_scratch({larger.get(), 0, bytes});
+  scratch_ = std::move(larger);
 }
 
-void Pipeline::reserve(const BatchLimits& limits) {
-  if (arena_ && limits_.covers(limits)) return;
-  limits_.include(limits);
-  arena_.reset();
-  arena_ =
-      device_.alloc("activations", Tier::kDevice, plan_activations(model_, limits_, nullptr).bytes);
-  plan_ = plan_activations(model_, limits_, arena_.get());
-  Activations& a = plan_.activations;
-  if (rope_) {
-    a.cosine = {rope_.get(), 0, rope_->bytes() / 2};
-    a.sine = {rope_.get(), rope_->bytes() / 2, rope_->bytes() / 2};
-  }
-  // The same walk as a step's, with ops measured instead of run: scratch is the most any op needs.
-  measuring_ = true;
-  scratch_bytes_ = 0;
+// The same walk as a step's, with ops measured instead of run.
+size_t Pipeline::measure_scratch(const BatchLimits& limits) {
+  const ActivationPlan plan = plan_activations(model_, limits, nullptr);
   const PendingUpdates none{UpdateRules{}};
-  pending_ = &none;
-  storing_ = true;
-  Batch batch = plan_.batch;
-  batch.tokens = limits_.tokens;
-  batch.sequences = limits_.sequences;
-  batch.longest = limits_.longest;
-  batch.label_rows = limits_.label_rows;
-  batch.targets = limits_.targets;
   Branches branches;
-  branches.count = limits_.branches;
-  for (size_t i = 0; i < model_.tensors.size(); ++i)
-    if (model_.tensors[i].is_matrix()) apply(static_cast<TensorId>(i));
-  apply_vectors();
-  emit_forward(model_, batch, branches, a, *this);
+  branches.count = limits.branches;
+  pending_ = &none;
+  storing_ = measuring_ = true;
+  scratch_bytes_ = 0;
+  for (size_t i = 0; i < model_.tensors.size(); ++i) apply(static_cast<TensorId>(i));
+  emit_forward(model_, plan.batch, branches, plan.activations, *this);
   measuring_ = false;
   pending_ = nullptr;
-  scratch_.reset();
-  scratch_ = device_.alloc("scratch", Tier::kDevice, scratch_bytes_);
-  device_.set_scratch({scratch_.get(), 0, scratch_bytes_});
+  return scratch_bytes_;
+}
+
+void Pipeline::reserve(const BatchLimits& limits, size_t memory_bytes) {
+  const size_t arena = plan_activations(model_, limits, nullptr).bytes;
+  const size_t scratch = measure_scratch(limits);
+  const size_t rope =
+      2 * static_cast<size_t>(limits.longest) * model_.rope.inverse_frequencies.size() * 4;
+  const size_t needed = store_.bytes() + arena + scratch + rope;
+  if (memory_bytes > 0 && needed > memory_bytes)
+    throw Error(ErrorCode::kOutOfMemory,
+                "schedule.memory is " + std::to_string(memory_bytes) + " bytes, but weights (" +
+                    std::to_string(store_.bytes()) + ") and the activations of a batch of " +
+                    std::to_string(limits.tokens) + " tokens need " + std::to_string(needed) +
+                    "; give at least that much, or a smaller batchSize or maxLength");
+  need_rope(limits.longest);
+  need_scratch(scratch);
+  if (arena_ && arena_->bytes() >= arena) return;
+  auto larger = device_.alloc("activations", Tier::kDevice, arena);
+  arena_ = std::move(larger);
 }
 
 void Pipeline::upload(const HostBatch& batch) {
@@ -111,17 +111,16 @@ void Pipeline::upload(const HostBatch& batch) {
 }
 
 void Pipeline::forward(const HostBatch& host, const Branches& branches,
-                       const PendingUpdates& pending, bool store) {
-  const BatchLimits need = host.limits(branches.count, false);
-  if (!arena_ || !limits_.covers(need))
+                       const PendingUpdates& pending, bool store, bool logits) {
+  plan_ = plan_activations(model_, host.limits(branches.count, logits), arena_.get());
+  if (!arena_ || plan_.bytes > arena_->bytes())
     throw Error(ErrorCode::kInternal, "a batch exceeds what was planned");
+  if (rope_) {
+    const size_t bytes = rope_->bytes() / 2;
+    plan_.activations.cosine = {rope_.get(), 0, bytes};
+    plan_.activations.sine = {rope_.get(), bytes, bytes};
+  }
   upload(host);
-  Batch batch = plan_.batch;
-  batch.tokens = need.tokens;
-  batch.sequences = need.sequences;
-  batch.longest = need.longest;
-  batch.label_rows = need.label_rows;
-  batch.targets = need.targets;
   Branches all = branches;
   all.distribution = pending.rules().distribution;
   all.rounding = pending.rules().rounding;
@@ -133,18 +132,19 @@ void Pipeline::forward(const HostBatch& host, const Branches& branches,
     if (model_.head != model_.token_table) apply(model_.token_table);
     if (model_.position_table >= 0) apply(model_.position_table);
   }
-  emit_forward(model_, batch, all, plan_.activations, *this);
+  emit_forward(model_, plan_.batch, all, plan_.activations, *this);
   device_.sync(Lane::kCompute);
   if (storing_) check_all_stored();
   pending_ = nullptr;
 }
 
-void Pipeline::settle(const PendingUpdates& pending) {
+void Pipeline::settle(const PendingUpdates& pending, const std::function<bool()>& stopping) {
   pending_ = &pending;
   storing_ = true;
-  apply_vectors();
-  for (size_t i = 0; i < model_.tensors.size(); ++i)
-    if (model_.tensors[i].is_matrix()) apply(static_cast<TensorId>(i));
+  for (size_t i = 0; i < model_.tensors.size(); ++i) {
+    if (stopping()) throw Error(ErrorCode::kAborted, "stopped between two tensors");
+    apply(static_cast<TensorId>(i));
+  }
   device_.sync(Lane::kCompute);
   check_all_stored();
   pending_ = nullptr;
@@ -211,13 +211,15 @@ void Pipeline::apply_vectors() {
 }
 
 void Pipeline::apply(TensorId tensor) {
-  for (const Weight& piece : pieces(tensor, true, kAllPanels)) {
+  // A long replay goes panel by panel: a stop is seen between two ops.
+  const bool long_replay = pending_->step() > store_.step(static_cast<uint32_t>(tensor)) + 16;
+  for (const Weight& piece : pieces(tensor, true, long_replay ? 1 : kAllPanels)) {
     Apply op;
     op.weight = piece;
     op.rounding = pending_->rules().rounding;
     op.distribution = pending_->rules().distribution;
     if (!measuring_ && piece.pending.store_after == 0) continue;
-    if (!measuring_) need_scratch({op});  // replay settles before anything was reserved
+    if (!measuring_) need_scratch(device_.scratch_bytes({op}));  // replay reserves nothing
     enqueue({op});
   }
   stored(tensor);
@@ -280,20 +282,12 @@ void Pipeline::materialize(TensorId tensor, int64_t row, int64_t rows,
     op.y = {result.get(), static_cast<size_t>(first - row) * row_bytes, count * row_bytes};
     op.rounding = pending.rules().rounding;
     op.distribution = pending.rules().distribution;
-    need_scratch({op});
+    need_scratch(device_.scratch_bytes({op}));
     enqueue({op});
   }
   device_.sync(Lane::kCompute);
   std::memcpy(out, result->address(), result->bytes());
   pending_ = nullptr;
-}
-
-void Pipeline::need_scratch(const Op& op) {
-  const size_t bytes = device_.scratch_bytes(op);
-  if (scratch_ && bytes <= scratch_->bytes()) return;
-  scratch_.reset();
-  scratch_ = device_.alloc("scratch", Tier::kDevice, bytes);
-  device_.set_scratch({scratch_.get(), 0, bytes});
 }
 
 }  // namespace zo2

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -32,22 +33,24 @@ class Pipeline final : private OpSink {
   Pipeline(Device& device, const ModelSpec& model, ResidentStore& store,
            const std::atomic<bool>* cancelled);
 
-  // Allocates the arena and scratch for batches up to `limits`; set-up only.
-  void reserve(const BatchLimits& limits);
-  // Bytes of activations and scratch now reserved.
-  size_t reserved_bytes() const;
+  // Makes room for batches of this shape and all smaller ones; set-up only. Throws
+  // Error(kOutOfMemory) naming the least budget when weights, activations and scratch exceed
+  // `memory_bytes` (0: no budget); the pipeline is as usable as before.
+  void reserve(const BatchLimits& limits, size_t memory_bytes);
 
-  // Writes pending updates into stored bytes on the way, as far as the rules allow (a training
-  // step's forward does; evaluation does not). Results are read with logprobs() and logits().
+  // Writes pending updates into stored bytes on the way, as far as the rules allow, when `store` (a
+  // training step); 1-D parameters are always brought up to date. Results are read with logprobs()
+  // and, where `logits`, logits().
   void forward(const HostBatch& batch, const Branches& branches, const PendingUpdates& pending,
-               bool store);
+               bool store, bool logits = false);
   // [branch][target], of the last forward.
   const float* logprobs() const { return plan_.activations.logprobs.as<const float>(); }
-  // [branch][label row][vocabulary], where the limits asked for logits.
+  // [branch][label row][vocabulary]
   const float* logits() const { return plan_.activations.logits.as<const float>(); }
 
-  // Brings all stored bytes up to date, as far as the rules allow, without a forward pass.
-  void settle(const PendingUpdates& pending);
+  // Brings all stored bytes up to date, as far as the rules allow, without a forward pass. Throws
+  // Error(kAborted) when `stopping` says so between two tensors; what is left stays pending.
+  void settle(const PendingUpdates& pending, const std::function<bool()>& stopping);
   // The step every trainable tensor's stored bytes hold at least: older records are not needed any
   // more.
   uint64_t held_by_all() const;
@@ -70,16 +73,18 @@ class Pipeline final : private OpSink {
   void apply_vectors();
   void check_all_stored() const;
   void upload(const HostBatch& batch);
-  void need_scratch(const Op& op);
+  void need_scratch(size_t bytes);
+  void need_rope(int64_t positions);
+  // Scratch the ops of a pass over batches of this shape need at most.
+  size_t measure_scratch(const BatchLimits& limits);
 
   Device& device_;
   const ModelSpec& model_;
   ResidentStore& store_;
   const std::atomic<bool>* cancelled_;
-  std::unique_ptr<Buffer> rope_;
+  std::unique_ptr<Buffer> rope_;  // cosines, then sines: [positions][rotating columns / 2]
   std::unique_ptr<Buffer> arena_;
   std::unique_ptr<Buffer> scratch_;
-  BatchLimits limits_;
   ActivationPlan plan_;
 
   // Of the pass in progress.

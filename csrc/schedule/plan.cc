@@ -48,12 +48,6 @@ Widths widest(const ModelSpec& model) {
 
 }  // namespace
 
-bool BatchLimits::covers(const BatchLimits& o) const {
-  return tokens >= o.tokens && sequences >= o.sequences && longest >= o.longest &&
-         label_rows >= o.label_rows && targets >= o.targets && branches >= o.branches &&
-         logits >= o.logits;
-}
-
 void BatchLimits::include(const BatchLimits& o) {
   tokens = std::max(tokens, o.tokens);
   sequences = std::max(sequences, o.sequences);
@@ -64,6 +58,14 @@ void BatchLimits::include(const BatchLimits& o) {
   logits = logits || o.logits;
 }
 
+void BatchLimits::append(const BatchLimits& o) {
+  tokens += o.tokens;
+  sequences += o.sequences;
+  longest = std::max(longest, o.longest);
+  label_rows += o.label_rows;
+  targets += o.targets;
+}
+
 ActivationPlan plan_activations(const ModelSpec& model, const BatchLimits& limits, Buffer* buffer) {
   const Widths w = widest(model);
   const int64_t rows = limits.branches * limits.tokens;
@@ -72,6 +74,11 @@ ActivationPlan plan_activations(const ModelSpec& model, const BatchLimits& limit
   ActivationPlan plan;
   Arena arena(buffer);
   Batch& in = plan.batch;
+  in.tokens = limits.tokens;
+  in.sequences = limits.sequences;
+  in.longest = limits.longest;
+  in.label_rows = limits.label_rows;
+  in.targets = limits.targets;
   in.ids = arena.take(limits.tokens);
   in.positions = arena.take(limits.tokens);
   in.table_positions = arena.take(limits.tokens);

@@ -8,7 +8,7 @@
 
 namespace zo2 {
 
-// Upper bounds over all batches a plan has to serve.
+// The shape of a batch, or upper bounds over several.
 struct BatchLimits {
   int64_t tokens = 0;
   int sequences = 0;
@@ -18,15 +18,16 @@ struct BatchLimits {
   int branches = 1;
   bool logits = false;
 
-  bool covers(const BatchLimits& other) const;
   // Element-wise maximum.
   void include(const BatchLimits& other);
+  // Rows of `other` beside these in one batch.
+  void append(const BatchLimits& other);
 };
 
 struct ActivationPlan {
   size_t bytes = 0;
-  Activations activations;  // views of the arena given to plan_activations, at their largest extent
-  Batch batch;              // input views likewise; counts zero
+  Activations activations;  // views of the arena given to plan_activations
+  Batch batch;              // counts, and views likewise
 };
 
 // `arena` may be null: then only `bytes` and the offsets inside the views mean anything.

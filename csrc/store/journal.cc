@@ -11,6 +11,7 @@ namespace zo2 {
 namespace {
 
 constexpr std::string_view kCrcKey = ",\"crc\":\"";
+constexpr std::string_view kHeaderStart = "{\"record\":\"header\"";
 constexpr size_t kCrcTail = kCrcKey.size() + 8 + 2;  // ,"crc":"0123abcd"}
 
 std::string hex8(uint32_t value) {
@@ -42,17 +43,39 @@ bool line_is_valid(std::string_view line, uint32_t previous_crc) {
   return claimed && crc32c(previous_crc, line.data(), line.size() - kCrcTail) == *claimed;
 }
 
-// Whether any line after the damaged one still chains to the line before it.
-bool valid_line_follows(std::string_view rest) {
-  std::optional<uint32_t> previous;
+// Whether a valid line hides in or behind the damaged text. A line behind a damaged one chains from
+// what that one claims (its body is damaged) or from what its body gives (its checksum is).
+bool valid_line_follows(std::string_view rest, uint32_t previous_crc) {
+  const size_t first_end = rest.find('\n');
+  const std::string_view damaged = rest.substr(0, first_end);
+  for (size_t key = damaged.find(kCrcKey); key != damaged.npos;
+       key = damaged.find(kCrcKey, key + 1)) {
+    const size_t end = key + kCrcTail;  // a newline between two lines was damaged
+    if (end < damaged.size() && line_is_valid(damaged.substr(0, end), previous_crc)) return true;
+  }
+  std::optional<uint32_t> claimed = claimed_crc(damaged);
+  std::optional<uint32_t> computed;
+  if (damaged.size() > kCrcTail)
+    computed = crc32c(previous_crc, damaged.data(), damaged.size() - kCrcTail);
+  rest = first_end == rest.npos ? std::string_view{} : rest.substr(first_end + 1);
   while (!rest.empty()) {
     const size_t end = rest.find('\n');
     const std::string_view line = rest.substr(0, end);
-    if (previous && line_is_valid(line, *previous)) return true;
-    previous = claimed_crc(line);
-    rest = end == std::string_view::npos ? std::string_view{} : rest.substr(end + 1);
+    if (claimed && line_is_valid(line, *claimed)) return true;
+    if (computed && line_is_valid(line, *computed)) return true;
+    claimed = claimed_crc(line);
+    computed.reset();
+    rest = end == rest.npos ? std::string_view{} : rest.substr(end + 1);
   }
   return false;
+}
+
+// Without a single valid line only the remains of a header that was being written may be cut.
+bool is_torn_header(std::string_view text) {
+  const size_t newline = text.find('\n');
+  if (newline != text.npos && newline + 1 != text.size()) return false;
+  const std::string_view start = text.substr(0, text.find('\0')).substr(0, kHeaderStart.size());
+  return start == kHeaderStart.substr(0, start.size());
 }
 
 }  // namespace
@@ -67,7 +90,12 @@ JournalContents read_journal(Env& env, const std::string& path) {
     const size_t end = all.find('\n', at);
     const std::string_view line = all.substr(at, end == std::string_view::npos ? end : end - at);
     if (end == std::string_view::npos || !line_is_valid(line, contents.crc)) {
-      if (valid_line_follows(all.substr(at)))
+      if (contents.lines.empty() && !is_torn_header(all))
+        throw Error(ErrorCode::kJournalCorrupt,
+                    path +
+                        ": is not a journal of zo2, or its first line is damaged; move it away, or "
+                        "choose another output directory");
+      if (valid_line_follows(all.substr(at), contents.crc))
         throw Error(
             ErrorCode::kJournalCorrupt,
             path + ": line " + std::to_string(contents.lines.size() + 1) +

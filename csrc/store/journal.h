@@ -20,7 +20,7 @@ struct JournalContents {
 };
 
 // Throws Error(kJournalCorrupt) naming file and line when something valid follows something
-// damaged: only a torn tail may be cut. A file without a single valid line reads as empty.
+// damaged: only a torn tail may be cut, of a record or of a first header.
 JournalContents read_journal(Env& env, const std::string& path);
 
 class JournalWriter {

@@ -17,7 +17,18 @@ std::vector<MatrixShape> matrices_of(const std::vector<StoredTensor>& tensors) {
   return matrices;
 }
 
+size_t vector_bytes(const StoredTensor& t) {
+  return t.is_matrix() ? 0 : (static_cast<size_t>(t.shape[0]) * sizeof(float) + 63) / 64 * 64;
+}
+
 }  // namespace
+
+size_t ResidentStore::bytes_for(const std::vector<StoredTensor>& tensors, StorageType type,
+                                size_t extent_bytes) {
+  size_t bytes = make_layout(matrices_of(tensors), tensors.size(), type, extent_bytes).bytes;
+  for (const StoredTensor& t : tensors) bytes += vector_bytes(t);
+  return bytes;
+}
 
 ResidentStore::ResidentStore(Device& device, std::vector<StoredTensor> tensors, StorageType type,
                              size_t extent_bytes)
@@ -33,8 +44,7 @@ ResidentStore::ResidentStore(Device& device, std::vector<StoredTensor> tensors, 
   extents_ = device.alloc("weights", Tier::kDevice, layout_.bytes);
   for (const StoredTensor& t : tensors_) {
     vector_offset_.push_back(vector_bytes_);
-    if (!t.is_matrix())
-      vector_bytes_ += (static_cast<size_t>(t.shape[0]) * sizeof(float) + 63) / 64 * 64;
+    vector_bytes_ += vector_bytes(t);
   }
   vectors_ = device.alloc("1-D parameters", Tier::kDevice, vector_bytes_);
 }
@@ -91,10 +101,11 @@ void ResidentStore::load_matrix_panel(const Checkpoint& checkpoint, int source, 
     out[i] = type_ == StorageType::kBF16 ? f32_to_bf16(rows[i]) : f32_to_f16(rows[i]);
     const float kept = type_ == StorageType::kBF16 ? bf16_to_f32(out[i]) : f16_to_f32(out[i]);
     if (std::isinf(kept) && !std::isinf(rows[i]))
-      throw Error(ErrorCode::kInvalidConfig,
-                  "storage: tensor \"" + tensors_[panel.tensor].name + "\" of " + checkpoint.path() +
-                      " holds " + std::to_string(rows[i]) + ", beyond the range of " +
-                      storage_name(type_) + "; use bf16 or f32");
+      throw Error(
+          ErrorCode::kInvalidConfig,
+          "storage: tensor \"" + tensors_[panel.tensor].name + "\" of " + checkpoint.path() +
+              " holds " + std::to_string(rows[i]) +
+              ", beyond the range of the 16-bit storage type; use f32, or bf16 instead of f16");
   }
 }
 

@@ -27,6 +27,9 @@ struct StoredTensor {
 
 class ResidentStore {
  public:
+  // What the constructor would allocate.
+  static size_t bytes_for(const std::vector<StoredTensor>& tensors, StorageType type,
+                          size_t extent_bytes);
   // Allocates every extent; load() fills them.
   ResidentStore(Device& device, std::vector<StoredTensor> tensors, StorageType type,
                 size_t extent_bytes);

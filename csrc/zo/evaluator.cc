@@ -3,25 +3,6 @@
 #include "core/error.h"
 
 namespace zo2 {
-namespace {
-
-void add_cost(BatchLimits& sum, const BatchLimits& row) {
-  sum.tokens += row.tokens;
-  sum.sequences += row.sequences;
-  sum.longest = std::max(sum.longest, row.longest);
-  sum.label_rows += row.label_rows;
-  sum.targets += row.targets;
-}
-
-}  // namespace
-
-BatchLimits batch_cost(const RowSet& rows, const std::vector<uint32_t>& batch, int branches) {
-  BatchLimits sum;
-  for (const uint32_t row : batch) add_cost(sum, rows.cost(row));
-  sum.branches = branches;
-  return sum;
-}
-
 Evaluator::Evaluator(const RowSet& rows, int64_t batch_tokens) : rows_(rows) {
   BatchLimits batch;
   for (size_t row = 0; row < rows.size(); ++row) {
@@ -30,7 +11,7 @@ Evaluator::Evaluator(const RowSet& rows, int64_t batch_tokens) : rows_(rows) {
       limits_.include(batch);
       batch = {};
     }
-    add_cost(batch, rows.cost(row));
+    batch.append(rows.cost(row));
   }
   batch_end_.push_back(rows.size());
   limits_.include(batch);

@@ -37,7 +37,4 @@ class Evaluator {
   BatchLimits limits_;
 };
 
-// Totals of a batch of rows.
-BatchLimits batch_cost(const RowSet& rows, const std::vector<uint32_t>& batch, int branches);
-
 }  // namespace zo2

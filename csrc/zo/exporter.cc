@@ -49,26 +49,34 @@ void export_model(Env& env, const Checkpoint& base, const ModelSpec& model, Pipe
   if (env.exists(dir + "/config.json"))
     throw Error(ErrorCode::kInvalidConfig,
                 dir + ": holds a config.json already; choose another directory");
-  pipeline.settle(pending);
+  pipeline.settle(pending, [] { return false; });
   // Between rounding steps values have more digits than the storage type.
-  const bool exact = pipeline.held_by_all() == pending.step();
+  const bool exact = pending.none_since(pipeline.held_by_all());
   const StorageType type = exact ? pending.rules().type : StorageType::kF32;
   const auto type_of = [&](const TensorSpec& t) {
     return t.is_matrix() ? type : StorageType::kF32;
   };
 
+  // f32 first: the format aligns tensors to their element size.
+  std::vector<TensorId> order;
+  for (size_t i = 0; i < model.tensors.size(); ++i) order.push_back(static_cast<TensorId>(i));
+  const auto spec = [&](TensorId id) -> const TensorSpec& {
+    return model.tensors[static_cast<size_t>(id)];
+  };
+  std::stable_partition(order.begin(), order.end(),
+                        [&](TensorId id) { return type_of(spec(id)) == StorageType::kF32; });
   std::vector<SafetensorsEntry> entries;
-  for (const TensorSpec& t : model.tensors)
-    entries.push_back({t.name, t.shape, safetensors_type(type_of(t))});
+  for (const TensorId id : order)
+    entries.push_back({spec(id).name, spec(id).shape, safetensors_type(type_of(spec(id)))});
   SafetensorsWriter writer(env, dir + "/model.safetensors", entries);
   std::vector<float> rows;
-  for (size_t i = 0; i < model.tensors.size(); ++i) {
-    const TensorSpec& t = model.tensors[i];
+  for (const TensorId id : order) {
+    const TensorSpec& t = spec(id);
     const int64_t step = t.is_matrix() ? panel_rows(t.columns(), StorageType::kF32) : 1;
     for (int64_t row = 0; row < t.rows(); row += step) {
       const int64_t count = std::min(step, t.rows() - row);
       rows.resize(static_cast<size_t>(count * t.columns()));
-      pipeline.materialize(static_cast<TensorId>(i), row, count, pending, rows.data());
+      pipeline.materialize(id, row, count, pending, rows.data());
       write_rows(writer, rows, type_of(t));
     }
   }

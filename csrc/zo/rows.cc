@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "core/crc32c.h"
 #include "core/error.h"
 
 namespace zo2 {
@@ -20,20 +19,22 @@ void check_offsets(const std::vector<uint32_t>& offsets, size_t count, size_t en
   if (!good) throw Error(ErrorCode::kInvalidData, std::string(what) + " offsets are inconsistent");
 }
 
+// FNV-1a over 32-bit words.
 std::string fingerprint_of(const RawRows& raw) {
-  uint32_t crc[2] = {0, 0x9e3779b9u};
-  for (uint32_t& c : crc) {
-    const auto add = [&c](const auto& v) { c = crc32c(c, v.data(), v.size() * sizeof v[0]); };
-    const uint32_t kind = static_cast<uint32_t>(raw.kind);
-    c = crc32c(c, &kind, sizeof kind);
-    add(raw.tokens);
-    add(raw.sequence_offsets);
-    add(raw.label_start);
-    add(raw.row_offsets);
-    add(raw.gold);
-  }
+  uint64_t hash = 0xcbf29ce484222325u;
+  const auto mix = [&hash](uint32_t word) { hash = (hash ^ word) * 0x100000001b3u; };
+  const auto add = [&](const auto& words) {
+    mix(static_cast<uint32_t>(words.size()));
+    for (const auto word : words) mix(static_cast<uint32_t>(word));
+  };
+  mix(static_cast<uint32_t>(raw.kind));
+  add(raw.tokens);
+  add(raw.sequence_offsets);
+  add(raw.label_start);
+  add(raw.row_offsets);
+  add(raw.gold);
   char text[17];
-  std::snprintf(text, sizeof text, "%08x%08x", crc[0], crc[1]);
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
   return text;
 }
 

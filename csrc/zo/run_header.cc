@@ -1,19 +1,13 @@
 #include "zo/run_header.h"
 
 #include "core/error.h"
+#include "zo/names.h"
 
 namespace zo2 {
 namespace {
 
 constexpr int kFormatVersion = 1;
 constexpr const char* kFormat = "zo2-journal";
-
-const char* distribution_name(Distribution d) {
-  return d == Distribution::kGaussian ? "gaussian" : "rademacher";
-}
-const char* rounding_name(Rounding r) {
-  return r == Rounding::kStochastic ? "stochastic" : "nearest";
-}
 
 Json tensor_list(const ModelSpec& model) {
   Json list = Json::array();
@@ -61,6 +55,16 @@ const Json& require(const Json& header, const char* key, const std::string& path
   return *value;
 }
 
+template <class T>
+T named(const Json& header, const char* key, const std::string& path) {
+  const Json& value = require(header, key, path);
+  const std::optional<T> known = value.is_string() ? value_of<T>(value.string()) : std::nullopt;
+  if (!known)
+    throw Error(ErrorCode::kJournalMismatch, path + ": " + key + " is " + value.dump() +
+                                                 "; this version knows " + all_names<T>());
+  return *known;
+}
+
 }  // namespace
 
 Json replay_header(const ModelSpec& model, const std::string& base_fingerprint,
@@ -71,10 +75,10 @@ Json replay_header(const ModelSpec& model, const std::string& base_fingerprint,
   header.set("version", kFormatVersion);
   header.set("family", model.family);
   header.set("baseFingerprint", base_fingerprint);
-  header.set("storage", storage_name(rules.type));
+  header.set("storage", name_of(rules.type));
   header.set("roundEvery", rules.round_every);
-  header.set("rounding", rounding_name(rules.rounding));
-  header.set("distribution", distribution_name(rules.distribution));
+  header.set("rounding", name_of(rules.rounding));
+  header.set("distribution", name_of(rules.distribution));
   header.set("adapter", Json());
   header.set("tensors", tensor_list(model));
   return header;
@@ -90,16 +94,11 @@ UpdateRules rules_of(const Json& header, const std::string& path) {
     throw Error(ErrorCode::kJournalMismatch,
                 path + ": not a zo2 journal of format version " + std::to_string(kFormatVersion));
   UpdateRules rules;
-  const std::string type = require(header, "storage", path).string();
-  rules.type = type == "bf16"  ? StorageType::kBF16
-               : type == "f16" ? StorageType::kF16
-                               : StorageType::kF32;
-  rules.round_every = static_cast<int>(require(header, "roundEvery", path).integer());
-  rules.rounding = require(header, "rounding", path).string() == "nearest" ? Rounding::kNearest
-                                                                           : Rounding::kStochastic;
-  rules.distribution = require(header, "distribution", path).string() == "rademacher"
-                           ? Distribution::kRademacher
-                           : Distribution::kGaussian;
+  rules.type = named<StorageType>(header, "storage", path);
+  rules.rounding = named<Rounding>(header, "rounding", path);
+  rules.distribution = named<Distribution>(header, "distribution", path);
+  const Json& round_every = require(header, "roundEvery", path);
+  rules.round_every = round_every.is_number() ? static_cast<int>(round_every.integer()) : 0;
   if (rules.round_every < 1)
     throw Error(ErrorCode::kJournalMismatch, path + ": roundEvery must be at least 1");
   return rules;

@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "model/families.h"
 #include "zo/exporter.h"
+#include "zo/names.h"
 #include "zo/run_header.h"
 
 namespace zo2 {
@@ -30,6 +31,15 @@ void Session::load(const LoadOptions& options) {
   fingerprint_.clear();
   checkpoint_ = open_checkpoint(env_, options.path);
   model_ = describe_model(checkpoint_->config(), options.path);
+  memory_bytes_ = options.memory_bytes;
+  const size_t weights =
+      ResidentStore::bytes_for(stored_tensors(model_), options.storage, options.extent_bytes);
+  if (memory_bytes_ > 0 && weights > memory_bytes_)
+    throw Error(ErrorCode::kOutOfMemory,
+                "schedule.memory is " + std::to_string(memory_bytes_) +
+                    " bytes, but the weights of " + options.path + " need " +
+                    std::to_string(weights) + " as " + name_of(options.storage) +
+                    ", besides activations; give more, or a smaller storage type");
   store_ = std::make_unique<ResidentStore>(*device_, stored_tensors(model_), options.storage,
                                            options.extent_bytes);
   store_->load(*checkpoint_, [this] { return cancelled(); });
@@ -45,7 +55,14 @@ const std::string& Session::base_fingerprint() {
 }
 
 void Session::start_from_base(const UpdateRules& rules) {
-  if (pending_->step() > 0) store_->load(*checkpoint_, [this] { return cancelled(); });
+  if (pending_->step() > 0) {
+    try {
+      store_->load(*checkpoint_, [this] { return cancelled(); });
+    } catch (...) {
+      pipeline_.reset();  // half base, half tuned: of no use to anyone
+      throw;
+    }
+  }
   pending_ = std::make_unique<PendingUpdates>(rules);
 }
 
@@ -57,19 +74,25 @@ TrainResult Session::train(const TrainOptions& options, const RawRows& train, co
   if (eval) eval_rows.emplace(*eval, model_.vocabulary, model_.max_positions);
   TrainOptions complete = options;
   complete.rules.type = store_->type();
+  complete.memory_bytes = memory_bytes_;
+  if (complete.rules.type == StorageType::kF32) {  // nothing is ever rounded: one spelling for that
+    complete.rules.round_every = 1;
+    complete.rules.rounding = Rounding::kStochastic;
+  }
   start_from_base(complete.rules);
   Trainer trainer(env_, model_, device_->info(), *pipeline_, base_fingerprint(), complete,
                   train_rows, eval_rows ? &*eval_rows : nullptr);
   return trainer.run(hooks, *pending_);
 }
 
-Evaluation Session::evaluate(const RawRows& raw, int64_t batch_tokens) {
+Evaluation Session::evaluate(const RawRows& raw, int64_t batch_tokens,
+                             const std::function<bool()>& stopping) {
   require_loaded();
   const RowSet rows(raw, model_.vocabulary, model_.max_positions);
   const Evaluator evaluator(rows, batch_tokens);
-  pipeline_->reserve(evaluator.limits());
-  pipeline_->settle(*pending_);
-  return evaluator.run(*pipeline_, *pending_, [this] { return cancelled(); });
+  pipeline_->reserve(evaluator.limits(), memory_bytes_);
+  pipeline_->settle(*pending_, stopping);
+  return evaluator.run(*pipeline_, *pending_, stopping);
 }
 
 uint64_t Session::replay(const std::string& path) {
@@ -82,13 +105,13 @@ uint64_t Session::replay(const std::string& path) {
   check_same(contents.lines[0], replay_header(model_, base_fingerprint(), rules), path);
   if (rules.type != store_->type())
     throw Error(ErrorCode::kJournalMismatch,
-                path + ": was written with storage " + storage_name(rules.type) +
-                    ", but the model is loaded as " + storage_name(store_->type()));
+                path + ": was written with storage " + name_of(rules.type) +
+                    ", but the model is loaded as " + name_of(store_->type()));
   start_from_base(rules);
   for (size_t i = 1; i < contents.lines.size(); ++i)
     Record::from_json(contents.lines[i], path + ": line " + std::to_string(i + 1))
         .commit(*pending_);
-  pipeline_->settle(*pending_);
+  pipeline_->settle(*pending_, [this] { return cancelled(); });
   return pending_->step();
 }
 
@@ -111,12 +134,12 @@ std::vector<float> Session::logits(const std::vector<int32_t>& tokens) {
   const RowSet rows(raw, model_.vocabulary, model_.max_positions);
   HostBatch batch;
   rows.pack(0, batch);
-  pipeline_->reserve(batch.limits(1, true));
-  pipeline_->settle(*pending_);
+  pipeline_->reserve(batch.limits(1, true), memory_bytes_);
+  pipeline_->settle(*pending_, [this] { return cancelled(); });
   const Branch unperturbed;
   Branches branches;
   branches.branch = &unperturbed;
-  pipeline_->forward(batch, branches, *pending_, false);
+  pipeline_->forward(batch, branches, *pending_, false, true);
   const size_t n = tokens.size() * static_cast<size_t>(model_.vocabulary);
   return {pipeline_->logits(), pipeline_->logits() + n};
 }

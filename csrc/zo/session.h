@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,6 +22,7 @@ struct LoadOptions {
   std::string path;
   StorageType storage = StorageType::kF32;
   size_t extent_bytes = size_t{64} << 20;
+  size_t memory_bytes = 0;  // budget of weights, activations and scratch; 0: none
 };
 
 class Session {
@@ -39,7 +41,8 @@ class Session {
   // Starts from the base weights, whatever happened before.
   TrainResult train(const TrainOptions& options, const RawRows& train, const RawRows* eval,
                     const TrainHooks& hooks);
-  Evaluation evaluate(const RawRows& rows, int64_t batch_tokens);
+  Evaluation evaluate(const RawRows& rows, int64_t batch_tokens,
+                      const std::function<bool()>& stopping);
   // Brings the base to the last step of a journal of this model; returns that step.
   uint64_t replay(const std::string& journal);
   void export_to(const std::string& dir);
@@ -57,6 +60,7 @@ class Session {
   std::unique_ptr<Device> device_;
   const std::atomic<bool>* cancelled_;
   std::unique_ptr<Checkpoint> checkpoint_;
+  size_t memory_bytes_ = 0;
   std::string fingerprint_;
   ModelSpec model_;
   std::unique_ptr<ResidentStore> store_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 
 #include "core/error.h"
 #include "zo/run_header.h"
@@ -10,18 +11,17 @@
 namespace zo2 {
 namespace {
 
-const char* schedule_name(ScheduleKind kind) {
-  return kind == ScheduleKind::kConstant ? "constant"
-         : kind == ScheduleKind::kLinear ? "linear"
-                                         : "cosine";
-}
-
 Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
 
 double mean(const std::vector<double>& values) {
   double sum = 0;
   for (const double v : values) sum += v;
   return sum / static_cast<double>(values.size());
+}
+
+std::string parent_of(const std::string& path) {
+  const std::filesystem::path parent = std::filesystem::path(path).parent_path();
+  return parent.empty() ? "." : parent.string();
 }
 
 using Clock = std::chrono::steady_clock;
@@ -59,7 +59,7 @@ Json Trainer::header() const {
   method.set("epsilon", options_.epsilon);
   method.set("directions", options_.directions);
   method.set("learningRate", lr.peak);
-  method.set("lrSchedulerType", schedule_name(lr.kind));
+  method.set("lrSchedulerType", name_of(lr.kind));
   method.set("warmupSteps", lr.warmup_steps);
   // The length of a run matters only to schedules that look at it: others may be extended.
   if (lr.kind != ScheduleKind::kConstant) {
@@ -84,19 +84,20 @@ Json Trainer::header() const {
 
 void Trainer::open(PendingUpdates& pending) {
   env_.create_directories(options_.output);
+  env_.sync_directory(parent_of(options_.output));
   lock_ = env_.lock(options_.output + "/lock");
   const std::string path = options_.output + "/journal.ndjson";
   const JournalContents contents = read_journal(env_, path);
   if (contents.lines.empty()) {
     if (options_.resume == Resume::kRequired)
-      throw Error(ErrorCode::kInvalidConfig, "resume: \"required\", but " + path + " holds no run");
+      throw Error(ErrorCode::kRunNotFound, "resume: \"required\", but " + path + " holds no run");
     journal_ = std::make_unique<JournalWriter>(env_, path, contents);
     journal_->append(header());
     env_.sync_directory(options_.output);
     return;
   }
   if (options_.resume == Resume::kNever)
-    throw Error(ErrorCode::kInvalidConfig,
+    throw Error(ErrorCode::kRunExists,
                 "resume: \"never\", but " + path + " holds a run; choose another output");
   check_same(contents.lines[0], header(), path);
   for (size_t i = 1; i < contents.lines.size(); ++i) {
@@ -110,12 +111,36 @@ void Trainer::open(PendingUpdates& pending) {
   journal_ = std::make_unique<JournalWriter>(env_, path, contents);
 }
 
+// The shape of the largest batch ahead: of every batch when that is quickly seen, else of the
+// costliest rows there are.
 void Trainer::reserve(uint64_t first_step) {
+  constexpr uint64_t kRowsToWalk = 2'000'000;
   BatchLimits limits;
-  for (uint64_t t = first_step; t <= options_.steps; ++t)
-    limits.include(batch_cost(train_, sampler_.batch(t), static_cast<int>(branches_.size())));
-  if (evaluator_) limits.include(evaluator_->limits());
-  pipeline_.reserve(limits);
+  if ((options_.steps - first_step + 1) * options_.batch_size <= kRowsToWalk) {
+    for (uint64_t t = first_step; t <= options_.steps; ++t) {
+      BatchLimits batch;
+      for (const uint32_t row : sampler_.batch(t)) batch.append(train_.cost(row));
+      limits.include(batch);
+    }
+  } else {
+    BatchLimits costliest;
+    for (size_t row = 0; row < train_.size(); ++row) costliest.include(train_.cost(row));
+    for (size_t i = 0; i < options_.batch_size; ++i) limits.append(costliest);
+  }
+  limits.branches = static_cast<int>(branches_.size());
+  pipeline_.reserve(limits, options_.memory_bytes);
+  if (evaluator_) pipeline_.reserve(evaluator_->limits(), options_.memory_bytes);
+}
+
+// False when stopped on the way: a long replay.
+bool Trainer::catch_up(const PendingUpdates& pending, const TrainHooks& hooks) {
+  try {
+    pipeline_.settle(pending, hooks.stopping);
+    return true;
+  } catch (const Error& e) {
+    if (e.code() != ErrorCode::kAborted || !hooks.stopping()) throw;
+    return false;
+  }
 }
 
 TrainResult Trainer::run(const TrainHooks& hooks, PendingUpdates& pending) {
@@ -125,10 +150,13 @@ TrainResult Trainer::run(const TrainHooks& hooks, PendingUpdates& pending) {
   started.set("resumedFrom", pending.step());
   started.set("steps", options_.steps);
   hooks.event(started);
-  if (pending.step() > 0) pipeline_.settle(pending);
   TrainResult result;
   result.step = pending.step();
   if (result.step < options_.steps) reserve(result.step + 1);
+  if (result.step > 0 && !catch_up(pending, hooks)) {
+    result.stopped = true;
+    return result;
+  }
   for (uint64_t t = result.step + 1; t <= options_.steps; ++t) {
     if (hooks.stopping()) {
       result.stopped = true;
@@ -161,7 +189,6 @@ TrainResult Trainer::run(const TrainHooks& hooks, PendingUpdates& pending) {
         (t == options_.steps || (options_.eval_every > 0 && t % options_.eval_every == 0)))
       evaluate(t, pending, hooks);
   }
-  pipeline_.settle(pending);
   return result;
 }
 
@@ -189,6 +216,10 @@ std::vector<double> Trainer::losses(uint64_t t, const std::vector<uint32_t>& row
   for (size_t b = 0; b < branches_.size(); ++b)
     request.branches.push_back(score_rows(train_, rows, pipeline_.logprobs() + b * targets));
   std::vector<double> losses;
+  const float* logprobs = pipeline_.logprobs();
+  const bool finite = std::all_of(logprobs, logprobs + targets * branches_.size(),
+                                  [](float x) { return std::isfinite(x); });
+  if (!finite) return std::vector<double>(branches_.size(), NAN);  // the record will be skipped
   if (hooks.score) {
     for (const std::vector<double>& scores : hooks.score(request)) losses.push_back(mean(scores));
     return losses;
@@ -217,8 +248,11 @@ void Trainer::finish_record(Record& record, const std::vector<double>& losses) c
     record.coefficients.push_back(c);
   }
   record.decay = static_cast<float>(record.learning_rate * options_.weight_decay);
-  record.skipped = !finite;
-  if (record.skipped) record.coefficients.assign(record.coefficients.size(), 0.0f);
+  record.skipped = !finite || !std::isfinite(record.decay);
+  if (record.skipped) {
+    record.coefficients.assign(record.coefficients.size(), 0.0f);
+    if (!std::isfinite(record.decay)) record.decay = 0;
+  }
 }
 
 void Trainer::report(const Record& record, double ms, const TrainHooks& hooks) const {
@@ -243,7 +277,8 @@ void Trainer::report(const Record& record, double ms, const TrainHooks& hooks) c
 
 void Trainer::evaluate(uint64_t t, const PendingUpdates& pending, const TrainHooks& hooks) {
   const auto start = Clock::now();
-  pipeline_.settle(pending);  // once, instead of drawing the pending noise again for every batch
+  // Once, instead of drawing the pending noise again for every batch.
+  if (!catch_up(pending, hooks)) return;
   Evaluation result;
   try {
     result = evaluator_->run(pipeline_, pending, hooks.stopping);

@@ -13,12 +13,11 @@
 #include "store/journal.h"
 #include "zo/evaluator.h"
 #include "zo/learning_rate.h"
+#include "zo/names.h"
 #include "zo/record.h"
 #include "zo/sampler.h"
 
 namespace zo2 {
-
-enum class Resume : uint8_t { kAuto, kNever, kRequired };
 
 struct TrainOptions {
   std::string output;  // run directory
@@ -34,6 +33,7 @@ struct TrainOptions {
   int max_skipped = 10;
   uint64_t eval_every = 0;
   int64_t eval_batch_tokens = 4096;
+  size_t memory_bytes = 0;  // budget of weights, activations and scratch; 0: none
   UpdateRules rules;
   Json identity = Json::object();  // kept in the header, compared on resume
 };
@@ -64,14 +64,15 @@ class Trainer {
           std::string base_fingerprint, const TrainOptions& options, const RowSet& train,
           const RowSet* eval);
 
-  // Opens or resumes the run directory and trains to options.steps or until stopping. On return all
-  // weights are up to date, in `pending` as far as they cannot be stored.
+  // Opens or resumes the run directory and trains to options.steps or until stopping. What the last
+  // record changes is left in `pending`.
   TrainResult run(const TrainHooks& hooks, PendingUpdates& pending);
 
  private:
   Json header() const;
   void open(PendingUpdates& pending);
   void reserve(uint64_t first_step);
+  bool catch_up(const PendingUpdates& pending, const TrainHooks& hooks);
   Record step(uint64_t t, const PendingUpdates& pending, const TrainHooks& hooks);
   void finish_record(Record& record, const std::vector<double>& losses) const;
   std::vector<double> losses(uint64_t t, const std::vector<uint32_t>& rows,
