@@ -76,7 +76,9 @@ export async function writeRandomModel(dir, shape) {
     header[name] = { dtype: "F32", shape: dims, data_offsets: [offset, offset + 4 * count] };
     offset += 4 * count;
   }
-  const text = Buffer.from(JSON.stringify(header).padEnd(8 * Math.ceil(JSON.stringify(header).length / 8)));
+  const text = Buffer.from(
+    JSON.stringify(header).padEnd(8 * Math.ceil(JSON.stringify(header).length / 8)),
+  );
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(text.length));
   const file = createWriteStream(join(dir, "model.safetensors"));
@@ -84,7 +86,8 @@ export async function writeRandomModel(dir, shape) {
   file.write(text);
   for (const { name, count } of tensors) {
     const data = values(name, count);
-    if (!file.write(Buffer.from(data.buffer))) await new Promise((done) => file.once("drain", done));
+    if (!file.write(Buffer.from(data.buffer)))
+      await new Promise((done) => file.once("drain", done));
   }
   file.end();
   await finished(file);

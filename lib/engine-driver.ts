@@ -31,6 +31,13 @@ interface TrainingData {
 export class EngineDriver {
   #model: OpenModel | undefined;
   #stopAsked = false;
+  #endWait: () => void = () => undefined;
+  /** Resolves at the first stop(). */
+  readonly #untilStop = new Promise<void>((resolve) => {
+    this.#endWait = resolve;
+  });
+  /** The engine takes steps or evaluates. At other times a stop would hit what it does next. */
+  #isWorking = false;
   #isScoring = false;
   /** The first thing that went wrong outside the engine: a user's throw, an abort. */
   #failure: { reason: unknown } | undefined;
@@ -59,11 +66,12 @@ export class EngineDriver {
     throw new Zo2Error("ZO2_CLOSED", "the model is not loaded");
   }
 
-  /** At the next step boundary, or after the first step when none has begun. */
+  /** At the next step boundary; an evaluation is given up, and none is begun. */
   stop(): void {
     this.#stopAsked = true;
+    this.#endWait();
     // The engine would give up a step that waits for an objective; it is stopped when it has it.
-    if (!this.#isScoring) this.#model?.engine.stop();
+    if (!this.#isScoring) this.#stopWork();
   }
 
   /** As stop(), and an objective that is being computed is not waited for. */
@@ -89,10 +97,11 @@ export class EngineDriver {
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
       const result = await this.#train();
-      await this.#callbacksDone();
+      // Not after stop() or close(), which a callback may itself be waiting for.
+      await Promise.race([Promise.all(this.#callbacks), this.#untilStop]);
+      this.#proceed();
       return result;
     } catch (error) {
-      await this.#callbacksDone(false);
       throw this.#failure ? this.#failure.reason : fromNative(error);
     } finally {
       signal?.removeEventListener("abort", onAbort);
@@ -114,8 +123,8 @@ export class EngineDriver {
     this.#proceed();
     // Looked at again: loading took a while, and another process may have begun a run there.
     const resuming = await findRun(config);
-    await saveConfig(config);
-    if (!resuming && config.evalEvery > 0 && !this.#stopAsked) {
+    this.#proceed();
+    if (!resuming && config.evalEvery > 0) {
       this.#lossBefore = (await this.#evaluate(data, 0))?.loss ?? null;
       this.#proceed();
     }
@@ -137,10 +146,14 @@ export class EngineDriver {
     options: NativeTrainOptions,
     data: TrainingData,
   ): Promise<TrainResult> {
-    const { step, stopped } = await engine.train(options, (json) => this.#receive(json, data));
+    // The engine keeps it in mind until it looks, which it does before its first step.
+    if (this.#stopAsked) engine.stop();
+    const receive = (json: string): void => this.#receive(json, data);
+    const { step, stopped: stoppedEarly } = await this.#work(() => engine.train(options, receive));
     this.#proceed();
-    if (!stopped && this.#evaluation?.step !== step) await this.#evaluate(data, step);
+    if (!stoppedEarly && this.#evaluation?.step !== step) await this.#evaluate(data, step);
     this.#proceed();
+    const stopped = stoppedEarly || (data.eval !== undefined && this.#evaluation?.step !== step);
     const evaluation = stopped ? null : (this.#evaluation ?? null);
     return {
       step,
@@ -172,17 +185,39 @@ export class EngineDriver {
     return { train, eval: evaluated };
   }
 
-  /** Evaluates outside native training: before its first step, and after its last. */
+  /** Evaluates outside native training: before its first step, and after its last; not once stopped. */
   async #evaluate(data: TrainingData, step: number): Promise<EvaluationEvent | undefined> {
     const rows = data.eval?.rows;
-    if (!rows) return undefined;
+    if (!rows || this.#stopAsked) return undefined;
     const started = performance.now();
     const batchTokens = this.config.schedule.evalBatchTokens;
-    const { loss, accuracy } = await this.model.engine.evaluate({ rows, batchTokens });
-    const elapsedMs = performance.now() - started;
-    const event: EvaluationEvent = { event: "eval", step, loss, accuracy, elapsedMs };
-    this.#onEvaluation(event);
-    return event;
+    try {
+      const { loss, accuracy } = await this.#work(() =>
+        this.model.engine.evaluate({ rows, batchTokens }),
+      );
+      const elapsedMs = performance.now() - started;
+      const shown = Number.isFinite(loss) ? loss : null;
+      const event: EvaluationEvent = { event: "eval", step, loss: shown, accuracy, elapsedMs };
+      this.#onEvaluation(event);
+      return event;
+    } catch (error) {
+      if (this.#stopAsked && fromNative(error).code === "ZO2_ABORTED") return undefined;
+      throw error;
+    }
+  }
+
+  /** What stop() is to end. */
+  async #work<T>(task: () => Promise<T>): Promise<T> {
+    this.#isWorking = true;
+    try {
+      return await task();
+    } finally {
+      this.#isWorking = false;
+    }
+  }
+
+  #stopWork(): void {
+    if (this.#isWorking) this.#model?.engine.stop();
   }
 
   /** An event of the engine; nothing may be thrown into it. */
@@ -193,10 +228,10 @@ export class EngineDriver {
       else if (event.event === "eval") this.#onEvaluation(event);
       else if (event.event === "step") this.#onStep(event);
       else {
+        // The run directory is locked now, and its journal belongs to this configuration.
         this.#resumedFrom = event.resumedFrom;
+        saveConfig(this.config);
         this.#metrics.open(event.resumedFrom > 0);
-        // Asked for before there was anything to stop.
-        if (this.#stopAsked || this.#failure) this.#model?.engine.stop();
         this.#tell(event);
       }
     } catch (error) {
@@ -237,14 +272,6 @@ export class EngineDriver {
     }
   }
 
-  async #callbacksDone(proceed = true): Promise<void> {
-    // After a failure nothing is waited for: a callback may itself wait for the end.
-    if (proceed) {
-      await Promise.all(this.#callbacks);
-      this.#proceed();
-    }
-  }
-
   async #score(event: NativeScoreEvent, { source }: LoadedData): Promise<void> {
     const { objective } = this.options;
     const { signal } = this.#scoring;
@@ -266,13 +293,13 @@ export class EngineDriver {
     } finally {
       signal.removeEventListener("abort", abandon);
       this.#isScoring = false;
-      if (this.#stopAsked) engine?.stop();
+      if (this.#stopAsked) this.#stopWork();
     }
   }
 
   #fail(reason: unknown): void {
     this.#failure ??= { reason };
-    this.#model?.engine.stop();
+    this.#stopWork();
   }
 
   #proceed(): void {

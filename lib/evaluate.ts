@@ -60,7 +60,10 @@ export async function evaluateWith(
     throw invalid(`schedule.storage is "${asked}", but the run's is "${run.schedule.storage}"`);
   }
   const { schedule } = resolved;
-  if (run) schedule.storage = run.schedule.storage;
+  if (run) {
+    schedule.storage = run.schedule.storage;
+    if (config.schedule?.extentBytes === undefined) schedule.extentBytes = run.schedule.extentBytes;
+  }
   const path = await locateModel(run?.model ?? resolved.model ?? "");
   const model = await openModel(runtime, path, schedule);
   try {

@@ -18,7 +18,7 @@ export type TrainEvent = DataEvent | NativeStartEvent | TrainStep | EvaluationEv
 export interface TrainResult {
   /** Last committed step. */
   step: number;
-  /** True when stop() ended the run before `steps`. */
+  /** True when stop() ended the run before `steps`, or before the evaluation that follows them. */
   stopped: boolean;
   /** Last step that an earlier process had committed; 0 for a new run. */
   resumedFrom: number;

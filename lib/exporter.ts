@@ -1,5 +1,5 @@
 // Writing a tuned model as a directory that transformers loads.
-import { readdir } from "node:fs/promises";
+import { mkdir, readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { invalid } from "./config/problems.js";
 import { fromIo, fromNative } from "./errors.js";
@@ -31,18 +31,25 @@ async function requireEmpty(out: string): Promise<void> {
   }
 }
 
-/** Writes the engine's present weights; a GGUF base gets its tokenizer as Hugging Face files. */
+/** The tokenizer of a GGUF base as Hugging Face files. */
+async function writeTokenizer(path: string, runtime: Runtime, out: string): Promise<void> {
+  const files = tokenizerFromGguf(runtime.ggufMetadata(path), path);
+  await mkdir(out, { recursive: true }).catch((error) =>
+    Promise.reject(fromIo(error, "create", out)),
+  );
+  writeAtomically(join(out, "tokenizer.json"), JSON.stringify(files.tokenizer));
+  const config = `${JSON.stringify(files.config, null, 2)}\n`;
+  writeAtomically(join(out, "tokenizer_config.json"), config);
+}
+
+/** Writes the engine's present weights, and config.json last: where it is, everything is. */
 export async function exportFrom(model: OpenModel, runtime: Runtime, dir: string): Promise<void> {
   if (typeof dir !== "string" || dir === "") throw invalid("out must be the path of a directory");
   const out = resolve(dir);
   await requireEmpty(out);
   try {
+    if (model.info.format === "gguf") await writeTokenizer(model.path, runtime, out);
     await model.engine.exportTo(out);
-    if (model.info.format !== "gguf") return;
-    const files = tokenizerFromGguf(runtime.ggufMetadata(model.path), model.path);
-    await writeAtomically(join(out, "tokenizer.json"), JSON.stringify(files.tokenizer));
-    const config = `${JSON.stringify(files.config, null, 2)}\n`;
-    await writeAtomically(join(out, "tokenizer_config.json"), config);
   } catch (error) {
     throw fromNative(error);
   }
@@ -64,7 +71,9 @@ export async function exportModelWith(
   const directory = resolve(run);
   const config = await openRun(directory);
   await requireEmpty(resolve(out));
-  const model = await openModel(runtime, await locateModel(config.model), config.schedule);
+  // How the run was computed says nothing of this machine.
+  const schedule = { ...config.schedule, isa: "auto", threads: 0, memory: undefined };
+  const model = await openModel(runtime, await locateModel(config.model), schedule);
   try {
     const step = await model.engine.replay(runFiles(directory).journal);
     await exportFrom(model, runtime, out);

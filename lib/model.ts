@@ -2,7 +2,6 @@
 import { access, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { formatSize } from "./config/sizes.js";
 import type { ResolvedSchedule } from "./config/types.js";
 import { invalid } from "./config/problems.js";
 import { fromNative, Zo2Error } from "./errors.js";
@@ -57,17 +56,6 @@ export async function locateModel(model: string): Promise<string> {
   );
 }
 
-function checkBudget(info: NativeModelInfo, { memory, storage }: ResolvedSchedule): void {
-  if (memory === undefined || info.weightBytes <= memory) return;
-  const smaller = storage === "f32" ? ', or schedule.storage "bf16"' : "";
-  throw new Zo2Error(
-    "ZO2_OUT_OF_MEMORY",
-    `schedule.memory is ${formatSize(memory)} (${memory} bytes), but the weights of this model ` +
-      `need ${formatSize(info.weightBytes)} (${info.weightBytes} bytes) as ${storage}, all ` +
-      `resident, besides activations; give more memory${smaller}`,
-  );
-}
-
 /**
  * Loads a model's weights. The caller closes the engine.
  * @throws Zo2Error
@@ -77,11 +65,10 @@ export async function openModel(
   path: string,
   schedule: ResolvedSchedule,
 ): Promise<OpenModel> {
-  const { storage, threads, isa, extentBytes } = schedule;
+  const { storage, threads, isa, extentBytes, memory: memoryBytes = 0 } = schedule;
   const engine = runtime.createEngine();
   try {
-    const info = await engine.load({ path, storage, threads, isa, extentBytes });
-    checkBudget(info, schedule);
+    const info = await engine.load({ path, storage, threads, isa, extentBytes, memoryBytes });
     let tokenizer: Promise<TextEncoder> | undefined;
     const encoder = (): Promise<TextEncoder> => {
       tokenizer ??= loadTokenizer(path, runtime.ggufMetadata);

@@ -32,6 +32,8 @@ export interface NativeLoadOptions {
   isa: string;
   /** Bytes an extent may hold (it always holds at least one panel). */
   extentBytes: number;
+  /** Budget of weights, activations and scratch, refused before anything is allocated; 0: none. */
+  memoryBytes?: number;
 }
 
 export interface NativeTensor {
@@ -119,7 +121,8 @@ export interface NativeStepEvent {
 export interface NativeEvalEvent {
   event: "eval";
   step: number;
-  loss: number;
+  /** null: not finite */
+  loss: number | null;
   accuracy: number | null;
   elapsedMs: number;
 }
@@ -136,8 +139,11 @@ export interface NativeScoreEvent {
   step: number;
   /** Row indices into trainRows. */
   rows: number[];
-  /** [branch][row][option]: mean log-probability of the option's tokens (for "lm": one, of the labels). */
-  logprobs: number[][][];
+  /**
+   * [branch][row][option]: mean log-probability of the option's tokens (for "lm": one, of the labels);
+   * null: not finite.
+   */
+  logprobs: (number | null)[][][];
 }
 export type NativeEvent = NativeStartEvent | NativeStepEvent | NativeEvalEvent | NativeScoreEvent;
 
@@ -179,7 +185,10 @@ export interface NativeEngine {
   logits(tokens: Int32Array): Promise<Float32Array>;
   /** W_t of one tensor in fp32, canonical orientation. */
   tensor(id: number): Promise<Float32Array>;
-  /** Asks a running train() to end at the next step boundary. */
+  /**
+   * Asks train() to end at the next step boundary (at the first one it looks before its first step),
+   * evaluate() to reject with ZO2_ABORTED. Kept in mind until the next of them has ended.
+   */
   stop(): void;
   /** Answers the pending score event: [branch][row], or an error text. */
   answerScore(scores: Float64Array | null, error: string | null): void;

@@ -12,7 +12,7 @@ export interface ScoredRow {
   index: number;
   /**
    * Mean log-probability of each option's tokens, in nats; for language modelling one value, of
-   * the whole row's labels.
+   * the whole row's labels. NaN where it is not finite.
    */
   logprobs: number[];
 }
@@ -65,7 +65,8 @@ export async function scoreStep(
   const losses: number[] = [];
   for (const branch of event.logprobs) {
     const rows = event.rows.map((index, i) => {
-      return { row: source[index] ?? {}, index, logprobs: branch[i] ?? [] };
+      const logprobs = (branch[i] ?? []).map((value) => value ?? Number.NaN);
+      return { row: source[index] ?? {}, index, logprobs };
     });
     const scores = checkScores(await objective.score(rows, signal), rows.length);
     for (const score of scores) losses.push(objective.maximize ? -score : score);

@@ -1,7 +1,7 @@
 // A run directory as TypeScript sees it: config.json and metrics.ndjson are written here, the
 // engine owns journal.ndjson and the lock.
-import { existsSync } from "node:fs";
-import { mkdir, open, readFile, rename } from "node:fs/promises";
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { checkIdentity } from "./config/identity.js";
 import { check } from "./config/problems.js";
@@ -71,31 +71,31 @@ export async function findRun(config: ResolvedTrainConfig): Promise<boolean> {
   return found;
 }
 
+let temporaries = 0;
+
 /** Writes a file so that a crash leaves the old one or the new one, never half of one. */
-export async function writeAtomically(path: string, text: string): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
+export function writeAtomically(path: string, text: string): void {
+  const temporary = `${path}.${process.pid}-${temporaries++}.tmp`;
   try {
-    const file = await open(temporary, "w");
+    const file = openSync(temporary, "w");
     try {
-      await file.writeFile(text);
-      await file.sync();
+      writeFileSync(file, text);
+      fsyncSync(file);
     } finally {
-      await file.close();
+      closeSync(file);
     }
-    await rename(temporary, path);
+    renameSync(temporary, path);
   } catch (error) {
     throw fromIo(error, "write", path);
   }
 }
 
-/** Saves a run's configuration; `resume` is about one start, not about the run. */
-export async function saveConfig(config: ResolvedTrainConfig): Promise<void> {
-  try {
-    await mkdir(config.output, { recursive: true });
-  } catch (error) {
-    throw fromIo(error, "create", config.output);
-  }
+/**
+ * Saves a run's configuration; call it when the run directory is locked. `resume` is about one
+ * start, not about the run. @throws Zo2Error ZO2_IO
+ */
+export function saveConfig(config: ResolvedTrainConfig): void {
   const { resume: _, ...saved } = config;
   const text = `${JSON.stringify(saved, null, 2)}\n`;
-  await writeAtomically(runFiles(config.output).config, text);
+  writeAtomically(runFiles(config.output).config, text);
 }

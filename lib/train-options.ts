@@ -1,4 +1,5 @@
 // The configuration in the engine's terms.
+import { roundingOf } from "./config/rounding.js";
 import type { ResolvedTrainConfig } from "./config/types.js";
 import type { NativeTrainOptions } from "./native.js";
 
@@ -22,10 +23,8 @@ export function nativeTrainOptions(config: ResolvedTrainConfig, rest: Rest): Nat
     distribution: method.distribution,
     clip: method.clip,
     maxSkipped: config.maxSkipped,
-    // Everything is resident: a write costs nothing, so every step is rounded.
-    roundEvery: schedule.roundEvery === "auto" ? 1 : schedule.roundEvery,
-    rounding: schedule.rounding,
-    evalEvery: rest.evalRows ? config.evalEvery : 0,
+    ...roundingOf(schedule),
+    evalEvery: config.evalEvery,
     evalBatchTokens: schedule.evalBatchTokens,
     ...rest,
   };

@@ -84,8 +84,9 @@ export class TrainingRun implements AsyncIterable<TrainStep>, AsyncDisposable {
   }
 
   /**
-   * Ends the training at the next step boundary, everything durable; resolves when it has ended.
-   * `result` then resolves with `stopped: true`.
+   * Ends the training at the next step boundary, everything durable, without another evaluation;
+   * resolves when it has ended. `result` then resolves with `stopped: true`. Callbacks may wait for
+   * it, an objective may not: the step waits for the objective.
    */
   async stop(): Promise<void> {
     if (this.#state === "starting" || this.#state === "running") this.#driver.stop();
@@ -100,9 +101,17 @@ export class TrainingRun implements AsyncIterable<TrainStep>, AsyncDisposable {
     this.#require("evaluate()");
     const source = rows ?? this.config.data.eval;
     if (source === undefined) throw invalid("data.eval is not set; give evaluate() rows");
+    const { data, schedule } = this.config;
+    const compute = (): Promise<EvaluateResult> =>
+      evaluateRows(this.#driver.model, source, data, schedule.evalBatchTokens);
+    // A stop() that reached the engine when the training had just ended waits for its next work;
+    // nothing else aborts this.
+    const again = (error: unknown): Promise<EvaluateResult> => {
+      if (fromNative(error).code === "ZO2_ABORTED") return compute();
+      throw error;
+    };
     try {
-      const { data, schedule } = this.config;
-      return await evaluateRows(this.#driver.model, source, data, schedule.evalBatchTokens);
+      return await compute().catch(again);
     } catch (error) {
       throw fromNative(error);
     }

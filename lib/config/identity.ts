@@ -1,6 +1,7 @@
 // What may not change when a run is resumed.
 import { Zo2Error } from "../errors.js";
 import { show } from "./problems.js";
+import { roundingOf } from "./rounding.js";
 import { trainSchema } from "./schema.js";
 import { leaves } from "./tree.js";
 import type { ResolvedTrainConfig } from "./types.js";
@@ -22,11 +23,10 @@ const free = new Set([
   "schedule.isa",
   "schedule.evalBatchTokens",
 ]);
-// Rounding does not touch weights that are stored in f32.
-const onlyBelowF32 = new Set(["schedule.roundEvery", "schedule.rounding"]);
 
 function valueOf(config: ResolvedTrainConfig, path: string[]): unknown {
-  let value: unknown = config;
+  const { schedule } = config;
+  let value: unknown = { ...config, schedule: { ...schedule, ...roundingOf(schedule) } };
   for (const name of path) value = (value as Record<string, unknown> | undefined)?.[name];
   return value;
 }
@@ -46,7 +46,6 @@ export function checkIdentity(
     // The length of a run shapes its learning rate unless that is constant.
     const stepsMatter = name === "steps" && given.method.lrSchedulerType !== "constant";
     if (free.has(name) && !stepsMatter) continue;
-    if (onlyBelowF32.has(name) && saved.schedule.storage === "f32") continue;
     const [before, now] = [show(valueOf(saved, path)), show(valueOf(given, path))];
     if (before !== now) differences.push(`${name}: saved ${before}, given ${now}`);
   }

@@ -34,7 +34,12 @@ export function resolveTrainConfig(config: TrainConfig): ResolvedTrainConfig {
   const resolved = check(trainSchema, config);
   checkSchedule(resolved.schedule);
   taskOf(resolved.data);
-  const { data } = resolved;
+  const { data, evalEvery } = resolved;
+  if (evalEvery > 0 && data.eval === undefined) {
+    throw invalid(
+      `evalEvery is ${evalEvery}, but data.eval is missing; give data.eval, or leave evalEvery out`,
+    );
+  }
   return {
     ...resolved,
     model: modelPath(resolved.model),

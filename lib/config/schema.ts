@@ -45,7 +45,9 @@ function size(description: string) {
   return leaf(schema, sizeForms, description);
 }
 
-const notNegative = "a number of at least 0";
+// The engine computes in f32, whose largest number is 3.4e38.
+const notNegative = z.number().min(0).lt(1e30);
+const notNegativeForm = "a number of at least 0 and below 1e30";
 const labelValue = z.union([z.string(), z.number()]);
 const taskFields = {
   template: text('prompt of an "options" task; {field} stands for a field of the row').optional(),
@@ -74,15 +76,17 @@ const data = z.strictObject({
 
 const method = z.strictObject({
   name: choice(["mezo"], "zeroth-order method").default("mezo"),
-  learningRate: decimal(z.number().min(0), notNegative, "peak learning rate").default(1e-6),
-  epsilon: decimal(z.number().positive(), "a number above 0", "length of the perturbation").default(
-    1e-3,
-  ),
+  learningRate: decimal(notNegative, notNegativeForm, "peak learning rate").default(1e-6),
+  epsilon: decimal(
+    z.number().min(1e-30).max(1e10),
+    "a number from 1e-30 to 1e10",
+    "length of the perturbation",
+  ).default(1e-3),
   directions: integer(1, "random directions a step", 2 ** 24 - 1).default(1),
   distribution: choice(["gaussian", "rademacher"], "distribution of the perturbation").default(
     "gaussian",
   ),
-  weightDecay: decimal(z.number().min(0), notNegative, "decoupled weight decay").default(0),
+  weightDecay: decimal(notNegative, notNegativeForm, "decoupled weight decay").default(0),
   lrSchedulerType: choice(["constant", "linear", "cosine"], "course of the learning rate").default(
     "constant",
   ),
@@ -92,7 +96,7 @@ const method = z.strictObject({
     "a number from 0 to 1",
     "learning rate at the end of a schedule, as a share of the peak",
   ).default(0),
-  clip: decimal(z.number().min(0), notNegative, "largest |projected gradient|; 0: any").default(0),
+  clip: decimal(notNegative, notNegativeForm, "largest |projected gradient|; 0: any").default(0),
 });
 
 const roundEvery = leaf(

@@ -86,7 +86,10 @@ export interface TrainConfig {
   batchSize?: number | undefined;
   /** Integer from 0 to 2^53 - 1 (default 42). */
   seed?: number | undefined;
-  /** Evaluate `data.eval` before the first step and every so many; 0 (default): only at the end. */
+  /**
+   * Evaluate `data.eval`, which must be given then, before the first step and every so many; 0
+   * (default): only at the end.
+   */
   evalEvery?: number | undefined;
   /** Skipped (non-finite) steps in a row that end the run (default 10). */
   maxSkipped?: number | undefined;

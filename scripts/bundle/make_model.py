@@ -11,9 +11,10 @@ The teacher is SmolLM2-135M-Instruct (Apache-2.0). The student gets
 2. its embeddings: SmolLM2's, projected onto their first principal components;
 3. pretraining: next-token prediction, and regression of the teacher's hidden
    states at every token of the same unlabelled texts;
-4. a last epoch that also regresses a sentiment score at the end of the text.
-   The score is a linear probe on the teacher's hidden states, fitted on the
-   ratings of the tweets, product reviews and editorials only.
+4. a last epoch that also regresses a sentiment score at the end of the text,
+   along one axis of the hidden state. The score is a linear probe on the
+   teacher's hidden states, fitted on the ratings of the tweets, product reviews
+   and editorials only.
 
 What pretraining does NOT see: any row of dev.jsonl or test.jsonl or a
 near-duplicate of one, labelled or not; any movie-review rating; the task's
@@ -50,6 +51,7 @@ END = "<|endoftext|>"
 MIN_WORDS, MAX_WORDS = 4, 24
 TEACHER_LAYERS = 16  # of 30: where the state after the last token tells sentiment best
 TEACHER_COMPONENTS = 48
+SENTIMENT_SCALE = 4.0
 BATCH = 48
 
 # Neutral continuations, so that the sentiment feature is not tied to the full stop alone.
@@ -247,9 +249,13 @@ class Pretraining:
         self.encoded = [encoding.ids for encoding in encodings]
         self.aligned = [align(*pair) for pair in zip(encodings, teacher_tokenizer.encode_batch(texts))]
         self.continuations = [encoding.ids for encoding in tokenizer.encode_batch(CONTINUATIONS)]
-        # Two linear read-outs used in pretraining only; they are not part of the saved model.
+        # Linear read-outs used in pretraining only; they are not part of the saved model.
         self.component_head = torch.nn.Linear(HIDDEN, TEACHER_COMPONENTS)
-        self.sentiment_head = torch.nn.Linear(HIDDEN, 1)
+        # The sentiment axis is fixed: the last coordinate, the least of the embeddings' principal
+        # components, so that the feature disturbs the prediction of tokens (tied embeddings) least.
+        # A score of one standard deviation is a coordinate of SENTIMENT_SCALE.
+        self.sentiment_head = torch.nn.Linear(HIDDEN, 1, bias=False).requires_grad_(False)
+        self.sentiment_head.weight.copy_(torch.eye(HIDDEN)[-1:] / SENTIMENT_SCALE)
 
     def batches(self, rng):
         """Batches of texts of like length, in random order."""
@@ -290,7 +296,7 @@ class Pretraining:
         """AdamW with cosine decay. `weights` weigh the three losses of `losses`."""
         embeddings = self.student.model.embed_tokens.weight
         others = [p for p in self.student.parameters() if p is not embeddings]
-        others += [*self.component_head.parameters(), *self.sentiment_head.parameters()]
+        others += self.component_head.parameters()
         optimizer = torch.optim.AdamW(
             [
                 {"params": others, "rate": peak, "weight_decay": 0.1},
@@ -364,7 +370,7 @@ def main():
     del states
     pretraining = Pretraining(student, tokenizer, teacher_tokenizer, texts, components, sentiment)
     pretraining.run("features", 4, 2e-3, (0.3, 2.0, 0.0), continued=0.0, embedding_rate=0.1, word_drop=0.1)
-    pretraining.run("sentiment", 1, 1e-3, (0.02, 1.0, 1.0), continued=0.3, embedding_rate=0.05, word_drop=0.15)
+    pretraining.run("sentiment", 1, 1e-3, (0.1, 1.0, 2.0), continued=0.3, embedding_rate=0.05, word_drop=0.15)
     save(student, tokenizer, args.out)
 
 

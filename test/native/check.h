@@ -59,8 +59,8 @@ void check_equal(const char* file, int line, const char* text, const A& a, const
 using Texts = std::vector<std::string>;
 
 // The error must have the code and contain every one of the texts.
-inline void check_throws(const char* file, int line, ErrorCode code,
-                         const Texts& texts, const std::function<void()>& run) {
+inline void check_throws(const char* file, int line, ErrorCode code, const Texts& texts,
+                         const std::function<void()>& run) {
   try {
     run();
   } catch (const Error& error) {
@@ -83,15 +83,15 @@ inline void check_throws(const char* file, int line, ErrorCode code,
 #define ZO2_JOIN_(a, b) a##b
 #define ZO2_JOIN(a, b) ZO2_JOIN_(a, b)
 
-#define TEST_CASE(name)                                                       \
-  static void ZO2_JOIN(case_, __LINE__)();                                    \
-  static const ::zo2::test::Registration ZO2_JOIN(registration_, __LINE__)(   \
-      name, ZO2_JOIN(case_, __LINE__));                                       \
+#define TEST_CASE(name)                                                     \
+  static void ZO2_JOIN(case_, __LINE__)();                                  \
+  static const ::zo2::test::Registration ZO2_JOIN(registration_, __LINE__)( \
+      name, ZO2_JOIN(case_, __LINE__));                                     \
   static void ZO2_JOIN(case_, __LINE__)()
 
-#define CHECK(condition)                                                                \
-  do {                                                                                  \
-    if (!(condition)) ::zo2::test::fail(__FILE__, __LINE__, "not true: " #condition);   \
+#define CHECK(condition)                                                              \
+  do {                                                                                \
+    if (!(condition)) ::zo2::test::fail(__FILE__, __LINE__, "not true: " #condition); \
   } while (false)
 
 #define CHECK_EQ(a, b) ::zo2::test::check_equal(__FILE__, __LINE__, #a " == " #b, a, b)

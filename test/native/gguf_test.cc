@@ -31,10 +31,10 @@ GgufBuilder every_type() {
       .metadata("i64", typed(11, raw(int64_t{-5})))
       .metadata("f64", typed(12, raw(0.1)))
       .texts("strings", {"a", "", "b c"})
-      .metadata("ints", typed(9, raw(uint32_t{5}) + raw(uint64_t{2}) + raw(int32_t{1}) +     //
+      .metadata("ints", typed(9, raw(uint32_t{5}) + raw(uint64_t{2}) + raw(int32_t{1}) +  //
                                      raw(int32_t{-1})))
-      .metadata("nested", typed(9, raw(uint32_t{9}) + raw(uint64_t{2}) +                     //
-                                       raw(uint32_t{0}) + raw(uint64_t{2}) + "\1\2" +        //
+      .metadata("nested", typed(9, raw(uint32_t{9}) + raw(uint64_t{2}) +               //
+                                       raw(uint32_t{0}) + raw(uint64_t{2}) + "\1\2" +  //
                                        raw(uint32_t{8}) + raw(uint64_t{1}) + gguf_text("x")));
   return builder;
 }
@@ -175,7 +175,7 @@ TEST_CASE("gguf: hostile tensor infos") {
 }
 
 TEST_CASE("gguf: blocks decode to the formula of their type") {
-  const std::string half = raw(uint16_t{0x3800});      // 0.5
+  const std::string half = raw(uint16_t{0x3800});  // 0.5
   const std::string minus_two = raw(uint16_t{0xc000});
   std::string nibbles, bytes;
   for (int i = 0; i < 16; ++i) nibbles += static_cast<char>(i | (15 - i) << 4);

@@ -83,8 +83,8 @@ TEST_CASE("json: what is not UTF-8 is refused") {
     check_refused("\"" + std::string(bytes) + "\"", "not UTF-8");
     CHECK(!is_valid_utf8(bytes));
   }
-  for (const uint32_t c : {0x0u, 0x7fu, 0x80u, 0x7ffu, 0x800u, 0xd7ffu, 0xe000u, 0xffffu, 0x10000u,
-                           0x10ffffu}) {
+  for (const uint32_t c :
+       {0x0u, 0x7fu, 0x80u, 0x7ffu, 0x800u, 0xd7ffu, 0xe000u, 0xffffu, 0x10000u, 0x10ffffu}) {
     std::string text;
     append_utf8(c, text);
     CHECK(is_valid_utf8(text));
@@ -93,10 +93,10 @@ TEST_CASE("json: what is not UTF-8 is refused") {
 
 TEST_CASE("json: strict grammar") {
   for (const char* text :
-       {"", " ", "01", "-", "+1", ".5", "1.", "1.e5", "1e", "1e+", "0x1", "NaN", "Infinity", "tru",
-        "nulll", "[1,]", "[,]", "[1 2]", "[1", "{\"a\":1,}", "{\"a\"}", "{\"a\":}", "{a:1}",
-        "{1:2}",
-        "{\"a\" 1}", "{", "[", "\"", "1 1", "{}{}", "// x", "'a'", "-a", "]"}) {
+       {"",    " ",          "01",      "-",        "+1",    ".5",    "1.",        "1.e5", "1e",
+        "1e+", "0x1",        "NaN",     "Infinity", "tru",   "nulll", "[1,]",      "[,]",  "[1 2]",
+        "[1",  "{\"a\":1,}", "{\"a\"}", "{\"a\":}", "{a:1}", "{1:2}", "{\"a\" 1}", "{",    "[",
+        "\"",  "1 1",        "{}{}",    "// x",     "'a'",   "-a",    "]"}) {
     check_refused(text, "");
   }
   check_refused(std::string_view("1\0", 2), "text after");

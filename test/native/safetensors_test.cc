@@ -131,10 +131,10 @@ TEST_CASE("safetensors: headers that lie") {
 
 TEST_CASE("safetensors: tensors at odd offsets and of newer types are no obstacle") {
   const TempDir dir;
-  const std::string path = dir.write(
-      "f.safetensors", with_header("{" + entry("x", "F3_E9", "[5]", 0, 3) + "," +
-                                       entry("a", "F32", "[1]", 3, 7) + "}",
-                                   "abc" + raw(2.5f)));
+  const std::string path =
+      dir.write("f.safetensors", with_header("{" + entry("x", "F3_E9", "[5]", 0, 3) + "," +
+                                                 entry("a", "F32", "[1]", 3, 7) + "}",
+                                             "abc" + raw(2.5f)));
   const SafetensorsFile file(Env::posix(), path);
   float value = 0;
   file.read_rows(file.tensors()[1], 0, 1, &value);

@@ -51,7 +51,9 @@ async function zo2(args: string[], each?: (event: Event, child: ChildProcess) =>
 }
 
 function firstRows(file: string, count: number, to: string): string {
-  const lines = readFileSync(join("data", "reviews", file), "utf8").split("\n").slice(0, count);
+  const lines = readFileSync(join("data", "reviews", file), "utf8")
+    .split("\n")
+    .slice(0, count);
   writeFileSync(to, `${lines.join("\n")}\n`);
   return to;
 }
@@ -64,7 +66,10 @@ t.test("SmolLM2", { skip: missing(), timeout: 1_500_000 }, async (t) => {
   const train = firstRows("train.jsonl", 200, join(work, "train.jsonl"));
 
   async function compareLogits(t: Test, path: string): Promise<void> {
-    const texts = ["It was great.", "A delightful, witty 1998 film - and it's über-smart!  Naïve? 日本"];
+    const texts = [
+      "It was great.",
+      "A delightful, witty 1998 film - and it's über-smart!  Naïve? 日本",
+    ];
     const list = join(work, "texts.json");
     const out = join(work, "logits.bin");
     writeFileSync(list, JSON.stringify(texts));
@@ -80,7 +85,8 @@ t.test("SmolLM2", { skip: missing(), timeout: 1_500_000 }, async (t) => {
       t.same([...tokenizer.prefix, ...(encoded[i] ?? []), ...tokenizer.suffix], ids[i], text);
       const logits = await engine.logits(Int32Array.from(ids[i] ?? []));
       let worst = 0;
-      for (const value of logits) worst = Math.max(worst, Math.abs(value - (expected[at++] ?? NaN)));
+      for (const value of logits)
+        worst = Math.max(worst, Math.abs(value - (expected[at++] ?? NaN)));
       t.ok(worst < 2e-4, `logits within 2e-4 of transformers (${worst})`);
     }
     await engine.close();

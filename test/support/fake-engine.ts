@@ -1,11 +1,19 @@
 // An engine without arithmetic, for tests of everything above it: it keeps to lib/native.ts, takes
 // steps in turns of the event loop, and notes what it was asked.
-import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
+import { join, resolve } from "node:path";
 import type {
   NativeEngine,
   NativeEvalOptions,
   NativeEvalResult,
+  NativeLoadOptions,
   NativeModelInfo,
   NativeTrainOptions,
   NativeTrainResult,
@@ -15,6 +23,10 @@ import type { Runtime } from "../../dist/runtime.js";
 export interface FakeSettings {
   /** Milliseconds a step takes (0: a turn of the event loop). */
   stepMs?: number;
+  /** Milliseconds an evaluation takes. */
+  evalMs?: number;
+  /** Loss that evaluations give. */
+  evalLoss?: number;
   info?: Partial<NativeModelInfo>;
   failLoad?: Error;
   failAtStep?: number;
@@ -24,17 +36,29 @@ function rowTexts(options: NativeTrainOptions): number {
   return options.trainRows.rowOffsets.length - 1;
 }
 
+function failure(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code });
+}
+const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
+
+/** Run directories that an engine works in. */
+const locked = new Set<string>();
+
 export class FakeEngine implements NativeEngine {
   readonly calls: string[] = [];
+  loaded: NativeLoadOptions | undefined;
   trained: NativeTrainOptions | undefined;
   closed = false;
+  /** Files in the directory that exportTo() was given. */
+  foundByExport: string[] = [];
   #stop = false;
   #answer: ((scores: Float64Array | null, error: string | null) => void) | undefined;
 
   constructor(private readonly settings: FakeSettings) {}
 
-  async load(): Promise<NativeModelInfo> {
+  async load(options: NativeLoadOptions): Promise<NativeModelInfo> {
     this.calls.push("load");
+    this.loaded = options;
     await Promise.resolve();
     if (this.settings.failLoad) throw this.settings.failLoad;
     return {
@@ -58,18 +82,42 @@ export class FakeEngine implements NativeEngine {
   ): Promise<NativeTrainResult> {
     this.calls.push("train");
     this.trained = options;
-    this.#stop = false;
+    const output = resolve(options.output);
+    // As from another thread: events arrive in order, but the steps go on meanwhile.
+    let delivered = pause(0);
+    const post = (json: string): void => {
+      delivered = delivered.then(() => pause(0)).then(() => onEvent(json));
+    };
+    await delivered;
+    try {
+      if (locked.has(output)) throw failure("ZO2_RUN_LOCKED", `${output} is locked`);
+      locked.add(output);
+      try {
+        return await this.#takeSteps(options, post);
+      } finally {
+        locked.delete(output);
+      }
+    } finally {
+      this.#stop = false;
+      await delivered;
+    }
+  }
+
+  async #takeSteps(
+    options: NativeTrainOptions,
+    onEvent: (json: string) => void,
+  ): Promise<NativeTrainResult> {
     mkdirSync(options.output, { recursive: true });
     const journal = join(options.output, "journal.ndjson");
     const lines = existsSync(journal) ? readFileSync(journal, "utf8").split("\n").length - 2 : 0;
     if (!existsSync(journal)) writeFileSync(journal, '{"record":0}\n');
     let step = lines;
     onEvent(JSON.stringify({ event: "start", resumedFrom: step, steps: options.steps }));
-    while (step < options.steps && !(this.#stop && step > lines)) {
+    while (step < options.steps && !this.#stop) {
       if (this.settings.failAtStep === step + 1) {
-        throw Object.assign(new Error("the disk is full"), { code: "ZO2_IO" });
+        throw failure("ZO2_IO", "the disk is full");
       }
-      await new Promise((done) => setTimeout(done, this.settings.stepMs ?? 0));
+      await pause(this.settings.stepMs ?? 0);
       const loss = options.customObjective ? await this.#score(step + 1, options, onEvent) : 1;
       step += 1;
       appendFileSync(journal, `{"step":${step}}\n`);
@@ -90,9 +138,7 @@ export class FakeEngine implements NativeEngine {
     const logprobs = [0, 1].map((branch) => rows.map((row) => [-1 - branch, -2 - row]));
     const answered = new Promise<Float64Array>((resolve, reject) => {
       this.#answer = (scores, error) =>
-        scores
-          ? resolve(scores)
-          : reject(Object.assign(new Error(error ?? ""), { code: "ZO2_ABORTED" }));
+        scores ? resolve(scores) : reject(failure("ZO2_ABORTED", error ?? ""));
     });
     onEvent(JSON.stringify({ event: "score", step, rows, logprobs }));
     const scores = await answered;
@@ -101,11 +147,17 @@ export class FakeEngine implements NativeEngine {
 
   async evaluate({ rows }: NativeEvalOptions): Promise<NativeEvalResult> {
     this.calls.push("evaluate");
+    const end = performance.now() + (this.settings.evalMs ?? 0);
+    while (!this.#stop && performance.now() < end) await pause(1);
+    if (this.#stop) {
+      this.#stop = false;
+      throw failure("ZO2_ABORTED", "stopped while evaluating");
+    }
     const count = rows.rowOffsets.length - 1;
     const sequences = rows.sequenceOffsets.length - 1;
     const options = rows.kind === "options";
     return {
-      loss: 0.25,
+      loss: this.settings.evalLoss ?? 0.25,
       accuracy: options ? 1 : null,
       rowLoss: new Float64Array(count).fill(0.25),
       rowTokens: new Uint32Array(count).fill(3),
@@ -123,6 +175,10 @@ export class FakeEngine implements NativeEngine {
   async exportTo(dir: string): Promise<void> {
     this.calls.push("exportTo");
     mkdirSync(dir, { recursive: true });
+    if (existsSync(join(dir, "config.json"))) {
+      throw failure("ZO2_INVALID_CONFIG", `${dir} holds a config.json already`);
+    }
+    this.foundByExport = readdirSync(dir).sort();
     writeFileSync(join(dir, "config.json"), "{}");
   }
   async logits(): Promise<Float32Array> {

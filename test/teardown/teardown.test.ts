@@ -15,7 +15,9 @@ const scenario = join(".test-dist", "teardown", "scenario.js");
 for (const [mode, name] of Object.entries(ways)) {
   t.test(name, (t) => {
     for (let round = 0; round < 3; round++) {
-      const run = spawnSync(process.execPath, ["--expose-gc", scenario, mode], { encoding: "utf8" });
+      const run = spawnSync(process.execPath, ["--expose-gc", scenario, mode], {
+        encoding: "utf8",
+      });
       t.equal(run.signal, null, `no signal; ${run.stderr}`);
       t.equal(run.status, 7, "the exit code that was asked for");
     }

@@ -4,6 +4,7 @@ import { resolveTrainConfig, type TrainConfig, Zo2Error } from "zo2";
 import { evaluateFlags, mergeFlags, trainFlags } from "../../dist/config/flags.js";
 import { checkIdentity } from "../../dist/config/identity.js";
 import { resolveEvaluateConfig } from "../../dist/config/resolve.js";
+import { roundingOf } from "../../dist/config/rounding.js";
 import { parseSize } from "../../dist/config/sizes.js";
 
 const minimal: TrainConfig = { model: "m", data: { train: "t.jsonl" }, steps: 3, output: "o" };
@@ -48,8 +49,20 @@ t.test("messages name field, value and what is allowed", async (t) => {
   t.match(problem({ steps: 1.5 }), /^steps is 1.5/);
   t.match(
     problem({ method: { epsilon: -1 } }),
-    /^method.epsilon is -1; it must be a number above 0/,
+    /^method.epsilon is -1; it must be a number from 1e-30 to 1e10/,
   );
+  for (const epsilon of [0, 1e-31, 1.1e10, Number.NaN]) {
+    t.match(problem({ method: { epsilon } }), /^method.epsilon is/);
+  }
+  for (const epsilon of [1e-30, 1e10]) t.equal(problem({ method: { epsilon } }), "accepted");
+  for (const name of ["learningRate", "weightDecay", "clip"]) {
+    for (const value of [-1e-9, 1e30, Number.POSITIVE_INFINITY]) {
+      t.match(problem({ method: { [name]: value } }), /at least 0 and below 1e30/);
+    }
+    t.equal(problem({ method: { [name]: 9e29 } }), "accepted");
+  }
+  t.match(problem({ evalEvery: 2 }), /^evalEvery is 2, but data.eval is missing/);
+  t.equal(problem({ evalEvery: 2, data: { train: "t", eval: "e" } }), "accepted");
   t.match(problem({ method: { distribution: "cauchy" } }), /"cauchy".*"gaussian", "rademacher"/);
   t.match(problem({ method: 3 }), /^method is 3; it must be an object/);
   t.match(problem({ schedule: { memory: "4 parsecs" } }), /schedule.memory is "4 parsecs".*4GiB/);
@@ -138,14 +151,31 @@ t.test("identity of a run", async (t) => {
   const saved = resolveTrainConfig(minimal);
   const given = (config: Partial<TrainConfig>) => resolveTrainConfig({ ...minimal, ...config });
   const changed = { code: "ZO2_JOURNAL_MISMATCH" };
-  checkIdentity(saved, given({ steps: 9, evalEvery: 2, schedule: { threads: 2 } }), "f");
-  checkIdentity(saved, given({ schedule: { rounding: "nearest" } }), "f");
+  const evaluated = { evalEvery: 2, data: { ...minimal.data, eval: "e.jsonl" } };
+  checkIdentity(saved, given({ ...evaluated, steps: 9, schedule: { threads: 2 } }), "f");
+  checkIdentity(saved, given({ schedule: { rounding: "nearest", roundEvery: 4 } }), "f");
   t.throws(() => checkIdentity(saved, given({ seed: 1 }), "f"), {
     ...changed,
     message: /^f belongs .*seed: saved 42, given 1/,
   });
   t.throws(() => checkIdentity(saved, given({ data: { train: "other" } }), "f"), changed);
   t.throws(() => checkIdentity(saved, given({ schedule: { storage: "bf16" } }), "f"), changed);
+  const half = (roundEvery: "auto" | number) =>
+    given({ schedule: { storage: "bf16", roundEvery, rounding: "nearest" } });
+  checkIdentity(half("auto"), half(1), "f");
+  t.throws(() => checkIdentity(half("auto"), half(2), "f"), {
+    ...changed,
+    message: /schedule.roundEvery: saved 1, given 2/,
+  });
+  const f32 = { storage: "f32" as const, roundEvery: 4, rounding: "nearest" as const };
+  t.same(
+    [roundingOf(given({ schedule: f32 }).schedule), roundingOf(half(4).schedule)],
+    [
+      { roundEvery: 1, rounding: "stochastic" },
+      { roundEvery: 4, rounding: "nearest" },
+    ],
+    "what the engine is told",
+  );
   const linear = { method: { lrSchedulerType: "linear" as const } };
   t.throws(() => checkIdentity(given(linear), given({ ...linear, steps: 9 }), "f"), {
     ...changed,

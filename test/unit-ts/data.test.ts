@@ -20,7 +20,7 @@ const encoder: TextEncoder = {
       [...text.matchAll(/ab|./gsu)].map(([m]) => (m === "ab" ? 3 : (m.codePointAt(0) ?? 0))),
     ),
 };
-const codes = (text: string): number[] => [...text].map((c) => c.codePointAt(0) ?? 0);
+const codes = (text: string): number[] => Array.from(text, (c) => c.codePointAt(0) ?? 0);
 
 function load(
   source: string | Record<string, unknown>[],

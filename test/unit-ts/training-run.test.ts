@@ -1,13 +1,21 @@
 // The life of a run against an engine without arithmetic: every method in every state, callbacks
 // and objectives that misbehave, what stays in the run directory.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import t, { type Test } from "tap";
 import type { TrainConfig, TrainEvent, TrainStep } from "zo2";
 import { evaluateWith } from "../../dist/evaluate.js";
 import { exportModelWith } from "../../dist/exporter.js";
+import { scoreStep } from "../../dist/objective.js";
 import { type TrainerOptions, TrainingRun } from "../../dist/training-run.js";
-import { type FakeSettings, fakeRuntime } from "../support/fake-engine.js";
+import { type FakeEngine, type FakeSettings, fakeRuntime } from "../support/fake-engine.js";
 import { byteLevelMetadata } from "../support/tiny-vocabulary.js";
 
 process.on("unhandledRejection", (reason) => t.fail(`unhandled rejection: ${String(reason)}`));
@@ -22,6 +30,13 @@ function place(t: Test): TrainConfig {
     steps: 5,
     output: join(dir, "run"),
   };
+}
+
+/** {@link place}, with rows to evaluate on before the first step, every third, and at the end. */
+function placeWithEval(t: Test): TrainConfig {
+  const config = place(t);
+  const rows = config.data.train.replace("train.jsonl", "eval.jsonl");
+  return { ...config, evalEvery: 3, data: { ...config.data, eval: rows } };
 }
 
 function start(
@@ -43,10 +58,20 @@ const ndjson = (path: string): { event: string; step: number }[] =>
     .split("\n")
     .map((line) => JSON.parse(line) as { event: string; step: number });
 
+/** Resolves when the run's engine has been asked for something. */
+async function asked(runtime: { engines: FakeEngine[] }, call: string): Promise<FakeEngine> {
+  for (;;) {
+    const [engine] = runtime.engines;
+    if (engine?.calls.includes(call)) return engine;
+    await new Promise((done) => setTimeout(done, 1));
+  }
+}
+const count = (engine: FakeEngine | undefined, call: string): number =>
+  engine?.calls.filter((made) => made === call).length ?? 0;
+const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
+
 t.test("a whole run", async (t) => {
-  const config = place(t);
-  config.data.eval = config.data.train.replace("train.jsonl", "eval.jsonl");
-  config.evalEvery = 2;
+  const config = { ...placeWithEval(t), evalEvery: 2 };
   const events: TrainEvent[] = [];
   const steps: TrainStep[] = [];
   const options = {
@@ -134,14 +159,155 @@ t.test("stop, and the same configuration goes on", async (t) => {
 });
 
 t.test("stop and close before anything has begun", async (t) => {
-  const stopped = start({ ...place(t), steps: 1000 });
+  const config = { ...placeWithEval(t), steps: 1000 };
+  const stopped = start(config);
   await stopped.run.stop();
-  t.match(await stopped.run.result, { stopped: true });
+  t.match(await stopped.run.result, { step: 0, stopped: true, lossBefore: null, firstLoss: null });
+  t.equal(count(stopped.runtime.engines[0], "evaluate"), 0);
   await stopped.run.close();
-  const closed = start({ ...place(t), steps: 1000 });
+  const closed = start(config);
   await closed.run.close();
-  t.match(await closed.run.result, { stopped: true });
+  t.match(await closed.run.result, { step: 0, stopped: true });
   t.ok(closed.runtime.engines[0]?.closed);
+
+  const some = start({ ...config, steps: 4 });
+  t.match(await some.run.result, { step: 4 });
+  await some.run.close();
+  const loading = start(config);
+  await asked(loading.runtime, "load");
+  await loading.run.stop();
+  t.match(await loading.run.result, { step: 4, resumedFrom: 4, stopped: true, evaluation: null });
+  await loading.run.close();
+});
+
+t.test("a stop or an abort ends the evaluation at hand, and no other is begun", async (t) => {
+  const before = start(placeWithEval(t), {}, { evalMs: 10_000 });
+  const first = await asked(before.runtime, "evaluate");
+  await before.run.stop();
+  t.match(await before.run.result, { step: 0, stopped: true, lossBefore: null, evaluation: null });
+  t.same([count(first, "evaluate"), count(first, "train")], [1, 1]);
+  await before.run.close();
+
+  const config = { ...placeWithEval(t), evalEvery: 0 };
+  const after = start(config, {}, { evalMs: 10_000 });
+  const last = await asked(after.runtime, "evaluate");
+  await after.run.stop();
+  t.match(await after.run.result, { step: 5, stopped: true, evaluation: null, lossAfter: null });
+  t.equal(count(last, "evaluate"), 1);
+  await after.run.close();
+  const again = start(config);
+  t.match(
+    await again.run.result,
+    { step: 5, stopped: false, lossAfter: 0.25 },
+    "it is made up for",
+  );
+  await again.run.close();
+
+  const atTheEnd = start(
+    { ...place(t), data: config.data },
+    {
+      onStep: ({ step }) => void (step === 5 && atTheEnd.run.stop()),
+    },
+  );
+  t.match(await atTheEnd.run.result, { step: 5, stopped: true, evaluation: null });
+  t.equal(count(atTheEnd.runtime.engines[0], "evaluate"), 0);
+  atTheEnd.runtime.engines[0]?.stop();
+  t.match(await atTheEnd.run.evaluate(), { loss: 0.25 }, "a stop that came too late ends nothing");
+  await atTheEnd.run.close();
+
+  for (const evalEvery of [0, 3]) {
+    const controller = new AbortController();
+    const settings = { ...placeWithEval(t), evalEvery, output: `${config.output}-${evalEvery}` };
+    const aborted = start(settings, { signal: controller.signal }, { evalMs: 10_000 });
+    const engine = await asked(aborted.runtime, "evaluate");
+    controller.abort("enough");
+    t.equal(await aborted.run.result.catch((reason: unknown) => reason), "enough");
+    t.equal(count(engine, "evaluate"), 1);
+  }
+});
+
+t.test("callbacks may wait for the end", async (t) => {
+  for (const how of ["stop", "close"] as const) {
+    for (const name of ["onStep", "onEvent"] as const) {
+      const late: string[] = [];
+      const { run } = start(
+        { ...place(t), steps: 1000, output: join(t.testdirName, how + name) },
+        {
+          [name]: async ({ event }: TrainEvent) => {
+            if (event !== "step") return;
+            await run[how]();
+            late.push(how);
+            throw new Error("after the end: nobody is there to hear it");
+          },
+        },
+      );
+      t.match(await run.result, { stopped: true }, `${name} waits for ${how}()`);
+      await run.close();
+      await pause(5);
+      t.ok(late.length > 0);
+    }
+  }
+  const pending = start(place(t), { onStep: () => new Promise(() => undefined) });
+  await asked(pending.runtime, "train");
+  await pause(50);
+  await pending.run.stop();
+  t.match(await pending.run.result, { step: 5, stopped: false }, "a callback that never ends");
+  await pending.run.close();
+});
+
+t.test("two runs on one output", async (t) => {
+  const config = { ...place(t), steps: 1000 };
+  const files = { config: join(config.output, "config.json"), dir: config.output };
+  const both = [
+    start(config, {}, { stepMs: 1 }),
+    start({ ...config, steps: 2000 }, {}, { stepMs: 1 }),
+  ];
+  const refused = await Promise.race(
+    both.map(({ run }) =>
+      run.result.then(
+        () => undefined,
+        () => run,
+      ),
+    ),
+  );
+  const [first] = both.filter(({ run }) => run !== refused);
+  if (!first || !refused) return t.fail("both runs went on");
+  await t.rejects(refused.result, { code: "ZO2_RUN_LOCKED" });
+  for await (const { step } of first.run) if (step > 0) break;
+  const { steps } = first.run.config;
+  t.match(JSON.parse(readFileSync(files.config, "utf8")), { steps });
+  const third = start({ ...config, steps: 3000 });
+  await t.rejects(third.run.result, { code: "ZO2_RUN_LOCKED" });
+  t.match(JSON.parse(readFileSync(files.config, "utf8")), { steps });
+  await first.run.close();
+
+  const { step } = await first.run.result;
+  const other = start({ ...config, steps: 2000, seed: 1 });
+  await t.rejects(other.run.result, { code: "ZO2_JOURNAL_MISMATCH", message: /seed: saved 42/ });
+  t.same(other.runtime.engines, [], "known before anything is loaded");
+  unlinkSync(files.config);
+  const resumed = start({ ...config, steps: step + 1 });
+  t.match(await resumed.run.result, { resumedFrom: step, step: step + 1 });
+  t.match(JSON.parse(readFileSync(files.config, "utf8")), { steps: step + 1 }, "it is back");
+  await resumed.run.close();
+  t.same(readdirSync(files.dir).sort(), ["config.json", "journal.ndjson", "metrics.ndjson"]);
+});
+
+t.test("an evaluation that is not finite", async (t) => {
+  const events: TrainEvent[] = [];
+  const onEvent = (event: TrainEvent): unknown => events.push(event);
+  const { run } = start(placeWithEval(t), { onEvent }, { evalLoss: Number.NaN });
+  t.match(await run.result, {
+    step: 5,
+    lossBefore: null,
+    lossAfter: null,
+    evaluation: { step: 5 },
+  });
+  t.match(
+    events.find(({ event }) => event === "eval"),
+    { step: 0, loss: null },
+  );
+  await run.close();
 });
 
 t.test("abort rejects with the signal's reason", async (t) => {
@@ -246,6 +412,24 @@ t.test("custom objectives", async (t) => {
   t.match(runtime.engines[0]?.trained, { customObjective: true });
   await run.close();
 
+  const seenBy = async (rows: { logprobs: number[] }[]): Promise<number[]> => {
+    t.strictSame(
+      rows.map(({ logprobs }) => logprobs),
+      [[-1, Number.NaN], [Number.NaN]],
+      "what is not finite is NaN, not 0",
+    );
+    return [1, Number.NaN];
+  };
+  const event = {
+    event: "score" as const,
+    step: 1,
+    rows: [0, 1],
+    logprobs: [[[-1, null], [null]]],
+  };
+  const never = new AbortController().signal;
+  const losses = await scoreStep({ needs: "logprobs", score: seenBy }, event, [{}, {}], never);
+  t.strictSame(Array.from(losses), [1, Number.NaN]);
+
   const failing = (score: () => unknown): Promise<unknown> => {
     const objective = { needs: "logprobs", score } as unknown as TrainerOptions["objective"];
     return start({ ...place(t), steps: 9 }, { objective }).run.result.then(
@@ -313,6 +497,7 @@ t.test("evaluate and export a run of GGUF and text", async (t) => {
       labels: ["bad", "ad"],
     },
     steps: 2,
+    schedule: { isa: "old", threads: 3, memory: "1MB", extentBytes: "1MiB" },
     output: join(dir, "run"),
   };
   const { run, runtime } = start(config, {}, { info: { format: "gguf" } });
@@ -329,12 +514,24 @@ t.test("evaluate and export a run of GGUF and text", async (t) => {
   t.match(evaluated, { accuracy: 1, data: { rows: 1, unusable: 1 } });
   t.match(evaluated.rows, [{ line: 1, prediction: 0, label: 0, logprobs: [0, -1] }]);
   t.match(runtime.engines[1]?.calls[1], `replay ${join(config.output, "journal.ndjson")}`);
+  const here = { storage: "f32", isa: "auto", threads: 0 };
+  const placed = { ...here, extentBytes: 2 ** 20 };
+  t.match(runtime.engines[1]?.loaded, placed, "not as the run was computed");
   const other = { ...of, schedule: { storage: "bf16" as const } };
   await t.rejects(evaluateWith(runtime, other, {}), { message: /the run's is "f32"/ });
 
   const out = join(dir, "out");
-  t.same(await exportModelWith(runtime, { run: config.output, out }), { out, step: 2 });
-  t.ok(existsSync(join(out, "tokenizer.json")));
+  const huge = fakeRuntime({ info: { format: "gguf", weightBytes: 2e6 } });
+  Object.assign(huge.metadata, byteLevelMetadata());
+  t.same(await exportModelWith(huge, { run: config.output, out }), { out, step: 2 });
+  t.match(huge.engines[0]?.loaded, placed);
+  const tokenizer = ["tokenizer.json", "tokenizer_config.json"];
+  t.same(huge.engines[0]?.foundByExport, tokenizer, "config.json comes last");
+  t.same(readdirSync(out).sort(), ["config.json", ...tokenizer]);
+  huge.metadata["tokenizer.ggml.model"] = "unheard of";
+  const untold = exportModelWith(huge, { run: config.output, out: join(dir, "out3") });
+  await t.rejects(untold, { name: "Zo2Error" });
+  t.equal(count(huge.engines[1], "exportTo"), 0, "no weights are written without a tokenizer");
   t.ok(runtime.engines.every(({ closed }) => closed));
   mkdirSync(join(dir, "norun"));
   const nowhere = { run: join(dir, "norun"), out: join(dir, "out2") };

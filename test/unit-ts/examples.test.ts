@@ -1,0 +1,51 @@
+// What can be run from the repository runs: `npm start` and `npm run bench`, made small. Needs the addon.
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import t from "tap";
+
+const root = join(import.meta.dirname, "../..");
+
+/** What a command wrote; a rejection holds its stderr. */
+const node = (...args: string[]): Promise<{ stdout: string; stderr: string }> =>
+  promisify(execFile)(process.execPath, args, { cwd: root, timeout: 120_000 });
+const lastLine = (text: string): unknown => JSON.parse(text.trim().split("\n").at(-1) ?? "");
+
+t.test("npm start", async (t) => {
+  for (const path of ["models/reviews-tiny/model.safetensors", "data/reviews/train.jsonl"]) {
+    if (!existsSync(join(root, path)))
+      return t.fail(`${path} is missing; scripts/bundle/ makes it`);
+  }
+  const small = ["--steps", "2", "--rows", "24"];
+  const { stdout, stderr } = await node("dist/examples/reviews.js", "--json", ...small);
+  t.match(lastLine(stdout), {
+    event: "done",
+    accuracyBefore: Number,
+    accuracyAfter: Number,
+    accuracyBeforePlain: Number,
+    accuracyAfterCalibrated: Number,
+    lossBefore: Number,
+    lossAfter: Number,
+    rows: 24,
+    steps: 2,
+    seconds: Number,
+  });
+  t.match(stderr, /^step 1\/2 {2}loss .*\nstep 2\/2 {2}loss /, "progress is on stderr");
+});
+
+t.test("npm run bench", async (t) => {
+  const small = ["--shape", "opt-tiny", "--steps", "2", "--length", "8"];
+  const { stdout } = await node("bench/main.mjs", "--json", ...small);
+  t.match(lastLine(stdout), {
+    shape: "opt-tiny",
+    batchSize: 1,
+    length: 8,
+    storage: "f32",
+    stepMs: Number,
+    tokensPerSecond: Number,
+    steps: 2,
+    machine: /cores/,
+    date: /^\d{4}-\d{2}-\d{2}$/,
+  });
+});
