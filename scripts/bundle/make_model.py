@@ -51,8 +51,10 @@ END = "<|endoftext|>"
 MIN_WORDS, MAX_WORDS = 4, 24
 TEACHER_LAYERS = 16  # of 30: where the state after the last token tells sentiment best
 TEACHER_COMPONENTS = 48
-SENTIMENT_SCALE = 4.0
 BATCH = 48
+
+LABEL_WORDS = [" terrible", " great"]
+SENTIMENT_SCALE = 4.0  # a score of one standard deviation is this far along the sentiment axis
 
 # Neutral continuations, so that the sentiment feature is not tied to the full stop alone.
 CONTINUATIONS = [
@@ -240,6 +242,22 @@ def align(student_encoding, teacher_encoding):
     ]
 
 
+def silent_axis(embeddings, label_ids):
+    """The unit axis of the hidden state that is to carry the sentiment score.
+
+    The embeddings are also the output layer, so an axis along them would tilt
+    the predicted tokens. This is the last coordinate, the least of their
+    principal components at the start, less its part along the difference of the
+    two label words: pretraining is to form the feature, not to give the answer
+    to the fine-tuning task away.
+    """
+    difference = embeddings[label_ids[1]] - embeddings[label_ids[0]]
+    difference = difference / difference.norm()
+    axis = torch.eye(len(difference))[-1]
+    axis = axis - (axis @ difference) * difference
+    return axis / axis.norm()
+
+
 class Pretraining:
     def __init__(self, student, tokenizer, teacher_tokenizer, texts, components, sentiment):
         self.student = student
@@ -248,14 +266,8 @@ class Pretraining:
         encodings = tokenizer.encode_batch(texts)
         self.encoded = [encoding.ids for encoding in encodings]
         self.aligned = [align(*pair) for pair in zip(encodings, teacher_tokenizer.encode_batch(texts))]
+        self.label_ids = [tokenizer.encode(word).ids[0] for word in LABEL_WORDS]
         self.continuations = [encoding.ids for encoding in tokenizer.encode_batch(CONTINUATIONS)]
-        # Linear read-outs used in pretraining only; they are not part of the saved model.
-        self.component_head = torch.nn.Linear(HIDDEN, TEACHER_COMPONENTS)
-        # The sentiment axis is fixed: the last coordinate, the least of the embeddings' principal
-        # components, so that the feature disturbs the prediction of tokens (tied embeddings) least.
-        # A score of one standard deviation is a coordinate of SENTIMENT_SCALE.
-        self.sentiment_head = torch.nn.Linear(HIDDEN, 1, bias=False).requires_grad_(False)
-        self.sentiment_head.weight.copy_(torch.eye(HIDDEN)[-1:] / SENTIMENT_SCALE)
 
     def batches(self, rng):
         """Batches of texts of like length, in random order."""
@@ -289,12 +301,16 @@ class Pretraining:
         states = mse_loss(self.component_head(hidden[row_index, position]), target)
 
         final = hidden[rows, torch.tensor([len(sequence) - 1 for sequence in sequences])]
-        sentiment = mse_loss(self.sentiment_head(final)[:, 0], self.sentiment[batch])
+        sentiment = mse_loss(final @ self.sentiment_axis / SENTIMENT_SCALE, self.sentiment[batch])
         return language, states, sentiment
 
     def run(self, name, epochs, peak, weights, continued, embedding_rate, word_drop):
         """AdamW with cosine decay. `weights` weigh the three losses of `losses`."""
+        torch.manual_seed(SEED)
         embeddings = self.student.model.embed_tokens.weight
+        # Linear read-outs used in pretraining only; they are not part of the saved model.
+        self.component_head = torch.nn.Linear(HIDDEN, TEACHER_COMPONENTS)
+        self.sentiment_axis = silent_axis(embeddings.detach(), self.label_ids)
         others = [p for p in self.student.parameters() if p is not embeddings]
         others += self.component_head.parameters()
         optimizer = torch.optim.AdamW(
@@ -305,7 +321,6 @@ class Pretraining:
             betas=(0.9, 0.98),
         )
         rng = random.Random(SEED)
-        torch.manual_seed(SEED)
         steps, step, began = epochs * (len(self.encoded) // BATCH), 0, time.time()
         for epoch in range(epochs):
             sums = torch.zeros(3)
@@ -370,7 +385,7 @@ def main():
     del states
     pretraining = Pretraining(student, tokenizer, teacher_tokenizer, texts, components, sentiment)
     pretraining.run("features", 4, 2e-3, (0.3, 2.0, 0.0), continued=0.0, embedding_rate=0.1, word_drop=0.1)
-    pretraining.run("sentiment", 1, 1e-3, (0.1, 1.0, 2.0), continued=0.3, embedding_rate=0.05, word_drop=0.15)
+    pretraining.run("sentiment", 1, 1e-3, (0.1, 0.3, 2.0), continued=0.3, embedding_rate=0.05, word_drop=0.15)
     save(student, tokenizer, args.out)
 
 

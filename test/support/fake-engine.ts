@@ -61,6 +61,8 @@ export class FakeEngine implements NativeEngine {
     this.loaded = options;
     await Promise.resolve();
     if (this.settings.failLoad) throw this.settings.failLoad;
+    if (options.memoryBytes && options.memoryBytes < 40_000)
+      throw Object.assign(new Error("needs 40000 bytes"), { code: "ZO2_OUT_OF_MEMORY" });
     return {
       family: "llama",
       format: "safetensors",
