@@ -15,8 +15,8 @@ import { bestThreshold, thresholdAccuracy } from "./threshold.js";
 
 /** Chosen on held-out training rows (scripts/bundle/simulate_mezo.py), not on the test rows. */
 const hyperparameters = {
-  steps: 750,
-  batchSize: 32,
+  steps: 1000,
+  batchSize: 16,
   learningRate: 1.5e-4,
   lrSchedulerType: "linear" as const,
   epsilon: 1e-3,
