@@ -56,7 +56,7 @@ TEACHER_COMPONENTS = 48
 BATCH = 48
 
 LABEL_WORDS = [" terrible", " great"]
-SENTIMENT_SCALE = 7.0  # a score of one standard deviation is this far along the sentiment axis
+SENTIMENT_SCALE = 4.0  # a score of one standard deviation is this far along the sentiment axis
 
 # Neutral continuations, so that the sentiment feature is not tied to the full stop alone.
 CONTINUATIONS = [
@@ -392,8 +392,8 @@ def main():
     components, sentiment = component_targets(states), sentiment_targets(rows, states)
     del states
     pretraining = Pretraining(student, tokenizer, teacher_tokenizer, texts, components, sentiment)
-    pretraining.run("features", 3, 2e-3, (0.3, 2.0, 0.0, 0.0), continued=0.0, embedding_rate=0.1, word_drop=0.1)
-    pretraining.run("sentiment", 1, 1e-3, (0.1, 0.3, 3.0, 10.0), continued=0.3, embedding_rate=0.05, word_drop=0.15)
+    pretraining.run("features", 4, 2e-3, (0.3, 2.0, 0.0, 0.0), continued=0.0, embedding_rate=0.1, word_drop=0.1)
+    pretraining.run("sentiment", 1, 1e-3, (0.1, 0.3, 2.0, 10.0), continued=0.3, embedding_rate=0.05, word_drop=0.15)
     save(student, tokenizer, args.out)
 
 

@@ -1,7 +1,7 @@
 """Plain MeZO fine-tuning of the bundled model in PyTorch: the reference for `npm start`.
 
     python simulate_mezo.py ../../models/reviews-tiny ../../data/reviews --seeds 0 1 2
-    python simulate_mezo.py ... --eval-on dev --lr 5e-4 1e-3      # how the settings were chosen
+    python simulate_mezo.py ... --eval-on dev --lr 1e-4 1.5e-4  # how the settings were chosen
 
 Every step draws one Gaussian z over all parameters, measures the loss of one
 minibatch at theta + eps*z and at theta - eps*z, and moves theta along z by
@@ -111,9 +111,9 @@ def main():
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("--eval-on", default="test", choices=["dev", "test"])
-    parser.add_argument("--lr", type=float, nargs="+", default=[1e-3])
+    parser.add_argument("--lr", type=float, nargs="+", default=[1.5e-4])
     parser.add_argument("--eps", type=float, default=1e-3)
-    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--schedule", default="linear", choices=["constant", "linear", "cosine"])
     parser.add_argument("--warmup", type=int, default=0)
