@@ -77,8 +77,12 @@ class CpuDevice final : public Device {
     return k.shared_floats ? aligned(k.shared_floats(op)) : 0;
   }
   template <class T>
+  int64_t tasks(const T& op) const {
+    return kernel(op).tasks(op, pool_.threads());
+  }
+  template <class T>
   size_t local_floats(const T& op) const {
-    return aligned(kernel(op).local_floats(op));
+    return aligned(kernel(op).local_floats(op, tasks(op)));
   }
   template <class T>
   size_t scratch_of(const T& op) const {
@@ -96,10 +100,11 @@ class CpuDevice final : public Device {
   template <class T>
   void run(const T& op, float* shared, float* local) {
     const auto& k = kernel(op);
+    const int64_t count = tasks(op);
     const size_t local_size = local_floats(op);
-    if (k.prepare) k.prepare(op, {shared, local});
-    pool_.run(k.tasks(op), [&](int64_t task, int thread) {
-      k.run(op, task, {shared, local + static_cast<size_t>(thread) * local_size});
+    if (k.prepare) k.prepare(op, {shared, local, count});
+    pool_.run(count, [&](int64_t task, int thread) {
+      k.run(op, task, {shared, local + static_cast<size_t>(thread) * local_size, count});
     });
   }
 

@@ -1,6 +1,5 @@
 // The table every instruction set fills in: kernels as loops over independent tasks, so that the
-// device decides about threads and the kernel never knows them. A task's result depends on its
-// index alone.
+// device runs them on its threads. An element's value never depends on the split into tasks.
 #pragma once
 
 #include <cstddef>
@@ -10,17 +9,19 @@
 
 namespace zo2 {
 
-// Memory of one task: `shared` is the op's (filled by prepare, then read only), `local` the
-// thread's own.
+// What a task is given: memory, `shared` of the op (filled by prepare, then read only) and `local`
+// of the thread, and into how many tasks the op was split.
 struct TaskScratch {
   float* shared = nullptr;
   float* local = nullptr;
+  int64_t tasks = 1;
 };
 
 template <class T>
 struct Kernel {
-  int64_t (*tasks)(const T& op) = nullptr;
-  size_t (*local_floats)(const T& op) = nullptr;
+  // `threads` may make tasks smaller or larger, never change a result.
+  int64_t (*tasks)(const T& op, int threads) = nullptr;
+  size_t (*local_floats)(const T& op, int64_t tasks) = nullptr;
   void (*run)(const T& op, int64_t task, const TaskScratch& scratch) = nullptr;
   // Optional: runs once before the tasks, on one thread.
   size_t (*shared_floats)(const T& op) = nullptr;

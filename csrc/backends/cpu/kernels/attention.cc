@@ -12,12 +12,12 @@ constexpr int64_t kQueryBlock = 4 * kTileRows;
 
 constexpr int64_t pad_columns(int64_t n) { return ceil_div(n, kTileColumns) * kTileColumns; }
 
-int64_t tasks(const Attention& op) {
+int64_t tasks(const Attention& op, int) {
   return static_cast<int64_t>(op.branches) * op.sequences * op.kv_heads;
 }
 
 // packed keys, packed values, scores of a block of queries, its output
-size_t local_floats(const Attention& op) {
+size_t local_floats(const Attention& op, int64_t) {
   const int64_t keys = pad_columns(op.longest), values = pad_columns(op.v_columns);
   return static_cast<size_t>(keys * op.qk_columns + values * op.longest +
                              kQueryBlock * (keys + values));

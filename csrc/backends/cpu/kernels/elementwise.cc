@@ -9,18 +9,17 @@ namespace {
 
 constexpr int64_t kNormRows = 16;
 
-int64_t norm_tasks(const Norm& op) { return op.branches.count * ceil_div(op.m, kNormRows); }
-size_t no_floats(const Norm&) { return 0; }
+int64_t norm_tasks(const Norm& op, int) { return op.branches.count * ceil_div(op.m, kNormRows); }
+size_t no_floats(const Norm&, int64_t) { return 0; }
 
-// gain and bias of every branch, then scratch for preparing them
+// gain and bias of every branch
 size_t norm_shared(const Norm& op) {
-  return static_cast<size_t>(2 * op.branches.count * vector_stride(op.columns)) + kRowScratchFloats;
+  return static_cast<size_t>(2 * op.branches.count * vector_stride(op.columns));
 }
 void norm_prepare(const Norm& op, const TaskScratch& memory) {
   const int64_t size = op.branches.count * vector_stride(op.columns);
-  float* scratch = memory.shared + 2 * size;
-  if (op.gain.data) prepare_vector(op.gain, op.branches, memory.shared, scratch);
-  if (op.bias.data) prepare_vector(op.bias, op.branches, memory.shared + size, scratch);
+  if (op.gain.data) prepare_vector(op.gain, op.branches, memory.shared);
+  if (op.bias.data) prepare_vector(op.bias, op.branches, memory.shared + size);
 }
 
 // Sum of x[i] - mean, or of its square: vector lanes first, the tail last.
@@ -75,8 +74,8 @@ void norm_run(const Norm& op, int64_t task, const TaskScratch& memory) {
 // ---- Rope: a task is one row of one branch
 // -------------------------------------------------------------
 
-int64_t rope_tasks(const Rope& op) { return op.branches * op.tokens; }
-size_t rope_local(const Rope&) { return 0; }
+int64_t rope_tasks(const Rope& op, int) { return op.branches * op.tokens; }
+size_t rope_local(const Rope&, int64_t) { return 0; }
 
 void rope_run(const Rope& op, int64_t task, const TaskScratch&) {
   const int64_t half = op.rotary / 2;
@@ -98,8 +97,8 @@ void rope_run(const Rope& op, int64_t task, const TaskScratch&) {
 
 constexpr int64_t kStretch = 8192;
 
-int64_t activation_tasks(const Activation& op) { return ceil_div(op.n, kStretch); }
-size_t activation_local(const Activation&) { return 0; }
+int64_t activation_tasks(const Activation& op, int) { return ceil_div(op.n, kStretch); }
+size_t activation_local(const Activation&, int64_t) { return 0; }
 
 ZO2_INLINE F sigmoid(F x) {
   // e^-|x| never overflows.

@@ -7,138 +7,147 @@
 namespace zo2::ISA_NS {
 namespace {
 
-// Weight rows of one task: enough that streaming x through the cache is cheap beside the products.
-constexpr int kTilesPerTask = 4;
-constexpr int64_t kRowsPerTask = kTilesPerTask * kTileColumns;
-// Rows of x a packed block meets at a time: their columns stay in the second-level cache.
+// Columns of the weight that are packed at once, at most: a tile of them fits the first-level
+// cache, and y is read and written once for each block.
+constexpr int kMostColumns = 4 * kStripColumns;
+// Weight rows of one task, at most: x is copied once for each task.
+constexpr int64_t kMostRows = 512;
+// Rows of x a packed block meets at a time. They are copied together: at their own stride, often a
+// power of two, they would evict each other from the first-level cache.
 constexpr int64_t kRowsOfX = 8 * kTileRows;
-constexpr int64_t kPackFloats = static_cast<int64_t>(kColumnBlock) * kTileColumns;
+constexpr int64_t kXStride = kMostColumns + 16;
 
-int64_t tasks(const Linear& op) { return ceil_div(op.weight.rows, kRowsPerTask); }
-
-// packs [branch][tile][column][kTileColumns], kWidth prepared rows per branch, the bias of the
-// task's rows
-size_t local_floats(const Linear& op) {
-  const size_t branches = static_cast<size_t>(op.branches.count);
-  return branches * (kTilesPerTask * kPackFloats + kWidth * kColumnBlock + kRowsPerTask) +
-         kRowScratchFloats + kColumnBlock * branches;
+// Blocks are as equal as whole strips allow. A function of the columns alone: it is part of the
+// order of every sum.
+int64_t column_block(int64_t columns) {
+  const int64_t strips = ceil_div(columns, kStripColumns);
+  const int64_t blocks = ceil_div(columns, kMostColumns);
+  return ceil_div(strips, blocks) * kStripColumns;
 }
 
-// Transposes kWidth prepared rows into lanes [lane, lane + kWidth) of a packed tile.
-ZO2_INLINE void pack_rows(const float* rows, int64_t n, float* packed) {
-  for (int64_t k = 0; k < n; k += kWidth) {
-    F v[kWidth];
-    for (int i = 0; i < kWidth; ++i) v[i] = load(rows + i * kColumnBlock + k);
-    // Butterfly transposition: swap off-diagonal blocks of 1, 2, 4 ... lanes.
-#pragma GCC unroll 4
-    for (int step = 1; step < kWidth; step *= 2) {
-      I pick_low, pick_high;
-      for (int j = 0; j < kWidth; ++j) {
-        pick_low[j] = (j & step) ? kWidth + (j ^ step) : j;
-        pick_high[j] = (j & step) ? kWidth + j : (j ^ step);
-      }
-#pragma GCC unroll 16
-      for (int i = 0; i < kWidth; ++i) {
-        if (i & step) continue;
-        const F a = v[i], b = v[i | step];
-        v[i] = __builtin_shuffle(a, b, pick_low);
-        v[i | step] = __builtin_shuffle(a, b, pick_high);
-      }
-    }
-    for (int i = 0; i < kWidth; ++i) store(packed + (k + i) * kTileColumns, v[i]);
-  }
+// At least two tasks a thread, so that one that is held up does not hold up all.
+int64_t tasks(const Linear& op, int threads) {
+  const int64_t tiles = ceil_div(op.weight.rows, kTileColumns);
+  const int64_t wanted = ceil_div(ceil_div(op.weight.rows, kMostRows), 2 * threads) * 2 * threads;
+  return ceil_div(tiles, ceil_div(tiles, wanted));
+}
+int64_t task_rows(const Linear& op, int64_t tasks) {
+  return ceil_div(ceil_div(op.weight.rows, kTileColumns), tasks) * kTileColumns;
 }
 
-struct Packing {
-  float* packed;  // [branch][tile][column][kTileColumns]
-  float* rows;    // [branch][kWidth][kColumnBlock]
-  float* scratch;
+// Copies of the weight that differ.
+int copies(const Linear& op) { return perturbs(op.weight, op.branches) ? op.branches.count : 1; }
+
+// Scratch of one task, in floats.
+struct Sizes {
+  int64_t rows;     // of the weight
+  int64_t columns;  // packed at once
+  int64_t tile() const { return columns * kTileColumns; }
+  int64_t copy() const { return rows * columns; }
+  int64_t bias() const { return rows + 2 * kStripColumns; }  // whole strips around the rows
 };
-
-// Packs rows [first, first + count) of the weight, columns [column, column + n), for every branch.
-void pack_block(const Linear& op, int64_t first, int64_t count, int64_t column, int64_t n,
-                const Packing& p) {
-  const int64_t branch_rows = static_cast<int64_t>(kWidth) * kColumnBlock;
-  for (int64_t group = 0; group < ceil_div(count, kTileColumns) * kTileColumns; group += kWidth) {
-    for (int64_t i = 0; i < kWidth; ++i) {
-      float* to = p.rows + i * kColumnBlock;
-      if (group + i < count) {
-        prepare_block(op.weight, op.branches, first + group + i, column, n, to, branch_rows,
-                      p.scratch);
-      } else {
-        for (int b = 0; b < op.branches.count; ++b)
-          std::memset(to + b * branch_rows, 0, sizeof(float) * kColumnBlock);
-      }
-    }
-    for (int b = 0; b < op.branches.count; ++b) {
-      const int64_t tile = b * kTilesPerTask + group / kTileColumns;
-      pack_rows(p.rows + b * branch_rows, n, p.packed + tile * kPackFloats + group % kTileColumns);
-    }
-  }
+Sizes sizes(const Linear& op, int64_t tasks) {
+  return {task_rows(op, tasks), column_block(op.weight.columns)};
 }
 
-// Bias of the task's rows, [branch][kRowsPerTask], zero beyond the weight's rows.
-void prepare_bias(const Linear& op, int64_t first, int64_t count, float* bias, float* scratch,
-                  float* block) {
-  const Weight weight = as_weight(op.bias);
-  std::memset(bias, 0, sizeof(float) * static_cast<size_t>(kRowsPerTask * op.branches.count));
-  for (int64_t done = 0; done < count;) {
-    const int64_t element = op.weight.row + first + done;
-    const int64_t start = element / kColumnBlock * kColumnBlock;
-    const int64_t end =
-        start + kColumnBlock < weight.columns ? start + kColumnBlock : weight.columns;
-    const int64_t take = end - element < count - done ? end - element : count - done;
-    prepare_block(weight, op.branches, 0, start, end - start, block, kColumnBlock, scratch);
-    for (int b = 0; b < op.branches.count; ++b)
-      std::memcpy(bias + b * kRowsPerTask + done, block + b * kColumnBlock + (element - start),
-                  sizeof(float) * static_cast<size_t>(take));
-    done += take;
-  }
+// packs [copy][tile][column][kTileColumns], rows of x, the bias of the task's rows [branch]. Sizes
+// of a plan, in which branches have no scales yet: room for a copy of each.
+size_t local_floats(const Linear& op, int64_t tasks) {
+  const Sizes size = sizes(op, tasks);
+  return static_cast<size_t>((op.weight.trainable ? op.branches.count : 1) * size.copy() +
+                             kRowsOfX * kXStride + op.branches.count * size.bias());
 }
 
+// Rows [first, first + rows) and columns [column, column + columns) of the weight.
 struct Block {
-  int branch;
-  int64_t m;             // first row of x
-  int64_t first, count;  // rows of the weight
-  int64_t column, n;
+  int64_t first, rows;
+  int64_t column, columns;
 };
 
-void multiply_block(const Linear& op, const Block& at, const float* packed, const float* bias) {
-  const int64_t x_row = at.branch * op.m + at.m;
-  for (int64_t row = 0; row < at.count; row += kTileColumns) {
+// Packs a block for every copy, kWidth rows of a strip at a time.
+void pack_block(const Linear& op, const Block& at, const Sizes& size, float* packed) {
+  const Weight& weight = op.weight;
+  const bool perturbed = perturbs(weight, op.branches);
+  for (int64_t row = 0; row < at.rows; row += kWidth) {
+    for (int64_t column = 0; column < at.columns; column += kStripColumns) {
+      Tall shape;
+      shape.tensor = weight.tensor;
+      shape.row = static_cast<uint32_t>(weight.row + at.first + row);
+      shape.column = static_cast<uint32_t>(at.column + column);
+      shape.columns = static_cast<int>(smaller(at.columns - column, kStripColumns));
+      shape.rows = static_cast<int>(smaller(at.rows - row, kWidth));
+      shape.stride = weight.columns;
+      F value[kStripVectors<Tall>];
+      update_strip(weight, {op.branches.distribution, op.branches.rounding}, shape,
+                   (at.first + row) * weight.columns + at.column + column, value);
+      float* to =
+          packed + row / kTileColumns * size.tile() + column * kTileColumns + row % kTileColumns;
+      const auto put = [&](int b, int u, const F* x) {
+        float* group = to + b * size.copy() + 4 * u * kTileColumns;
+        for (int i = 0; i < 4; ++i) store(group + i * kTileColumns, x[i]);
+      };
+      if (perturbed) {
+        perturb_strip(op.branches, shape, value, put);
+      } else {
+        for (int u = 0; u < shape.groups(); ++u) put(0, u, value + 4 * u);
+      }
+    }
+  }
+}
+
+// Bias of rows [first, first + rows), [branch][size.bias()]. Returns where the first row's is.
+int64_t prepare_bias(const Linear& op, int64_t first, int64_t rows, const Sizes& size,
+                     float* bias) {
+  const Weight weight = as_weight(op.bias);
+  const int64_t begin = (op.weight.row + first) / kStripColumns * kStripColumns;
+  for (int64_t column = begin; column < op.weight.row + first + rows; column += kStripColumns)
+    prepare_strip(weight, op.branches, 0, column, bias + (column - begin), size.bias());
+  return op.weight.row + first - begin;
+}
+
+// Rows [m, m + kRowsOfX) of one branch of x by one copy of a block.
+void multiply_block(const Linear& op, const Block& at, int branch, int64_t m, const float* packed,
+                    const float* bias, float* x) {
+  const int64_t rows = smaller(op.m - m, kRowsOfX);
+  const int64_t x_row = branch * op.m + m;
+  const float* from = op.x.as<const float>() + x_row * op.weight.columns + at.column;
+  for (int64_t i = 0; i < rows; ++i)
+    std::memcpy(x + i * kXStride, from + i * op.weight.columns,
+                sizeof(float) * static_cast<size_t>(at.columns));
+  for (int64_t row = 0; row < at.rows; row += kTileColumns) {
     Tile t;
-    t.a = op.x.as<const float>() + x_row * op.weight.columns + at.column;
-    t.lda = op.weight.columns;
-    t.b = packed + (at.branch * kTilesPerTask + row / kTileColumns) * kPackFloats;
+    t.a = x;
+    t.lda = kXStride;
+    t.b = packed + row * column_block(op.weight.columns);
     t.c = op.y.as<float>() + x_row * op.y_columns + op.y_column + at.first + row;
     t.ldc = op.y_columns;
-    t.k = at.n;
-    t.columns = static_cast<int>(at.count - row < kTileColumns ? at.count - row : kTileColumns);
+    t.k = at.columns;
+    t.columns = static_cast<int>(smaller(at.rows - row, kTileColumns));
     t.accumulate = at.column > 0 || op.accumulate;
-    t.bias = at.column == 0 && op.bias.data ? bias + at.branch * kRowsPerTask + row : nullptr;
-    multiply(t, op.m - at.m < kRowsOfX ? op.m - at.m : kRowsOfX);
+    t.bias = at.column == 0 && op.bias.data ? bias + row : nullptr;
+    multiply(t, rows);
   }
 }
 
 void run(const Linear& op, int64_t task, const TaskScratch& memory) {
-  const int branches = op.branches.count;
-  const int64_t first = task * kRowsPerTask;
-  const int64_t count =
-      op.weight.rows - first < kRowsPerTask ? op.weight.rows - first : kRowsPerTask;
-  Packing p;
-  p.packed = memory.local;
-  p.rows = p.packed + branches * kTilesPerTask * kPackFloats;
-  float* bias = p.rows + static_cast<int64_t>(branches) * kWidth * kColumnBlock;
-  p.scratch = bias + branches * kRowsPerTask;
-  if (op.bias.data) prepare_bias(op, first, count, bias, p.scratch, p.scratch + kRowScratchFloats);
+  const Sizes size = sizes(op, memory.tasks);
+  const int copied = copies(op);
+  float* packed = memory.local;
+  float* x = packed + copied * size.copy();
+  float* bias = x + kRowsOfX * kXStride;
+  Block at{};
+  at.first = task * size.rows;
+  at.rows = smaller(op.weight.rows - at.first, size.rows);
+  if (op.bias.data) bias += prepare_bias(op, at.first, at.rows, size, bias);
 
-  for (int64_t column = 0; column < op.weight.columns; column += kColumnBlock) {
-    const int64_t left = op.weight.columns - column;
-    const int64_t n = left < kColumnBlock ? left : kColumnBlock;
-    pack_block(op, first, count, column, n, p);
-    for (int b = 0; b < branches; ++b)
+  for (; at.column < op.weight.columns; at.column += size.columns) {
+    at.columns = smaller(op.weight.columns - at.column, size.columns);
+    pack_block(op, at, size, packed);
+    for (int b = 0; b < op.branches.count; ++b) {
+      const float* copy = packed + (copied > 1 ? b : 0) * size.copy();
       for (int64_t m = 0; m < op.m; m += kRowsOfX)
-        multiply_block(op, {b, m, first, count, column, n}, p.packed, bias);
+        multiply_block(op, at, b, m, copy, bias + b * size.bias(), x);
+    }
   }
 }
 

@@ -1,122 +1,175 @@
 #include "backends/cpu/kernels/rows.h"
 
-#include "backends/cpu/kernels/storage.h"
-#include "core/lanes.h"
-
 namespace zo2::ISA_NS {
 namespace {
 
-void decode(const Weight& weight, int64_t index, int64_t n, float* out) {
-  if (weight.type == StorageType::kF32) {
-    const float* p = weight.data.as<const float>() + index;
-    std::memcpy(out, p, sizeof(float) * static_cast<size_t>(n));
-    for (int64_t i = n; i % kWidth != 0; ++i) out[i] = 0;
-    return;
-  }
-  const uint16_t* p = weight.data.as<const uint16_t>() + index;
-  const bool bf16 = weight.type == StorageType::kBF16;
-  for (int64_t i = 0; i < n; i += kWidth) {
-    Half h{};
-    std::memcpy(&h, p + i, sizeof(uint16_t) * static_cast<size_t>(n - i < kWidth ? n - i : kWidth));
-    store(out + i, bf16 ? decode_bf16(h) : decode_f16(h));
+template <class Shape>
+void decode(const Weight& weight, const Shape& shape, int64_t index, F* value) {
+  for (int u = 0; u < shape.groups(); ++u) {
+    F* x = value + 4 * u;
+    if (weight.type == StorageType::kF32) {
+      gather_group(shape, u, weight.data.as<const float>() + index, x);
+    } else {
+      Half h[4];
+      gather_group(shape, u, weight.data.as<const uint16_t>() + index, h);
+      for (int i = 0; i < 4; ++i)
+        x[i] = weight.type == StorageType::kBF16 ? decode_bf16(h[i]) : decode_f16(h[i]);
+    }
+    transpose_lanes(x);
   }
 }
 
-void encode(const Weight& weight, int64_t index, int64_t n, const float* value) {
-  if (weight.type == StorageType::kF32) {
-    std::memcpy(weight.data.as<float>() + index, value, sizeof(float) * static_cast<size_t>(n));
-    return;
-  }
-  uint16_t* p = weight.data.as<uint16_t>() + index;
-  const bool bf16 = weight.type == StorageType::kBF16;
-  for (int64_t i = 0; i < n; i += kWidth) {
-    const F v = load(value + i);
-    const Half h = bf16 ? encode_bf16(v) : encode_f16(v);
-    std::memcpy(p + i, &h, sizeof(uint16_t) * static_cast<size_t>(n - i < kWidth ? n - i : kWidth));
+template <class Shape>
+void encode(const Weight& weight, const Shape& shape, int64_t index, const F* value) {
+  for (int u = 0; u < shape.groups(); ++u) {
+    F x[4] = {value[4 * u], value[4 * u + 1], value[4 * u + 2], value[4 * u + 3]};
+    transpose_lanes(x);
+    if (weight.type == StorageType::kF32) {
+      scatter_group(shape, u, x, weight.data.as<float>() + index);
+      continue;
+    }
+    Half h[4];
+    for (int i = 0; i < 4; ++i)
+      h[i] = weight.type == StorageType::kBF16 ? encode_bf16(x[i]) : encode_f16(x[i]);
+    scatter_group(shape, u, h, weight.data.as<uint16_t>() + index);
   }
 }
 
-// Rounding words: word (column mod 4) of the counter (column / 4, row, tensor, purpose 1).
-void round_block(const Weight& weight, Rounding rounding, uint64_t seed, uint32_t row,
-                 int64_t column, int64_t n, float* value) {
-  const bool bf16 = weight.type == StorageType::kBF16;
-  if (rounding == Rounding::kNearest) {
-    for (int64_t i = 0; i < n; i += kWidth) {
-      const F x = load(value + i);
-      store(value + i, bf16 ? nearest_bf16(x) : nearest_f16(x));
+template <class Shape>
+void round_strip(StorageType type, Rounding rounding, uint64_t seed, const Shape& shape, F* value) {
+  const bool bf16 = type == StorageType::kBF16;
+  for (int u = 0; u < shape.groups(); ++u) {
+    F* x = value + 4 * u;
+    if (rounding == Rounding::kNearest) {
+      for (int i = 0; i < 4; ++i) x[i] = bf16 ? nearest_bf16(x[i]) : nearest_f16(x[i]);
+      continue;
+    }
+    U words[4];
+    strip_words(shape, u, seed, counter_word3(Purpose::kRounding, 0), words);
+    for (int i = 0; i < 4; ++i)
+      x[i] = bf16 ? stochastic_bf16(x[i], words[i]) : stochastic_f16(x[i], words[i]);
+  }
+}
+
+// s = d w; s = s + c_k z_k for k ascending; w = w - s (design rule 5).
+template <class Draw, class Shape>
+void subtract(const Update& update, const Shape& shape, F* value) {
+  const F decay = splat(update.decay);
+  if (update.directions == 1) {
+    const Draw noise(shape, update.seed, 0);
+    const F c = splat(update.coefficients[0]);
+    for (int u = 0; u < shape.groups(); u += 2) {
+      F z[8];
+      noise.draw(u, z);
+#pragma GCC unroll 8
+      for (int i = 0; i < 8; ++i) {
+        const F w = value[4 * u + i];
+        value[4 * u + i] = w - (w * decay + c * z[i]);
+      }
     }
     return;
   }
-  const uint32_t word3 = counter_word3(Purpose::kRounding, 0);
-  for (int64_t i = 0; i < n; i += kWidth) {
-    U random{};
-    for (int j = 0; j < kWidth; j += 4) {
-      const Words words =
-          philox(seed, static_cast<uint32_t>((column + i + j) / 4), row, weight.tensor, word3);
-      for (int k = 0; k < 4; ++k) random[j + k] = words.x[k];
+  F sum[kStripVectors<Shape>];
+  for (int i = 0; i < kStripVectors<Shape>; ++i) sum[i] = value[i] * decay;
+  for (int k = 0; k < update.directions; ++k) {
+    const Draw noise(shape, update.seed, static_cast<uint32_t>(k));
+    const F c = splat(update.coefficients[k]);
+    for (int u = 0; u < shape.groups(); u += 2) {
+      F z[8];
+      noise.draw(u, z);
+      for (int i = 0; i < 8; ++i) sum[4 * u + i] += c * z[i];
     }
-    const F x = load(value + i);
-    store(value + i, bf16 ? stochastic_bf16(x, random) : stochastic_f16(x, random));
   }
+  for (int i = 0; i < kStripVectors<Shape>; ++i) value[i] -= sum[i];
 }
 
 }  // namespace
 
-void update_block(const Weight& weight, RowNoise noise, int64_t r, int64_t column, int64_t n,
-                  float* value, float* scratch) {
-  const int64_t index = r * weight.columns + column;
-  const uint32_t row = static_cast<uint32_t>(weight.row + r);
-  decode(weight, index, n, value);
+template <class Shape>
+void update_strip(const Weight& weight, RowNoise noise, const Shape& shape, int64_t index,
+                  F* value) {
+  decode(weight, shape, index, value);
+  // Draws come for an even number of groups.
+  for (int i = 4 * shape.groups(); i < kStripVectors<Shape>; ++i) value[i] = F{};
   if (!weight.trainable) return;
-  float* z = scratch;
-  float* sum = scratch + kColumnBlock;
   for (int u = 0; u < weight.pending.count; ++u) {
     const Update& update = weight.pending.updates[u];
-    for (int64_t i = 0; i < n; i += kWidth) store(sum + i, load(value + i) * update.decay);
-    for (int k = 0; k < update.directions; ++k) {
-      noise_block({update.seed, noise.distribution, weight.tensor, row, static_cast<uint32_t>(k)},
-                  column, n, z);
-      const F c = splat(update.coefficients[k]);
-      for (int64_t i = 0; i < n; i += kWidth) store(sum + i, load(sum + i) + c * load(z + i));
+    if (noise.distribution == Distribution::kGaussian) {
+      subtract<GaussianDraw<Shape>>(update, shape, value);
+    } else {
+      subtract<RademacherDraw<Shape>>(update, shape, value);
     }
-    for (int64_t i = 0; i < n; i += kWidth) store(value + i, load(value + i) - load(sum + i));
     if (update.rounds && weight.type != StorageType::kF32)
-      round_block(weight, noise.rounding, update.seed, row, column, n, value);
-    if (u + 1 == weight.pending.store_after) encode(weight, index, n, value);
+      round_strip(weight.type, noise.rounding, update.seed, shape, value);
+    if (u + 1 == weight.pending.store_after) encode(weight, shape, index, value);
   }
 }
+template void update_strip<Flat>(const Weight&, RowNoise, const Flat&, int64_t, F*);
+template void update_strip<Tall>(const Weight&, RowNoise, const Tall&, int64_t, F*);
 
-void prepare_block(const Weight& weight, const Branches& branches, int64_t r, int64_t column,
-                   int64_t n, float* out, int64_t stride, float* scratch) {
-  float* value = scratch + 2 * kColumnBlock;
-  update_block(weight, {branches.distribution, branches.rounding}, r, column, n, value, scratch);
-  const uint32_t row = static_cast<uint32_t>(weight.row + r);
-  int drawn = -1;  // direction whose noise is in z
-  float* z = scratch;
-  for (int b = 0; b < branches.count; ++b) {
-    const Branch& branch = branches.branch[b];
-    float* to = out + b * stride;
-    if (branch.scale == 0 || !weight.trainable) {
-      for (int64_t i = 0; i < n; i += kWidth) store(to + i, load(value + i));
-      continue;
-    }
-    if (drawn != branch.direction) {
-      drawn = branch.direction;
-      noise_block(
-          {branches.seed, branches.distribution, weight.tensor, row, static_cast<uint32_t>(drawn)},
-          column, n, z);
-    }
-    const F scale = splat(branch.scale);
-    for (int64_t i = 0; i < n; i += kWidth) store(to + i, load(value + i) + scale * load(z + i));
-  }
+Flat flat_strip(const Weight& weight, int64_t r, int64_t column) {
+  const int64_t left = weight.columns - column;
+  Flat shape;
+  shape.tensor = weight.tensor;
+  shape.row = static_cast<uint32_t>(weight.row + r);
+  shape.column = static_cast<uint32_t>(column);
+  shape.columns = static_cast<int>(left < kStripColumns ? left : kStripColumns);
+  return shape;
 }
 
-void prepare_vector(const Vector& vector, const Branches& branches, float* out, float* scratch) {
+void prepare_strip(const Weight& weight, const Branches& branches, int64_t r, int64_t column,
+                   float* out, int64_t stride) {
+  const Flat shape = flat_strip(weight, r, column);
+  F value[kStripVectors<Flat>];
+  update_strip(weight, {branches.distribution, branches.rounding}, shape,
+               r * weight.columns + column, value);
+  Flat full = shape;  // `out` has room for the whole strip
+  full.columns = kStripColumns;
+  const auto put = [&](int b, int u, const F* from) {
+    F x[4] = {from[0], from[1], from[2], from[3]};
+    transpose_lanes(x);
+    scatter_group(full, u, x, out + b * stride);
+  };
+  if (perturbs(weight, branches)) {
+    perturb_strip(branches, shape, value, put);
+    return;
+  }
+  for (int b = 0; b < branches.count; ++b)
+    for (int u = 0; u < shape.groups(); ++u) put(b, u, value + 4 * u);
+}
+
+void prepare_vector(const Vector& vector, const Branches& branches, float* out) {
   const Weight weight = as_weight(vector);
-  const int64_t stride = vector_stride(vector.n);
-  for (int64_t column = 0; column < vector.n; column += kColumnBlock) {
-    const int64_t n = vector.n - column < kColumnBlock ? vector.n - column : kColumnBlock;
-    prepare_block(weight, branches, 0, column, n, out + column, stride, scratch);
+  for (int64_t column = 0; column < vector.n; column += kStripColumns)
+    prepare_strip(weight, branches, 0, column, out + column, vector_stride(vector.n));
+}
+
+void noise_columns(const NoiseRow& row, int64_t column, int64_t n, float* out) {
+  for (int64_t done = 0; done < n;) {
+    const int64_t start = (column + done) / kStripColumns * kStripColumns;
+    const int64_t skip = column + done - start;
+    const int64_t take = n - done < kStripColumns - skip ? n - done : kStripColumns - skip;
+    Flat shape;
+    shape.tensor = row.tensor;
+    shape.row = row.row;
+    shape.column = static_cast<uint32_t>(start);
+    shape.columns = kStripColumns;
+    float block[kStripColumns];
+    F z[kStripVectors<Flat>];
+    const auto fill = [&](const auto& noise) {
+      for (int u = 0; u < Flat::kGroups; u += 2) noise.draw(u, z + 4 * u);
+    };
+    if (row.distribution == Distribution::kGaussian) {
+      fill(GaussianDraw<Flat>(shape, row.seed, row.direction));
+    } else {
+      fill(RademacherDraw<Flat>(shape, row.seed, row.direction));
+    }
+    for (int u = 0; u < Flat::kGroups; ++u) {
+      transpose_lanes(z + 4 * u);
+      scatter_group(shape, u, z + 4 * u, block);
+    }
+    std::memcpy(out + done, block + skip, sizeof(float) * static_cast<size_t>(take));
+    done += take;
   }
 }
 

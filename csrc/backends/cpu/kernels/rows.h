@@ -1,43 +1,80 @@
 // Rows of a weight matrix on their way into a computation: decoded, brought up to date, perturbed.
 #pragma once
 
-#include "backends/cpu/kernels.h"
-#include "backends/cpu/simd.h"
+#include "backends/cpu/kernels/draws.h"
+#include "backends/cpu/kernels/storage.h"
 
 namespace zo2::ISA_NS {
 
-// Columns a row is processed in at a time: everything about them stays in the first-level cache. A
-// multiple of 128, so a block starts at a whole Rademacher counter.
-constexpr int kColumnBlock = 256;
-
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// z of columns [column, column + n); column is a multiple of 128. Writes n rounded up to 128
-// floats.
-void noise_block(const NoiseRow& row, int64_t column, int64_t n, float* out);
-
-// Floats of scratch prepare_block needs.
-constexpr size_t kRowScratchFloats = 3 * kColumnBlock;
-
-// What prepare_block needs to know besides the weight.
+// What is known of noise besides the weight.
 struct RowNoise {
   Distribution distribution;
   Rounding rounding;
 };
 
-// Decodes columns [column, column + n) of row r (counted from weight.row) to `value`, applies what
-// is pending and writes back when the weight says so. n <= kColumnBlock; fills up to a whole
-// vector.
-void update_block(const Weight& weight, RowNoise noise, int64_t r, int64_t column, int64_t n,
-                  float* value, float* scratch);
+// The strip's stored value with everything pending applied, written back when the weight says so.
+// `index`: of the strip's first element in weight.data. value: [kStripVectors<Shape>].
+template <class Shape>
+void update_strip(const Weight& weight, RowNoise noise, const Shape& shape, int64_t index,
+                  F* value);
 
-// update_block, then one perturbed copy per branch: out + b * stride.
-void prepare_block(const Weight& weight, const Branches& branches, int64_t r, int64_t column,
-                   int64_t n, float* out, int64_t stride, float* scratch);
+// Of the strip that starts at `column` of one row of the weight, counted from weight.row.
+Flat flat_strip(const Weight& weight, int64_t r, int64_t column);
 
-// All of a 1-D parameter, perturbed: out[branch][n rounded up to kColumnBlock].
-void prepare_vector(const Vector& vector, const Branches& branches, float* out, float* scratch);
-constexpr int64_t vector_stride(int64_t n) { return ceil_div(n, kColumnBlock) * kColumnBlock; }
+// Hands one perturbed copy per branch to put(branch, group, F[4]).
+template <class Shape, class Draw, class Put>
+ZO2_INLINE void perturb_with(const Branches& branches, const Shape& shape, const F* value,
+                             const Put& put) {
+  for (int b = 0; b < branches.count;) {
+    const int direction = branches.branch[b].direction;
+    int end = b + 1;  // branches of one direction share its noise
+    while (end < branches.count && branches.branch[end].direction == direction) ++end;
+    const Draw noise(shape, branches.seed, static_cast<uint32_t>(direction));
+    for (int u = 0; u < shape.groups(); u += 2) {
+      F z[8];
+      noise.draw(u, z);
+      for (int k = b; k < end; ++k) {
+        const F scale = splat(branches.branch[k].scale);
+        F x[8];
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; ++i) x[i] = value[4 * u + i] + scale * z[i];
+        put(k, u, x);
+        put(k, u + 1, x + 4);
+      }
+    }
+    b = end;
+  }
+}
+
+// Whether the branches differ in this weight.
+inline bool perturbs(const Weight& weight, const Branches& branches) {
+  if (!weight.trainable) return false;
+  for (int b = 0; b < branches.count; ++b)
+    if (branches.branch[b].scale != 0) return true;
+  return false;
+}
+
+template <class Shape, class Put>
+ZO2_INLINE void perturb_strip(const Branches& branches, const Shape& shape, const F* value,
+                              const Put& put) {
+  if (branches.distribution == Distribution::kGaussian) {
+    perturb_with<Shape, GaussianDraw<Shape>>(branches, shape, value, put);
+  } else {
+    perturb_with<Shape, RademacherDraw<Shape>>(branches, shape, value, put);
+  }
+}
+
+// Columns [column, column + 128) of row r as every branch sees them, n of them valid:
+// out[branch * stride + i], whole strips.
+void prepare_strip(const Weight& weight, const Branches& branches, int64_t r, int64_t column,
+                   float* out, int64_t stride);
+
+// All of a 1-D parameter, perturbed: out[branch][n rounded up to whole strips].
+void prepare_vector(const Vector& vector, const Branches& branches, float* out);
+constexpr int64_t vector_stride(int64_t n) { return ceil_div(n, kStripColumns) * kStripColumns; }
+
+// z of columns [column, column + n), any alignment.
+void noise_columns(const NoiseRow& row, int64_t column, int64_t n, float* out);
 
 // The kernels of each file, for the table in table.cc.
 extern const Kernel<Embed> kEmbed;
@@ -49,6 +86,5 @@ extern const Kernel<Activation> kActivation;
 extern const Kernel<HeadReduce> kHeadReduce;
 extern const Kernel<Apply> kApply;
 extern const Kernel<Materialize> kMaterialize;
-void noise_columns(const NoiseRow& row, int64_t column, int64_t n, float* out);
 
 }  // namespace zo2::ISA_NS

@@ -5,25 +5,30 @@
 namespace zo2::ISA_NS {
 namespace {
 
+template <class T>
+size_t no_local(const T&, int64_t) {
+  return 0;
+}
+
 // ---- Embed: a task is one token
 // ---------------------------------------------------------------------------
 
-int64_t embed_tasks(const Embed& op) { return op.tokens; }
-size_t embed_local(const Embed& op) {
-  return kRowScratchFloats + static_cast<size_t>(op.branches.count) * kColumnBlock;
+int64_t embed_tasks(const Embed& op, int) { return op.tokens; }
+size_t embed_local(const Embed& op, int64_t) {
+  return static_cast<size_t>(op.branches.count) * kStripColumns;
 }
 
 void embed_run(const Embed& op, int64_t task, const TaskScratch& memory) {
   const int64_t r = op.ids.as<const int32_t>()[task] - op.table.row;
   if (r < 0 || r >= op.table.rows) return;
-  float* rows = memory.local + kRowScratchFloats;
+  float* rows = memory.local;
   const int64_t columns = op.table.columns;
-  for (int64_t column = 0; column < columns; column += kColumnBlock) {
-    const int64_t n = columns - column < kColumnBlock ? columns - column : kColumnBlock;
-    prepare_block(op.table, op.branches, r, column, n, rows, kColumnBlock, memory.local);
+  for (int64_t column = 0; column < columns; column += kStripColumns) {
+    const int64_t n = columns - column < kStripColumns ? columns - column : kStripColumns;
+    prepare_strip(op.table, op.branches, r, column, rows, kStripColumns);
     for (int b = 0; b < op.branches.count; ++b) {
       float* y = op.y.as<float>() + (b * op.tokens + task) * columns + column;
-      const float* x = rows + b * kColumnBlock;
+      const float* x = rows + b * kStripColumns;
       for (int64_t i = 0; i < n; ++i) y[i] = op.accumulate ? y[i] + x[i] : x[i];
     }
   }
@@ -32,8 +37,9 @@ void embed_run(const Embed& op, int64_t task, const TaskScratch& memory) {
 // ---- HeadReduce: a task is one (branch, label row)
 // -------------------------------------------------------
 
-int64_t reduce_tasks(const HeadReduce& reduce) { return reduce.op->branches.count * reduce.op->m; }
-size_t reduce_local(const HeadReduce&) { return 0; }
+int64_t reduce_tasks(const HeadReduce& reduce, int) {
+  return reduce.op->branches.count * reduce.op->m;
+}
 
 void reduce_run(const HeadReduce& reduce, int64_t task, const TaskScratch& memory) {
   const HeadLoss& op = *reduce.op;
@@ -66,54 +72,51 @@ void reduce_run(const HeadReduce& reduce, int64_t task, const TaskScratch& memor
 // ---- Apply and Materialize: a task is a few rows
 // ---------------------------------------------------------
 
-constexpr int64_t kApplyRows = 8;
+// Strips are numbered along rows, so that one long 1-D parameter uses all threads too.
+constexpr int64_t kStripsPerTask = 16;
 
-// One stretch of columns of long rows is a task of its own, so that 1-D parameters use all threads
-// too.
-struct Piece {
-  int64_t row, column, n;
-};
-int64_t pieces_per_row(const Weight& w) { return ceil_div(w.columns, kColumnBlock); }
-int64_t weight_tasks(const Weight& w) { return ceil_div(w.rows * pieces_per_row(w), kApplyRows); }
-Piece piece(const Weight& w, int64_t index) {
-  const int64_t column = index % pieces_per_row(w) * kColumnBlock;
-  return {index / pieces_per_row(w), column,
-          w.columns - column < kColumnBlock ? w.columns - column : kColumnBlock};
+int64_t strips_per_row(const Weight& w) { return ceil_div(w.columns, kStripColumns); }
+int64_t weight_tasks(const Weight& w) {
+  return ceil_div(w.rows * strips_per_row(w), kStripsPerTask);
 }
-constexpr size_t kWalkFloats = kRowScratchFloats + kColumnBlock;
 
+// body(strip, index of its first element, value)
 template <class T, class Body>
-void walk(const T& op, int64_t task, float* local, const Body& body) {
-  const int64_t total = op.weight.rows * pieces_per_row(op.weight);
-  for (int64_t i = task * kApplyRows; i < total && i < (task + 1) * kApplyRows; ++i) {
-    const Piece p = piece(op.weight, i);
-    float* value = local + kRowScratchFloats;
-    update_block(op.weight, {op.distribution, op.rounding}, p.row, p.column, p.n, value, local);
-    body(p, value);
+void walk(const T& op, int64_t task, const Body& body) {
+  const int64_t per_row = strips_per_row(op.weight);
+  const int64_t total = op.weight.rows * per_row;
+  for (int64_t i = task * kStripsPerTask; i < total && i < (task + 1) * kStripsPerTask; ++i) {
+    const int64_t row = i / per_row, column = i % per_row * kStripColumns;
+    const Flat shape = flat_strip(op.weight, row, column);
+    F value[kStripVectors<Flat>];
+    const int64_t index = row * op.weight.columns + column;
+    update_strip(op.weight, {op.distribution, op.rounding}, shape, index, value);
+    body(shape, index, value);
   }
 }
 
-int64_t apply_tasks(const Apply& op) { return weight_tasks(op.weight); }
-size_t apply_local(const Apply&) { return kWalkFloats; }
-void apply_run(const Apply& op, int64_t task, const TaskScratch& memory) {
-  walk(op, task, memory.local, [](const Piece&, const float*) {});
+int64_t apply_tasks(const Apply& op, int) { return weight_tasks(op.weight); }
+void apply_run(const Apply& op, int64_t task, const TaskScratch&) {
+  walk(op, task, [](const Flat&, int64_t, const F*) {});
 }
 
-int64_t materialize_tasks(const Materialize& op) { return weight_tasks(op.weight); }
-size_t materialize_local(const Materialize&) { return kWalkFloats; }
-void materialize_run(const Materialize& op, int64_t task, const TaskScratch& memory) {
-  walk(op, task, memory.local, [&](const Piece& p, const float* value) {
-    std::memcpy(op.y.as<float>() + p.row * op.weight.columns + p.column, value,
-                sizeof(float) * static_cast<size_t>(p.n));
+int64_t materialize_tasks(const Materialize& op, int) { return weight_tasks(op.weight); }
+void materialize_run(const Materialize& op, int64_t task, const TaskScratch&) {
+  walk(op, task, [&](const Flat& shape, int64_t index, F* value) {
+    for (int u = 0; u < shape.groups(); ++u) {
+      transpose_lanes(value + 4 * u);
+      scatter_group(shape, u, value + 4 * u, op.y.as<float>() + index);
+    }
   });
 }
 
 }  // namespace
 
 const Kernel<Embed> kEmbed = {embed_tasks, embed_local, embed_run, nullptr, nullptr};
-const Kernel<HeadReduce> kHeadReduce = {reduce_tasks, reduce_local, reduce_run, nullptr, nullptr};
-const Kernel<Apply> kApply = {apply_tasks, apply_local, apply_run, nullptr, nullptr};
-const Kernel<Materialize> kMaterialize = {materialize_tasks, materialize_local, materialize_run,
+const Kernel<HeadReduce> kHeadReduce = {reduce_tasks, no_local<HeadReduce>, reduce_run, nullptr,
+                                        nullptr};
+const Kernel<Apply> kApply = {apply_tasks, no_local<Apply>, apply_run, nullptr, nullptr};
+const Kernel<Materialize> kMaterialize = {materialize_tasks, no_local<Materialize>, materialize_run,
                                           nullptr, nullptr};
 
 }  // namespace zo2::ISA_NS
