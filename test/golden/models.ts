@@ -61,7 +61,8 @@ export function readStored(file: string): {
     { dtype: string; shape: number[]; data_offsets: [number, number] }
   >;
   delete header["__metadata__"];
-  const entries = Object.entries(header).map(([name, { shape, data_offsets: [from, to] }]) => {
+  const entries = Object.entries(header).map(([name, { shape, data_offsets }]) => {
+    const [from, to] = data_offsets;
     const data = bytes.subarray(start + from, start + to);
     const sha256 = createHash("sha256").update(data).digest("hex");
     return [name, { shape, sha256 }] as const;

@@ -76,6 +76,16 @@ t.test("every instruction set gives transformers' numbers", async (t) => {
   }
 });
 
+t.test("sequences longer than the window are refused by its name", async (t) => {
+  for (const name of ["mistral", "qwen3-untied-biases"]) {
+    const { engine, info } = await loadModel(modelPath(name, ""));
+    t.teardown(() => engine.close());
+    t.match(info, { maxPositions: 64, maxPositionsField: "sliding_window" });
+    const message = /reads 65 tokens; the model's sliding_window allows 64/;
+    await t.rejects(engine.logits(new Int32Array(65)), { code: "ZO2_INVALID_DATA", message });
+  }
+});
+
 t.test("a model means the same in either version of its config", async (t) => {
   for (const model of ["llama-rope", "qwen2"]) {
     const tokens = Int32Array.from(readGolden(`${model}-v5`).sequences[0]?.tokens ?? []);
