@@ -83,9 +83,12 @@ export async function openModel(
 
 /** What rows may be for a model. @throws Zo2Error ZO2_INVALID_CONFIG */
 export function limitsFor(info: NativeModelInfo, maxLength: number | undefined): Limits {
-  const { maxPositions, vocabSize } = info;
+  const { maxPositions, maxPositionsField, vocabSize } = info;
   if (maxLength !== undefined && maxLength > maxPositions) {
-    throw invalid(`data.maxLength is ${maxLength}; this model allows at most ${maxPositions}`);
+    throw invalid(
+      `data.maxLength is ${maxLength}; this model allows at most ${maxPositions} ` +
+        `(${maxPositionsField} of its config)`,
+    );
   }
   return { maxLength: maxLength ?? maxPositions, vocabSize };
 }

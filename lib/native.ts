@@ -52,8 +52,10 @@ export interface NativeModelInfo {
   config: Record<string, unknown>;
   parameters: number;
   vocabSize: number;
-  /** Longest sequence the position embedding or the config allows. */
+  /** Longest sequence the config allows. */
   maxPositions: number;
+  /** The field of config.json that limits it ("sliding_window" ...). */
+  maxPositionsField: string;
   tensors: NativeTensor[];
   weightBytes: number;
   isa: string;

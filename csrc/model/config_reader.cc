@@ -50,6 +50,12 @@ std::string ConfigReader::string_or(const std::string& field, const std::string&
   return value->string();
 }
 
+bool ConfigReader::has(const std::string& field) const {
+  for (const auto& [name, value] : config_.members())
+    if (name == field) return true;
+  return false;
+}
+
 const Json* ConfigReader::object(const std::string& field) const {
   const Json* value = config_.find(field);
   if (value && !value->is_object()) invalid(field, "must be an object, not " + value->dump());

@@ -22,6 +22,8 @@ class ConfigReader {
   // A nested object under the same rules; null reads as an empty one.
   ConfigReader nested(const Json* object, const std::string& field) const;
   const Json* find(const std::string& field) const { return config_.find(field); }
+  // Whether it is there, be it as null.
+  bool has(const std::string& field) const;
   // Throws Error(kInvalidModel / kUnsupportedModel) naming file and field.
   [[noreturn]] void invalid(const std::string& field, const std::string& why) const;
   [[noreturn]] void unsupported(const std::string& field, const std::string& why) const;

@@ -10,6 +10,10 @@ const std::vector<Family>& families() {
   static const std::vector<Family> kFamilies = {
       {"OPTForCausalLM", "opt", describe_opt},
       {"LlamaForCausalLM", "llama", describe_llama},
+      {"MistralForCausalLM", "mistral", describe_mistral},
+      {"Qwen2ForCausalLM", "qwen2", describe_qwen2},
+      {"Qwen3ForCausalLM", "qwen3", describe_qwen3},
+      {"GPT2LMHeadModel", "gpt2", describe_gpt2},
   };
   return kFamilies;
 }
@@ -32,18 +36,34 @@ int64_t ModelSpec::parameters() const {
 
 TensorId SpecBuilder::add(const std::string& name, std::vector<int64_t> shape, Role role) {
   TensorSpec t;
-  t.name = name;
-  t.shape = std::move(shape);
+  t.name = t.source.name = name;
+  t.shape = t.source.shape = std::move(shape);
   t.role = role;
   t.block = block_;
   spec_.tensors.push_back(std::move(t));
   return static_cast<TensorId>(spec_.tensors.size()) - 1;
 }
 
-LinearSpec SpecBuilder::linear(const std::string& name, int64_t out, int64_t in, bool bias) {
+LinearSpec SpecBuilder::linear(const std::string& name, int64_t out, int64_t in, bool bias,
+                               const StoredAs& stored) {
+  const bool fused = stored.rows > 0;
+  const int64_t rows = fused ? stored.rows : out;
+  const auto add_stored = [&](const char* end, std::vector<int64_t> shape, Role role) {
+    const std::string own = fused ? name + "." + stored.part + end : name + end;
+    const TensorId id = add(own, std::move(shape), role);
+    TensorSource& source = spec_.tensors.back().source;
+    source.name = name + end;
+    source.shape[0] = rows;
+    source.first_row = stored.row;
+    if (source.is_matrix() && stored.transposed) {
+      source.transposed = true;
+      std::swap(source.shape[0], source.shape[1]);
+    }
+    return id;
+  };
   LinearSpec l;
-  l.weight = add(name + ".weight", {out, in}, Role::kLinear);
-  if (bias) l.bias = add(name + ".bias", {out}, Role::kBias);
+  l.weight = add_stored(".weight", {out, in}, Role::kLinear);
+  if (bias) l.bias = add_stored(".bias", {out}, Role::kBias);
   return l;
 }
 
@@ -59,13 +79,17 @@ NormSpec SpecBuilder::norm(const std::string& name, int64_t n, NormKind kind, do
 
 void SpecBuilder::alias_prefix(const std::string& from, const std::string& to) {
   for (TensorSpec& t : spec_.tensors)
-    if (t.name.rfind(from, 0) == 0) t.aliases.push_back(to + t.name.substr(from.size()));
+    if (t.source.name.starts_with(from))
+      t.source.aliases.push_back(to + t.source.name.substr(from.size()));
 }
 
 ModelSpec describe_model(const Json& config, const std::string& path) {
   if (!config.is_object())
     throw Error(ErrorCode::kInvalidModel, path + ": must hold a JSON object");
   const ConfigReader reader(config, path);
+  if (reader.find("quantization_config"))
+    reader.unsupported("quantization_config",
+                       "is given; only weights stored as F32, F16 or BF16 are read");
   std::string architecture;
   if (const Json* list = config.find("architectures");
       list && list->is_array() && !list->items().empty()) {
@@ -125,6 +149,10 @@ RopeSpec rope_of(const ConfigReader& config, int columns) {
   const std::string field = parameters ? "rope_parameters" : "rope_scaling";
   const ConfigReader rope =
       config.nested(parameters ? parameters : config.object("rope_scaling"), field);
+  for (const ConfigReader& reader : {config, rope})
+    if (reader.number_or("partial_rotary_factor", 1) != 1)
+      reader.unsupported("partial_rotary_factor",
+                         "is not 1: heads that turn in part are not supported");
   const double theta = rope.number_or("rope_theta", config.number_or("rope_theta", 10000.0));
   const std::string type = rope.string_or("rope_type", rope.string_or("type", "default"));
   if (!(theta > 0)) config.invalid("rope_theta", "must be positive");

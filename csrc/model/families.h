@@ -10,6 +10,14 @@
 
 namespace zo2 {
 
+// How checkpoints store a linear layer that is not simply [out, in] under its own name.
+struct StoredAs {
+  bool transposed = false;  // [in, out], as GPT-2's Conv1D
+  const char* part = "";    // its name among those fused with it
+  int64_t row = 0;          // its first among their rows
+  int64_t rows = 0;         // of all of them; 0: nothing is fused
+};
+
 // Appends tensors in canonical order and hands out their ids.
 class SpecBuilder {
  public:
@@ -18,7 +26,8 @@ class SpecBuilder {
   // The block the next tensors belong to.
   void block(int index) { block_ = index; }
   TensorId add(const std::string& name, std::vector<int64_t> shape, Role role);
-  LinearSpec linear(const std::string& name, int64_t out, int64_t in, bool bias);
+  LinearSpec linear(const std::string& name, int64_t out, int64_t in, bool bias,
+                    const StoredAs& stored = {});
   NormSpec norm(const std::string& name, int64_t n, NormKind kind, double epsilon, bool bias);
   // Names a checkpoint may use for every tensor: `from` at the start of a name replaced by `to`.
   void alias_prefix(const std::string& from, const std::string& to);
@@ -48,5 +57,9 @@ RopeSpec rope_of(const ConfigReader& config, int columns);
 
 ModelSpec describe_opt(const ConfigReader& config);
 ModelSpec describe_llama(const ConfigReader& config);
+ModelSpec describe_mistral(const ConfigReader& config);
+ModelSpec describe_qwen2(const ConfigReader& config);
+ModelSpec describe_qwen3(const ConfigReader& config);
+ModelSpec describe_gpt2(const ConfigReader& config);
 
 }  // namespace zo2

@@ -45,7 +45,8 @@ ModelSpec describe_opt(const ConfigReader& config) {
   spec.family = "opt";
   spec.vocabulary = config.positive("vocab_size");
   spec.hidden = config.positive("hidden_size");
-  spec.max_positions = config.positive("max_position_embeddings");
+  spec.max_positions_field = "max_position_embeddings";
+  spec.max_positions = config.positive(spec.max_positions_field);
   spec.position_offset = 2;
   const int64_t layers = config.positive("num_hidden_layers");
   const int64_t width = config.positive_or("word_embed_proj_dim", spec.hidden);

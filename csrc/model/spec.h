@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/tensor_source.h"
 #include "device/ops.h"
 
 namespace zo2 {
@@ -18,11 +19,12 @@ const char* role_name(Role role);
 using TensorId = int32_t;
 
 struct TensorSpec {
-  std::string name;            // Hugging Face name, as exported
+  // Hugging Face name; where one stored tensor holds several, with the part ("c_attn.q.weight").
+  std::string name;
   std::vector<int64_t> shape;  // canonical: matrices [out, in], others [n]
+  TensorSource source;         // where checkpoints have it, and what is exported
   Role role = Role::kLinear;
   int block = 0;  // 0: embedding, 1 ... layers: transformer layers, layers + 1: head
-  std::vector<std::string> aliases;  // other names checkpoints use for it
   bool trainable = true;
 
   bool is_matrix() const { return shape.size() == 2; }
@@ -79,7 +81,8 @@ struct ModelSpec {
   std::string family;
   int64_t vocabulary = 0;
   int64_t hidden = 0;
-  int64_t max_positions = 0;
+  int64_t max_positions = 0;        // longest sequence
+  std::string max_positions_field;  // the field of config.json that limits it
   TensorId token_table = -1;
   TensorId position_table = -1;        // learned positions
   int64_t position_offset = 0;         // added to a position before the look-up (OPT: 2)

@@ -33,6 +33,7 @@ Json model_info(const Session& session) {
   info.set("parameters", model.parameters());
   info.set("vocabSize", model.vocabulary);
   info.set("maxPositions", model.max_positions);
+  info.set("maxPositionsField", model.max_positions_field);
   info.set("tensors", tensors);
   info.set("weightBytes", static_cast<uint64_t>(session.weight_bytes()));
   info.set("isa", device.isa);

@@ -1,7 +1,7 @@
 // A base checkpoint: read-only, opened once, never modified. One interface over a Hugging Face
 // directory (config.json + safetensors) and a GGUF file. Every tensor appears under its Hugging
-// Face name, in Hugging Face orientation ([out, in] except GPT-2's Conv1D) and row order, whatever
-// the file format.
+// Face name and in Hugging Face's row order, whatever the file format; its orientation is Hugging
+// Face's ([out, in] except GPT-2's Conv1D) unless it says otherwise.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,9 @@ struct CheckpointTensor {
   std::string name;            // Hugging Face name, e.g. "model.layers.0.self_attn.q_proj.weight"
   std::vector<int64_t> shape;  // [rows, columns] or [n]; every dimension >= 1
   std::string stored_type;     // as the file says: "F32", "BF16", "Q4_1" ...
+  // The file holds the transpose of Hugging Face's matrix (GGUF turns GPT-2's Conv1D round): shape
+  // and rows are the transpose's.
+  bool transposed = false;
 };
 
 class Checkpoint {

@@ -20,7 +20,7 @@ class GgufCheckpoint final : public Checkpoint {
     const GgufFamily& family = find_gguf_family(file_);
     config_ = gguf_config(file_, family);
     for (const GgufTensor& tensor : file_.tensors()) {
-      if (tensor.name != kGgufRopeFactors) add_tensor(family, tensor);
+      if (!family.rotary || tensor.name != kGgufRopeFactors) add_tensor(family, tensor);
     }
   }
 
@@ -78,18 +78,20 @@ class GgufCheckpoint final : public Checkpoint {
 
   void add_tensor(const GgufFamily& family, const GgufTensor& tensor) {
     const auto name =
-        map_gguf_tensor(family, tensor.name, config_.find("num_hidden_layers")->integer());
+        map_gguf_tensor(family, tensor.name, config_count(family, config_, "block_count"));
     if (!name) {
       throw Error(ErrorCode::kUnsupportedModel, path() + ": tensor \"" + tensor.name +
                                                     "\" is not one of a " + family.architecture +
                                                     " model's with its block_count");
     }
     Place place{&tensor, 0};
-    if (name->rows != GgufTensorRule::Rows::kPlain) {
+    using Rows = GgufTensorRule::Rows;
+    const bool transposed = name->rows == Rows::kTransposed;
+    if (name->rows != Rows::kPlain && !transposed) {
       place.paired_heads = paired_heads(name->rows, tensor);
     }
     index_.emplace(name->hf, static_cast<int>(tensors_.size()));
-    tensors_.push_back({name->hf, tensor.shape, tensor.codec->name});
+    tensors_.push_back({name->hf, tensor.shape, tensor.codec->name, transposed});
     places_.push_back(place);
   }
 

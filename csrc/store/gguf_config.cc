@@ -194,6 +194,23 @@ Json rope_parameters(const Metadata& metadata, int64_t head_dim, double theta) {
   return rope;
 }
 
+void add_heads(const Metadata& metadata, Json& config) {
+  const int64_t heads = config.find("num_attention_heads")->integer();
+  if (config.find("num_key_value_heads") == nullptr) config.set("num_key_value_heads", Json(heads));
+  if (heads % config.find("num_key_value_heads")->integer() != 0) {
+    metadata.fail(ErrorCode::kInvalidModel, "attention.head_count_kv",
+                  "does not divide " + std::to_string(heads) + " heads");
+  }
+  config.set("head_dim", Json(head_dim(metadata, config)));
+}
+
+void add_rope(const Metadata& metadata, Json& config) {
+  const double theta = metadata.has("rope.freq_base") ? metadata.real("rope.freq_base") : 10000.0;
+  config.set("rope_theta", Json(theta));
+  config.set("rope_parameters",
+             rope_parameters(metadata, config.find("head_dim")->integer(), theta));
+}
+
 // The embedding decides: it may have more rows than there are tokens, never fewer.
 int64_t vocabulary_size(const GgufFile& file) {
   const GgufTensor* embedding = file.find_tensor("token_embd.weight");
@@ -253,21 +270,12 @@ Json gguf_config(const GgufFile& file, const GgufFamily& family) {
   for (const GgufConfigConstant& constant : family.constants) {
     config.set(constant.hf, Json::parse(constant.json, constant.hf));
   }
-  const int64_t heads = config.find("num_attention_heads")->integer();
-  if (config.find("num_key_value_heads") == nullptr) config.set("num_key_value_heads", Json(heads));
-  if (heads % config.find("num_key_value_heads")->integer() != 0) {
-    metadata.fail(ErrorCode::kInvalidModel, "attention.head_count_kv",
-                  "does not divide " + std::to_string(heads) + " heads");
-  }
-  const int64_t dim = head_dim(metadata, config);
   const int64_t vocabulary = vocabulary_size(file);
-  const double theta = metadata.has("rope.freq_base") ? metadata.real("rope.freq_base") : 10000.0;
-  config.set("head_dim", Json(dim));
+  if (family.rotary) add_heads(metadata, config);
   config.set("vocab_size", Json(vocabulary));
-  config.set("rope_theta", Json(theta));
-  config.set("rope_parameters", rope_parameters(metadata, dim, theta));
-  config.set("attention_bias", Json(file.find_tensor("blk.0.attn_q.bias") != nullptr));
-  config.set("mlp_bias", Json(file.find_tensor("blk.0.ffn_up.bias") != nullptr));
+  if (family.rotary) add_rope(metadata, config);
+  for (const GgufConfigPresence& presence : family.presences)
+    config.set(presence.hf, Json(file.find_tensor(presence.gguf) != nullptr));
   config.set("tie_word_embeddings", Json(file.find_tensor("output.weight") == nullptr));
   add_token_ids(file, vocabulary, config);
   return config;

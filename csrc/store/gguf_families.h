@@ -21,8 +21,9 @@ struct GgufConfigRule {
 };
 
 struct GgufTensorRule {
-  // Order of a matrix's rows in the file; `heads` of read_paired_rows is the number of its heads.
-  enum class Rows { kPlain, kPairedQuery, kPairedKey };
+  // How the file has a matrix: as Hugging Face, with its rows in the order of read_paired_rows (of
+  // as many heads as q or k has), or transposed.
+  enum class Rows { kPlain, kPairedQuery, kPairedKey, kTransposed };
   const char* gguf;  // "{}" stands for the layer
   const char* hf;
   Rows rows = Rows::kPlain;
@@ -34,14 +35,25 @@ struct GgufConfigConstant {
   const char* json;
 };
 
+// config[hf] says whether the file has a tensor.
+struct GgufConfigPresence {
+  const char* hf;
+  const char* gguf;
+};
+
 struct GgufFamily {
   const char* architecture;  // general.architecture
   const char* model_class;   // Hugging Face's architectures[0]
   const char* model_type;
   std::span<const GgufConfigRule> config;
   std::span<const GgufConfigConstant> constants;
+  std::span<const GgufConfigPresence> presences;
+  bool rotary;  // positions by rotary embedding: grouped heads, head_dim and rope_parameters
   std::span<const GgufTensorRule> tensors;
 };
+
+// config[...] of the rule for the key "<architecture>.<gguf>", which is an integer.
+int64_t config_count(const GgufFamily& family, const Json& config, const char* gguf);
 
 // Throws Error(kUnsupportedModel) naming the file, its architecture and those supported; also for
 // one part of a split model.

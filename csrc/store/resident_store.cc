@@ -1,9 +1,9 @@
 #include "store/resident_store.h"
 
 #include <cmath>
+#include <utility>
 
 #include "core/error.h"
-#include "store/row_reader.h"
 
 namespace zo2 {
 namespace {
@@ -49,53 +49,35 @@ ResidentStore::ResidentStore(Device& device, std::vector<StoredTensor> tensors, 
   vectors_ = device.alloc("1-D parameters", Tier::kDevice, vector_bytes_);
 }
 
-std::vector<int> ResidentStore::resolve(const Checkpoint& checkpoint) const {
-  std::vector<int> sources;
-  for (const StoredTensor& t : tensors_) {
-    int source = checkpoint.find(t.name);
-    for (size_t i = 0; source < 0 && i < t.aliases.size(); ++i)
-      source = checkpoint.find(t.aliases[i]);
-    if (source < 0)
-      throw Error(ErrorCode::kInvalidModel,
-                  checkpoint.path() + ": tensor \"" + t.name +
-                      "\" is missing; the config asks for it with shape " + shape_text(t.shape));
-    const CheckpointTensor& found = checkpoint.tensors()[static_cast<size_t>(source)];
-    if (found.shape != t.shape)
-      throw Error(ErrorCode::kInvalidModel, checkpoint.path() + ": tensor \"" + found.name +
-                                                "\" has shape " + shape_text(found.shape) +
-                                                ", but the config asks for " + shape_text(t.shape));
-    sources.push_back(source);
-  }
-  return sources;
-}
-
 void ResidentStore::load(const Checkpoint& checkpoint, const std::function<bool()>& cancelled) {
-  const std::vector<int> sources = resolve(checkpoint);
+  std::vector<TensorSource> sources;
+  for (const StoredTensor& t : tensors_) sources.push_back(t.source);
+  TensorReader reader(checkpoint, std::move(sources));
   std::vector<float> rows;
   for (size_t e = 0; e < layout_.extents.size(); ++e) {
     for (const Panel& panel : layout_.extents[e].panels) {
       if (cancelled()) throw Error(ErrorCode::kAborted, "loading was stopped");
       const View to{extents_.get(), extent_offset_[e] + panel.offset, panel.bytes};
-      load_matrix_panel(checkpoint, sources[panel.tensor], panel, to, rows);
+      load_matrix_panel(checkpoint, reader, panel, to, rows);
     }
   }
   for (size_t i = 0; i < tensors_.size(); ++i) {
     if (tensors_[i].is_matrix()) continue;
-    checkpoint.read_rows(sources[i], 0, 1, vector(static_cast<uint32_t>(i)).data.as<float>());
+    reader.read(i, 0, tensors_[i].shape[0], vector(static_cast<uint32_t>(i)).data.as<float>());
   }
   step_.assign(tensors_.size(), 0);
 }
 
-void ResidentStore::load_matrix_panel(const Checkpoint& checkpoint, int source, const Panel& panel,
-                                      View to, std::vector<float>& rows) const {
+void ResidentStore::load_matrix_panel(const Checkpoint& checkpoint, TensorReader& reader,
+                                      const Panel& panel, View to, std::vector<float>& rows) const {
   const int64_t columns = tensors_[panel.tensor].shape[1];
   const size_t elements = static_cast<size_t>(panel.rows * columns);
   if (type_ == StorageType::kF32) {
-    checkpoint.read_rows(source, panel.row, panel.rows, to.as<float>());
+    reader.read(panel.tensor, panel.row, panel.rows, to.as<float>());
     return;
   }
   rows.resize(elements);
-  checkpoint.read_rows(source, panel.row, panel.rows, rows.data());
+  reader.read(panel.tensor, panel.row, panel.rows, rows.data());
   uint16_t* out = to.as<uint16_t>();
   for (size_t i = 0; i < elements; ++i) {
     out[i] = type_ == StorageType::kBF16 ? f32_to_bf16(rows[i]) : f32_to_f16(rows[i]);

@@ -8,17 +8,19 @@
 #include <memory>
 #include <vector>
 
+#include "core/tensor_source.h"
 #include "device/device.h"
 #include "device/ops.h"
 #include "store/checkpoint.h"
 #include "store/layout.h"
+#include "store/tensor_reader.h"
 
 namespace zo2 {
 
 // What the store has to know of one canonical tensor.
 struct StoredTensor {
   std::string name;
-  std::vector<std::string> aliases;
+  TensorSource source;
   std::vector<int64_t> shape;
   int block = 0;
   bool trainable = true;
@@ -50,9 +52,8 @@ class ResidentStore {
   void set_step(uint32_t tensor, uint64_t step) { step_[tensor] = step; }
 
  private:
-  std::vector<int> resolve(const Checkpoint& checkpoint) const;
-  void load_matrix_panel(const Checkpoint& checkpoint, int source, const Panel& panel, View to,
-                         std::vector<float>& rows) const;
+  void load_matrix_panel(const Checkpoint& checkpoint, TensorReader& reader, const Panel& panel,
+                         View to, std::vector<float>& rows) const;
 
   std::vector<StoredTensor> tensors_;
   StorageType type_;

@@ -1,11 +1,14 @@
 #include "zo/exporter.h"
 
 #include <algorithm>
+#include <functional>
+#include <unordered_map>
 #include <vector>
 
 #include "core/error.h"
 #include "store/layout.h"
 #include "store/safetensors_writer.h"
+#include "store/tensor_reader.h"
 
 namespace zo2 {
 namespace {
@@ -41,6 +44,80 @@ void write_rows(SafetensorsWriter& writer, const std::vector<float>& rows, Stora
   writer.append(halves.data(), halves.size() * sizeof(uint16_t));
 }
 
+// One tensor of the files: the canonical tensors it holds, in the order of their rows.
+struct StoredPieces {
+  TensorSource whole;
+  std::vector<TensorId> pieces;
+};
+
+std::vector<StoredPieces> stored_tensors(const ModelSpec& model) {
+  std::vector<StoredPieces> stored;
+  std::unordered_map<std::string, size_t> index;
+  for (size_t i = 0; i < model.tensors.size(); ++i) {
+    const TensorSource& source = model.tensors[i].source;
+    const auto [found, added] = index.emplace(source.name, stored.size());
+    if (added) stored.push_back({source, {}});
+    stored[found->second].pieces.push_back(static_cast<TensorId>(i));
+  }
+  const auto spec = [&](TensorId id) -> const TensorSpec& {
+    return model.tensors[static_cast<size_t>(id)];
+  };
+  for (StoredPieces& t : stored) {
+    std::sort(t.pieces.begin(), t.pieces.end(), [&](TensorId a, TensorId b) {
+      return spec(a).source.first_row < spec(b).source.first_row;
+    });
+    int64_t row = 0;
+    for (const TensorId id : t.pieces) {
+      if (spec(id).source.first_row != row)
+        throw Error(ErrorCode::kInternal, "the parts of " + t.whole.name + " leave a gap");
+      row += spec(id).shape[0];
+    }
+    if (row != t.whole.rows())
+      throw Error(ErrorCode::kInternal, "the parts of " + t.whole.name + " are not all of it");
+  }
+  return stored;
+}
+
+using ReadRows = std::function<void(TensorId id, int64_t row, int64_t count, float* out)>;
+
+// Row by row as the canonical tensors have them.
+void write_in_order(SafetensorsWriter& writer, const ModelSpec& model, const StoredPieces& stored,
+                    StorageType type, const ReadRows& read_rows) {
+  std::vector<float> rows;
+  for (const TensorId id : stored.pieces) {
+    const TensorSpec& t = model.tensors[static_cast<size_t>(id)];
+    const int64_t step = t.is_matrix() ? panel_rows(t.columns(), StorageType::kF32) : 1;
+    for (int64_t row = 0; row < t.rows(); row += step) {
+      const int64_t count = std::min(step, t.rows() - row);
+      rows.resize(static_cast<size_t>(count * t.columns()));
+      read_rows(id, row, count, rows.data());
+      write_rows(writer, rows, type);
+    }
+  }
+}
+
+// A stored row is a column of the canonical tensors: needs all of them in memory.
+void write_transposed(SafetensorsWriter& writer, const ModelSpec& model, const StoredPieces& stored,
+                      StorageType type, const ReadRows& read_rows) {
+  const int64_t rows = stored.whole.rows(), columns = stored.whole.columns();
+  std::vector<float> whole(static_cast<size_t>(rows * columns));
+  for (const TensorId id : stored.pieces) {
+    const TensorSpec& t = model.tensors[static_cast<size_t>(id)];
+    read_rows(id, 0, t.rows(), whole.data() + t.source.first_row * columns);
+  }
+  const int64_t step = panel_rows(rows, StorageType::kF32);
+  std::vector<float> turned;
+  for (int64_t column = 0; column < columns; column += step) {
+    const int64_t count = std::min(step, columns - column);
+    turned.resize(static_cast<size_t>(count * rows));
+    for (int64_t i = 0; i < count; ++i)
+      for (int64_t r = 0; r < rows; ++r)
+        turned[static_cast<size_t>(i * rows + r)] =
+            whole[static_cast<size_t>(r * columns + column + i)];
+    write_rows(writer, turned, type);
+  }
+}
+
 }  // namespace
 
 void export_model(Env& env, const Checkpoint& base, const ModelSpec& model, Pipeline& pipeline,
@@ -53,33 +130,26 @@ void export_model(Env& env, const Checkpoint& base, const ModelSpec& model, Pipe
   // Between rounding steps values have more digits than the storage type.
   const bool exact = pending.none_since(pipeline.held_by_all());
   const StorageType type = exact ? pending.rules().type : StorageType::kF32;
-  const auto type_of = [&](const TensorSpec& t) {
-    return t.is_matrix() ? type : StorageType::kF32;
+  std::vector<StoredPieces> stored = stored_tensors(model);
+  const auto type_of = [&](const StoredPieces& t) {
+    return t.whole.is_matrix() ? type : StorageType::kF32;
   };
-
   // f32 first: the format aligns tensors to their element size.
-  std::vector<TensorId> order;
-  for (size_t i = 0; i < model.tensors.size(); ++i) order.push_back(static_cast<TensorId>(i));
-  const auto spec = [&](TensorId id) -> const TensorSpec& {
-    return model.tensors[static_cast<size_t>(id)];
-  };
-  std::stable_partition(order.begin(), order.end(),
-                        [&](TensorId id) { return type_of(spec(id)) == StorageType::kF32; });
+  std::stable_partition(stored.begin(), stored.end(),
+                        [&](const StoredPieces& t) { return type_of(t) == StorageType::kF32; });
   std::vector<SafetensorsEntry> entries;
-  for (const TensorId id : order)
-    entries.push_back({spec(id).name, spec(id).shape, safetensors_type(type_of(spec(id)))});
+  for (const StoredPieces& t : stored)
+    entries.push_back(
+        {find_source(base, t.whole).name, t.whole.shape, safetensors_type(type_of(t))});
   SafetensorsWriter writer(env, dir + "/model.safetensors", entries);
-  std::vector<float> rows;
-  for (const TensorId id : order) {
-    const TensorSpec& t = spec(id);
-    const int64_t step = t.is_matrix() ? panel_rows(t.columns(), StorageType::kF32) : 1;
-    for (int64_t row = 0; row < t.rows(); row += step) {
-      const int64_t count = std::min(step, t.rows() - row);
-      rows.resize(static_cast<size_t>(count * t.columns()));
-      pipeline.materialize(id, row, count, pending, rows.data());
-      write_rows(writer, rows, type_of(t));
-    }
-  }
+  const ReadRows read_rows = [&](TensorId id, int64_t row, int64_t count, float* out) {
+    pipeline.materialize(id, row, count, pending, out);
+  };
+  for (const StoredPieces& t : stored)
+    if (t.whole.transposed)
+      write_transposed(writer, model, t, type_of(t), read_rows);
+    else
+      write_in_order(writer, model, t, type_of(t), read_rows);
   writer.finish();
   for (const std::string& file : base.companion_files())
     write_file(env, dir + file.substr(file.find_last_of('/')), env.read_all(file));

@@ -10,8 +10,9 @@
 namespace zo2 {
 
 // config.json, model.safetensors and the base's companion files (tokenizer ...), each complete or
-// absent. Tensors are written in the storage type when every value is a number of that type, else
-// in f32. Throws Error(kInvalidConfig) when `dir` holds a config.json already.
+// absent. Tensors have the names, shapes and orientation of the base (of Hugging Face, where that
+// is GGUF) and are written in the storage type when every value is a number of that type, else in
+// f32. Throws Error(kInvalidConfig) when `dir` holds a config.json already.
 void export_model(Env& env, const Checkpoint& base, const ModelSpec& model, Pipeline& pipeline,
                   const PendingUpdates& pending, const std::string& dir);
 

@@ -44,7 +44,7 @@ bool starts_with(const std::vector<int32_t>& longer, const int32_t* tokens, size
 
 }  // namespace
 
-RowSet::RowSet(const RawRows& raw, int64_t vocabulary, int64_t max_positions)
+RowSet::RowSet(const RawRows& raw, const ModelSpec& model)
     : kind_(raw.kind), fingerprint_(fingerprint_of(raw)) {
   const size_t rows = raw.gold.size(), sequences = raw.label_start.size();
   if (rows == 0) throw Error(ErrorCode::kInvalidData, "there are no rows");
@@ -57,13 +57,14 @@ RowSet::RowSet(const RawRows& raw, int64_t vocabulary, int64_t max_positions)
       if (raw.label_start[s] < 1 || raw.label_start[s] >= length)
         invalid(row,
                 "has no token to predict after its first (length " + std::to_string(length) + ")");
-      if (length - 1 > max_positions)
-        invalid(row, "reads " + std::to_string(length - 1) + " tokens, more than the model's " +
-                         std::to_string(max_positions) + " positions");
+      if (length - 1 > model.max_positions)
+        invalid(row, "reads " + std::to_string(length - 1) + " tokens; the model's " +
+                         model.max_positions_field + " allows " +
+                         std::to_string(model.max_positions));
       for (uint32_t i = raw.sequence_offsets[s]; i < raw.sequence_offsets[s + 1]; ++i)
-        if (raw.tokens[i] < 0 || raw.tokens[i] >= vocabulary)
+        if (raw.tokens[i] < 0 || raw.tokens[i] >= model.vocabulary)
           invalid(row, "token id " + std::to_string(raw.tokens[i]) +
-                           " is outside the vocabulary of " + std::to_string(vocabulary));
+                           " is outside the vocabulary of " + std::to_string(model.vocabulary));
     }
     if (kind_ == RowKind::kLanguageModel && last - first != 1) invalid(row, "must be one sequence");
     if (kind_ == RowKind::kOptions &&

@@ -28,8 +28,8 @@ struct RawRows {
 class RowSet {
  public:
   // Throws Error(kInvalidData) naming the row: ids outside the vocabulary, sequences over
-  // max_positions ...
-  RowSet(const RawRows& raw, int64_t vocabulary, int64_t max_positions);
+  // the model's positions ...
+  RowSet(const RawRows& raw, const ModelSpec& model);
 
   RowKind kind() const { return kind_; }
   size_t size() const { return gold_.size(); }

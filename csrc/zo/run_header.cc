@@ -9,19 +9,33 @@ namespace {
 constexpr int kFormatVersion = 1;
 constexpr const char* kFormat = "zo2-journal";
 
+Json shape_json(const std::vector<int64_t>& shape) {
+  Json json = Json::array();
+  for (const int64_t n : shape) json.push(n);
+  return json;
+}
+
+Json source_json(const TensorSource& source) {
+  Json json = Json::object();
+  json.set("name", source.name);
+  json.set("shape", shape_json(source.shape));
+  json.set("transposed", source.transposed);
+  json.set("firstRow", source.first_row);
+  return json;
+}
+
 Json tensor_list(const ModelSpec& model) {
   Json list = Json::array();
   for (size_t i = 0; i < model.tensors.size(); ++i) {
     const TensorSpec& t = model.tensors[i];
-    Json shape = Json::array();
-    for (const int64_t n : t.shape) shape.push(n);
     Json json = Json::object();
     json.set("id", static_cast<uint64_t>(i));
     json.set("name", t.name);
-    json.set("shape", shape);
+    json.set("shape", shape_json(t.shape));
     json.set("role", role_name(t.role));
     json.set("trainable", t.trainable);
     json.set("decayed", t.decayed());
+    if (t.source.transposed || t.source.name != t.name) json.set("source", source_json(t.source));
     list.push(json);
   }
   return list;

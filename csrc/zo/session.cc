@@ -12,7 +12,7 @@ namespace {
 std::vector<StoredTensor> stored_tensors(const ModelSpec& model) {
   std::vector<StoredTensor> tensors;
   for (const TensorSpec& t : model.tensors)
-    tensors.push_back({t.name, t.aliases, t.shape, t.block, t.trainable});
+    tensors.push_back({t.name, t.source, t.shape, t.block, t.trainable});
   return tensors;
 }
 
@@ -69,9 +69,9 @@ void Session::start_from_base(const UpdateRules& rules) {
 TrainResult Session::train(const TrainOptions& options, const RawRows& train, const RawRows* eval,
                            const TrainHooks& hooks) {
   require_loaded();
-  const RowSet train_rows(train, model_.vocabulary, model_.max_positions);
+  const RowSet train_rows(train, model_);
   std::optional<RowSet> eval_rows;
-  if (eval) eval_rows.emplace(*eval, model_.vocabulary, model_.max_positions);
+  if (eval) eval_rows.emplace(*eval, model_);
   TrainOptions complete = options;
   complete.rules.type = store_->type();
   complete.memory_bytes = memory_bytes_;
@@ -88,7 +88,7 @@ TrainResult Session::train(const TrainOptions& options, const RawRows& train, co
 Evaluation Session::evaluate(const RawRows& raw, int64_t batch_tokens,
                              const std::function<bool()>& stopping) {
   require_loaded();
-  const RowSet rows(raw, model_.vocabulary, model_.max_positions);
+  const RowSet rows(raw, model_);
   const Evaluator evaluator(rows, batch_tokens);
   pipeline_->reserve(evaluator.limits(), memory_bytes_);
   pipeline_->settle(*pending_, stopping);
@@ -131,7 +131,7 @@ std::vector<float> Session::logits(const std::vector<int32_t>& tokens) {
   raw.label_start = {1};
   raw.row_offsets = {0, 1};
   raw.gold = {-1};
-  const RowSet rows(raw, model_.vocabulary, model_.max_positions);
+  const RowSet rows(raw, model_);
   HostBatch batch;
   rows.pack(0, batch);
   pipeline_->reserve(batch.limits(1, true), memory_bytes_);

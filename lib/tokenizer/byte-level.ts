@@ -40,20 +40,19 @@ const suffix = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?";
 const tekken = `${lower}|${upper}|\\p{N}${rest}`;
 const gpt4o = `${lower}${suffix}|${upper}${suffix}|\\p{N}{1,3}${rest}`;
 
+const named = (split: string, names: string): Record<string, string> =>
+  Object.fromEntries(names.split(" ").map((name) => [name, split]));
+
 // How text is cut before merging, by tokenizer.ggml.pre; the table of transformers 5
 // (integrations/gguf/gguf_tokenizer_mapping.py). Any other name (smollm, gpt-2, default ...) is
 // cut by GPT-2's own expression, there as here.
 const splits: Record<string, string> = {
   tekken,
   qwen2,
-  "deepseek-r1-qwen": qwen2,
-  megrez: qwen2,
-  ...Object.fromEntries(
-    ["llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "dbrx", "smaug-bpe"].map(
-      (name) => [name, llama3],
-    ),
-  ),
-  ...Object.fromEntries(["gpt-4o", "llama4", "minimax-m2"].map((name) => [name, gpt4o])),
+  ...named(qwen2, "deepseek-r1-qwen kormo f2llmv2 megrez"),
+  ...named(llama3, "llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2"),
+  ...named(llama3, "jina-v5-nano dbrx smaug-bpe"),
+  ...named(gpt4o, "gpt-4o llama4 kanana2 talkie minimax-m2"),
 };
 
 /** The pre-tokenizer of a vocabulary, by the name GGUF gives it. */

@@ -1,4 +1,5 @@
 // The fixture models of test/fixtures (made by make_models.py), and engines loaded with them.
+import { createHash } from "node:crypto";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -25,6 +26,12 @@ export interface Golden {
   path: string;
   columnStride: number;
   sequences: GoldenSequence[];
+  /** What an export has to hold, by name: shapes, and hashes of the values as fp32. */
+  tensors: Record<string, { shape: number[]; sha256: string }>;
+  /** Texts and the ids that transformers gives them, where the file has a vocabulary. */
+  texts?: [text: string, ids: number[]][];
+  /** The same under other names of a pre-tokenizer. */
+  textsByPre?: Record<string, [text: string, ids: number[]][]>;
 }
 
 export const modelNames = (): string[] => readdirSync(models).sort();
@@ -40,6 +47,28 @@ export function readGolden(name: string): Golden {
 function floats(base64: string): Float32Array {
   const bytes = Uint8Array.from(Buffer.from(base64, "base64"));
   return new Float32Array(bytes.buffer);
+}
+
+/** Names, shapes and hashes of what a safetensors file holds, and the types it holds them in. */
+export function readStored(file: string): {
+  tensors: Golden["tensors"];
+  dtypes: Set<string>;
+} {
+  const bytes = readFileSync(file);
+  const start = 8 + Number(bytes.readBigUInt64LE(0));
+  const header = JSON.parse(bytes.toString("utf8", 8, start)) as Record<
+    string,
+    { dtype: string; shape: number[]; data_offsets: [number, number] }
+  >;
+  delete header["__metadata__"];
+  const entries = Object.entries(header).map(([name, { shape, data_offsets }]) => {
+    const [from, to] = data_offsets;
+    const data = bytes.subarray(start + from, start + to);
+    const sha256 = createHash("sha256").update(data).digest("hex");
+    return [name, { shape, sha256 }] as const;
+  });
+  const dtypes = new Set(Object.values(header).map(({ dtype }) => dtype));
+  return { tensors: Object.fromEntries(entries), dtypes };
 }
 
 /** What load() is given for a fixture; `scratch` receives weights that are not committed. */

@@ -1,8 +1,11 @@
 // Logits and losses of small random models against those transformers computes in fp32
 // (test/fixtures/make_models.py, which also says what each model is there for).
+import { join } from "node:path";
 import t from "tap";
+import { native } from "../../dist/native.js";
+import { loadTokenizer } from "../../dist/tokenizer/tokenizer.js";
 import { doctor, worstDifference } from "./compare.js";
-import { lmRows, loadModel, modelNames, modelPath, readGolden } from "./models.js";
+import { lmRows, loadModel, modelNames, modelPath, readGolden, readStored } from "./models.js";
 
 for (const name of modelNames()) {
   t.test(name, async (t) => {
@@ -27,12 +30,39 @@ for (const name of modelNames()) {
       labels += tokens.length - 1;
     }
     t.ok(Math.abs(loss / (sum / labels) - 1) <= 1e-5, "the mean is over label tokens");
+    const exported = join(t.testdirName, "exported");
+    await engine.exportTo(exported);
+    const { tensors, dtypes } = readStored(join(exported, "model.safetensors"));
+    t.strictSame(tensors, golden.tensors, "an export has the tensors of the model bit for bit");
+    t.strictSame([...dtypes], ["F32"]);
   });
 }
 
+t.test("GGUF vocabularies give the ids that transformers gives", async (t) => {
+  let vocabularies = 0;
+  for (const name of modelNames()) {
+    const { texts, textsByPre = {} } = readGolden(name);
+    if (!texts) continue;
+    vocabularies++;
+    const path = modelPath(name, "");
+    const metadata = native.ggufMetadata(path);
+    const given = metadata["tokenizer.ggml.pre"] as string;
+    for (const [pre, expected] of [[given, texts] as const, ...Object.entries(textsByPre)]) {
+      const renamed = { ...metadata, "tokenizer.ggml.pre": pre };
+      const tokenizer = await loadTokenizer(path, () => renamed);
+      const ids = await tokenizer.encode(expected.map(([text]) => text));
+      for (const [i, [text, those]] of expected.entries()) {
+        const these = [...tokenizer.prefix, ...(ids[i] ?? []), ...tokenizer.suffix];
+        t.strictSame(these, those, `${name}, ${pre}: ${JSON.stringify(text)}`);
+      }
+    }
+  }
+  t.equal(vocabularies, 4);
+});
+
 t.test("every instruction set gives transformers' numbers", async (t) => {
   for (const isa of doctor().isas) {
-    for (const name of ["opt-tied", "llama-tied-gqa"]) {
+    for (const name of ["opt-tied", "llama-tied-gqa", "gpt2", "qwen3-tied"]) {
       const golden = readGolden(name);
       const { engine, info } = await loadModel(modelPath(name, t.testdirName), { isa });
       t.teardown(() => engine.close());
@@ -46,13 +76,25 @@ t.test("every instruction set gives transformers' numbers", async (t) => {
   }
 });
 
-t.test("a model means the same in either version of its config", async (t) => {
-  const tokens = Int32Array.from(readGolden("llama-rope-v5").sequences[0]?.tokens ?? []);
-  const logits: Float32Array[] = [];
-  for (const name of ["llama-rope-v4", "llama-rope-v5"]) {
-    const { engine } = await loadModel(modelPath(name, ""));
+t.test("sequences longer than the window are refused by its name", async (t) => {
+  for (const name of ["mistral", "qwen3-untied-biases"]) {
+    const { engine, info } = await loadModel(modelPath(name, ""));
     t.teardown(() => engine.close());
-    logits.push(await engine.logits(tokens));
+    t.match(info, { maxPositions: 64, maxPositionsField: "sliding_window" });
+    const message = /reads 65 tokens; the model's sliding_window allows 64/;
+    await t.rejects(engine.logits(new Int32Array(65)), { code: "ZO2_INVALID_DATA", message });
   }
-  t.strictSame(logits[0], logits[1]);
+});
+
+t.test("a model means the same in either version of its config", async (t) => {
+  for (const model of ["llama-rope", "qwen2"]) {
+    const tokens = Int32Array.from(readGolden(`${model}-v5`).sequences[0]?.tokens ?? []);
+    const logits: Float32Array[] = [];
+    for (const version of ["v4", "v5"]) {
+      const { engine } = await loadModel(modelPath(`${model}-${version}`, ""));
+      t.teardown(() => engine.close());
+      logits.push(await engine.logits(tokens));
+    }
+    t.strictSame(logits[0], logits[1], model);
+  }
 });

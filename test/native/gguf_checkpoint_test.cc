@@ -182,6 +182,60 @@ TEST_CASE("gguf checkpoint: rows of q and k come in Hugging Face's order for eve
   for (size_t i = 0; i < bias.size(); ++i) CHECK_EQ(bias[i], static_cast<float>(100 * i));
 }
 
+TEST_CASE(
+    "gguf checkpoint: Qwen's rows of q and k stay as they are, its norms of heads are known") {
+  const TempDir dir;
+  GgufBuilder builder;
+  builder.text("general.architecture", "qwen3")
+      .u32("qwen3.embedding_length", kHidden)
+      .u32("qwen3.feed_forward_length", kWide)
+      .u32("qwen3.block_count", 1)
+      .u32("qwen3.attention.head_count", kHeads)
+      .u32("qwen3.attention.key_length", kHeadDim)
+      .u32("qwen3.context_length", 64)
+      .f32("qwen3.attention.layer_norm_rms_epsilon", 1e-6f)
+      .tensor("token_embd.weight", {kHidden, kTokens}, kF32, matrix(kTokens, kHidden))
+      .tensor("blk.0.attn_q.weight", {kHidden, kHidden}, kF32, matrix(kHidden, kHidden))
+      .tensor("blk.0.attn_q_norm.weight", {kHeadDim}, kF32, matrix(1, kHeadDim));
+  const auto checkpoint = open(dir, builder);
+  CHECK_EQ(checkpoint->config().find("architectures")->dump(), "[\"Qwen3ForCausalLM\"]");
+  CHECK(!checkpoint->config().find("attention_bias")->boolean());
+  std::vector<float> rows(3 * kHidden);
+  checkpoint->read_rows(checkpoint->find("model.layers.0.self_attn.q_proj.weight"), 1, 3,
+                        rows.data());
+  for (int i = 0; i < 3 * kHidden; ++i)
+    CHECK_EQ(rows[static_cast<size_t>(i)],
+             static_cast<float>(100 * (1 + i / kHidden) + i % kHidden));
+  CHECK(checkpoint->find("model.layers.0.self_attn.q_norm.weight") >= 0);
+}
+
+TEST_CASE("gguf checkpoint: GPT-2's matrices say that they are turned round") {
+  const TempDir dir;
+  GgufBuilder builder;
+  builder.text("general.architecture", "gpt2")
+      .u32("gpt2.embedding_length", kHidden)
+      .u32("gpt2.feed_forward_length", kWide)
+      .u32("gpt2.block_count", 1)
+      .u32("gpt2.attention.head_count", kHeads)
+      .u32("gpt2.context_length", 64)
+      .f32("gpt2.attention.layer_norm_epsilon", 1e-5f)
+      .tensor("token_embd.weight", {kHidden, kTokens}, kF32, matrix(kTokens, kHidden))
+      .tensor("blk.0.ffn_up.weight", {kHidden, kWide}, kF32, matrix(kWide, kHidden));
+  const auto checkpoint = open(dir, builder);
+  CHECK_EQ(checkpoint->config().dump(),
+           "{\"architectures\":[\"GPT2LMHeadModel\"],\"model_type\":\"gpt2\",\"n_embd\":8,"
+           "\"n_inner\":12,\"n_layer\":1,\"n_head\":2,\"layer_norm_epsilon\":1e-05,"
+           "\"n_positions\":64,\"activation_function\":\"gelu_new\",\"vocab_size\":5,"
+           "\"tie_word_embeddings\":true}");
+  const CheckpointTensor& embedding =
+      checkpoint->tensors()[static_cast<size_t>(checkpoint->find("transformer.wte.weight"))];
+  CHECK(!embedding.transposed);
+  const CheckpointTensor& up =
+      checkpoint
+          ->tensors()[static_cast<size_t>(checkpoint->find("transformer.h.0.mlp.c_fc.weight"))];
+  CHECK(up.transposed && up.shape == (std::vector<int64_t>{kWide, kHidden}));
+}
+
 TEST_CASE("gguf checkpoint: rows larger than the buffer keep their order") {
   constexpr int kColumns = 300000;  // 1.2 MB a row
   const TempDir dir;
@@ -236,7 +290,8 @@ TEST_CASE("gguf checkpoint: rotary scaling is mapped or refused, never ignored")
 
 TEST_CASE("gguf checkpoint: what zo2 cannot train is refused by name") {
   const TempDir dir;
-  CHECK_THROWS(ErrorCode::kUnsupportedModel, (Texts{"m.gguf", "\"mamba\"", "supported: llama"}),
+  CHECK_THROWS(ErrorCode::kUnsupportedModel,
+               (Texts{"m.gguf", "\"mamba\"", "supported: llama, qwen2, qwen3, gpt2"}),
                open(dir, GgufBuilder().text("general.architecture", "mamba")));
   CHECK_THROWS(ErrorCode::kInvalidModel, (Texts{"no general.architecture"}),
                open(dir, GgufBuilder()));
@@ -264,12 +319,12 @@ TEST_CASE("gguf checkpoint: what zo2 cannot train is refused by name") {
 TEST_CASE("gguf checkpoint: a type without a decoder is listed, and an error when read") {
   const TempDir dir;
   GgufBuilder builder = llama_metadata();
-  llama_tensors(builder).tensor("output.weight", {256, 1}, 14, std::string(210, '\0'));
+  llama_tensors(builder).tensor("output.weight", {256, 1}, 13, std::string(176, '\0'));
   const auto checkpoint = open(dir, builder);
   const int index = checkpoint->find("lm_head.weight");
-  CHECK_EQ(checkpoint->tensors()[static_cast<size_t>(index)].stored_type, "Q6_K");
+  CHECK_EQ(checkpoint->tensors()[static_cast<size_t>(index)].stored_type, "Q5_K");
   float out[256];
-  CHECK_THROWS(ErrorCode::kUnsupportedModel, (Texts{"output.weight", "Q6_K", "Q4_1"}),
+  CHECK_THROWS(ErrorCode::kUnsupportedModel, (Texts{"output.weight", "Q5_K", "Q4_1"}),
                checkpoint->read_rows(index, 0, 1, out));
   CHECK_EQ(checkpoint->fingerprint().size(), 16u);
 }

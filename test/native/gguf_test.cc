@@ -194,8 +194,63 @@ TEST_CASE("gguf: blocks decode to the formula of their type") {
   CHECK_EQ(decode(1, raw(uint16_t{0x0001}))[0], 0x1p-24f);
   CHECK_EQ(decode(1, raw(uint16_t{0xfc00}))[0], -std::numeric_limits<float>::infinity());
   CHECK_EQ(decode(30, raw(uint16_t{0x3fc0}))[0], 1.5f);
-  CHECK(gguf_codec(14)->decode == nullptr);
+  CHECK(gguf_codec(13)->decode == nullptr);
   CHECK(gguf_codec(4) == nullptr);
+}
+
+TEST_CASE("gguf: five-bit blocks decode to the formula of their type") {
+  std::string bits, nibbles;
+  for (int i = 0; i < 4; ++i) bits += static_cast<char>(0x35 + 40 * i);
+  for (int i = 0; i < 16; ++i) nibbles += static_cast<char>(i | (15 - i) << 4);
+  const std::string half = raw(uint16_t{0x3800});       // 0.5
+  const std::string minus_two = raw(uint16_t{0xc000});  // -2
+  const std::vector<float> q5_0 = decode(6, half + bits + nibbles);
+  const std::vector<float> q5_1 = decode(7, half + minus_two + bits + nibbles);
+  for (size_t i = 0; i < 32; ++i) {
+    const int low = static_cast<int>(i < 16 ? i : 31 - i);
+    const int high = static_cast<uint8_t>(bits[i / 8]) >> i % 8 & 1;
+    const auto q = static_cast<float>(low + 16 * high);
+    CHECK_EQ(q5_0[i], 0.5f * (q - 16));
+    CHECK_EQ(q5_1[i], 0.5f * q - 2.0f);
+  }
+}
+
+TEST_CASE("gguf: blocks of 256 decode to the formula of their type") {
+  std::mt19937 random(7);
+  const auto below = [&random](int n) { return static_cast<int>(random() % n); };
+  const std::string third = raw(uint16_t{0x3555});  // 0x555p-12
+  const std::string tenth = raw(uint16_t{0x2e66});  // 0x666p-14
+  std::vector<int> scale(16), minimum(8), q(256);
+  for (int round = 0; round < 20; ++round) {
+    for (int& s : scale) s = below(64);
+    for (int& m : minimum) m = below(64);
+    for (int& x : q) x = below(16);
+    std::string packed(12, '\0'), nibbles(128, '\0');
+    for (size_t j = 0; j < 4; ++j) {
+      packed[j] = static_cast<char>(scale[j] | scale[j + 4] >> 4 << 6);
+      packed[j + 4] = static_cast<char>(minimum[j] | minimum[j + 4] >> 4 << 6);
+      packed[j + 8] = static_cast<char>((scale[j + 4] & 15) | (minimum[j + 4] & 15) << 4);
+    }
+    for (size_t i = 0; i < 256; ++i)
+      nibbles[i / 64 * 32 + i % 32] |= static_cast<char>(q[i] << (i / 32 % 2 * 4));
+    const std::vector<float> q4_k = decode(12, third + tenth + packed + nibbles);
+    for (size_t i = 0; i < 256; ++i) {
+      const auto product = static_cast<float>(scale[i / 32] * q[i]);
+      CHECK_EQ(q4_k[i], 0x1.554p-2f * product - 0x1.998p-4f * static_cast<float>(minimum[i / 32]));
+    }
+
+    for (int& s : scale) s = below(256) - 128;
+    for (int& x : q) x = below(64);
+    std::string low(128, '\0'), high(64, '\0'), scales;
+    for (size_t i = 0; i < 256; ++i) {
+      low[i / 128 * 64 + i % 64] |= static_cast<char>((q[i] & 15) << (i / 64 % 2 * 4));
+      high[i / 128 * 32 + i % 32] |= static_cast<char>(q[i] >> 4 << (i / 32 % 4 * 2));
+    }
+    for (const int s : scale) scales += static_cast<char>(s);
+    const std::vector<float> q6_k = decode(14, low + high + scales + third);
+    for (size_t i = 0; i < 256; ++i)
+      CHECK_EQ(q6_k[i], 0x1.554p-2f * static_cast<float>(scale[i / 16] * (q[i] - 32)));
+  }
 }
 
 TEST_CASE("gguf: damaged headers throw or give a consistent file") {

@@ -1,4 +1,4 @@
-"""Log-probabilities of label tokens in fp64: OPT and Llama, one sequence at a time."""
+"""Log-probabilities of label tokens in fp64, one sequence at a time."""
 
 import numpy as np
 
@@ -36,7 +36,7 @@ def layer_norm(w, name, x):
 
 
 def rms_norm(w, name, x, epsilon):
-    return x / np.sqrt((x**2).mean(axis=1, keepdims=True) + epsilon) * w[name + ".weight"]
+    return x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + epsilon) * w[name + ".weight"]
 
 
 def opt(config, w, tokens):
@@ -76,6 +76,7 @@ def rotate(x, theta):
 
 
 def llama(config, w, tokens):
+    """And Mistral and Qwen, which add norms of heads and biases."""
     heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
     rope = config.get("rope_parameters") or {}
     if rope.get("rope_type", "default") != "default" or config.get("rope_scaling"):
@@ -86,8 +87,12 @@ def llama(config, w, tokens):
     for i in range(config["num_hidden_layers"]):
         name = f"model.layers.{i}."
         h = rms_norm(w, name + "input_layernorm", x, epsilon)
-        q = rotate(heads_first(linear(w, name + "self_attn.q_proj", h), heads), theta)
-        k = rotate(heads_first(linear(w, name + "self_attn.k_proj", h), kv_heads), theta)
+        q = heads_first(linear(w, name + "self_attn.q_proj", h), heads)
+        k = heads_first(linear(w, name + "self_attn.k_proj", h), kv_heads)
+        if name + "self_attn.q_norm.weight" in w:
+            q = rms_norm(w, name + "self_attn.q_norm", q, epsilon)
+            k = rms_norm(w, name + "self_attn.k_norm", k, epsilon)
+        q, k = rotate(q, theta), rotate(k, theta)
         v = heads_first(linear(w, name + "self_attn.v_proj", h), kv_heads)
         k, v = (np.repeat(y, heads // kv_heads, axis=0) for y in (k, v))
         x = x + linear(w, name + "self_attn.o_proj", heads_last(attention(q, k, v)))
@@ -99,7 +104,26 @@ def llama(config, w, tokens):
     return x @ w.get("lm_head.weight", w["model.embed_tokens.weight"]).T
 
 
-FAMILIES = {"opt": opt, "llama": llama}
+def gelu_new(x):
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def gpt2(config, w, tokens):
+    t = "transformer."
+    x = w[t + "wte.weight"][tokens] + w[t + "wpe.weight"][:len(tokens)]
+    for i in range(config["n_layer"]):
+        name = f"{t}h.{i}."
+        h = layer_norm(w, name + "ln_1", x)
+        q, k, v = (heads_first(linear(w, f"{name}attn.c_attn.{p}", h), config["n_head"])
+                   for p in "qkv")
+        x = x + linear(w, name + "attn.c_proj", heads_last(attention(q, k, v)))
+        h = linear(w, name + "mlp.c_fc", layer_norm(w, name + "ln_2", x))
+        x = x + linear(w, name + "mlp.c_proj", gelu_new(h))
+    return layer_norm(w, t + "ln_f", x) @ w[t + "wte.weight"].T
+
+
+FAMILIES = {"opt": opt, "gpt2": gpt2,
+            **{name: llama for name in ("llama", "mistral", "qwen2", "qwen3")}}
 
 
 def label_logprobs(config, w, tokens, label_start):

@@ -18,7 +18,7 @@ import numpy as np
 from forward64 import Rows
 from noise import DataOrder, step_seed
 from replay import Weights, learning_rate, read_journal
-from weights import read_directory
+from weights import canonical, read_directory
 
 LOSS_TOLERANCE = 1e-5  # relative
 # Times L / epsilon. L is the mean loss of language-modelling rows; the loss of option rows is a
@@ -88,13 +88,17 @@ def check_losses(report, config, weights, z, record, rows, batch):
 
 
 def check_weights(report, weights, exported):
-    same = set(exported) == set(weights.values)
-    report.expect(same, "the export holds other tensors than the run")
+    stored = {t.get("source", t)["name"] for t in weights.header["tensors"]}
+    report.expect(set(exported) == stored, "the export holds other tensors than the run")
     different = 0
-    for name, w in weights.values.items():
-        got = exported.get(name)
-        if got is None or got.shape != w.shape:
-            report.expect(False, f"{name}: missing from the export or of another shape")
+    for t in weights.header["tensors"]:
+        name, w = t["name"], weights.values[t["name"]]
+        if t.get("source", t)["name"] not in exported:
+            report.expect(False, f"{name}: missing from the export")
+            continue
+        got = np.ascontiguousarray(canonical(exported, t))
+        if got.shape != w.shape:
+            report.expect(False, f"{name}: of another shape in the export")
             continue
         wrong = got.view(np.uint32) != np.ascontiguousarray(w).view(np.uint32)
         different += int(wrong.sum())

@@ -28,6 +28,10 @@ const vocabularies: Record<string, number> = {
   "opt-350m-layout": 131,
   "llama-tied-gqa": 301,
   "llama-untied-biases": 157,
+  gpt2: 181,
+  mistral: 163,
+  "qwen2-v5": 167,
+  "qwen3-untied-biases": 127,
   panels: 2100,
 };
 const schedule = { schedule: "linear", warmupSteps: 4, minLearningRateRatio: 0.1 } as const;
@@ -87,6 +91,22 @@ const cases: Case[] = [
 ];
 
 cases.push(
+  {
+    name: "fused and transposed, two directions, decay",
+    model: "gpt2",
+    rows: "lm",
+    train: { directions: 2, weightDecay: 0.1 },
+  },
+  {
+    name: "fused and transposed, bf16, stochastic",
+    model: "gpt2",
+    rows: "options",
+    load: { storage: "bf16" },
+    train: { steps: 5, weightDecay: 0.1 },
+  },
+  { name: "wide heads", model: "mistral", rows: "lm", train: { steps: 5 } },
+  { name: "biases", model: "qwen2-v5", rows: "options", train: { steps: 5 } },
+  { name: "norms of heads", model: "qwen3-untied-biases", rows: "lm", train: { weightDecay: 0.1 } },
   {
     name: "matrices of several panels, one in each extent, bf16",
     model: "panels",

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 import noise
-from weights import nearest, read_directory, round_weight
+from weights import canonical, nearest, read_directory, round_weight
 
 F = np.float32
 
@@ -66,7 +66,7 @@ class Weights:
         self.decayed = {t["name"]: t["role"] in ("linear", "embedding") for t in header["tensors"]}
         self.values = {}
         for t in header["tensors"]:
-            w = stored[t["name"]]
+            w = np.ascontiguousarray(canonical(stored, t))
             if list(w.shape) != t["shape"]:
                 raise ValueError(f"{t['name']}: shape {w.shape}, journal says {t['shape']}")
             self.values[t["name"]] = nearest(w, header["storage"]) if w.ndim == 2 else w

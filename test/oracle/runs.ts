@@ -127,15 +127,18 @@ export function someOptionRows(seed: number, count: number, vocabulary: number):
 export const someOptions = (seed: number, count: number, vocabulary: number): NativeRows =>
   optionRows(someOptionRows(seed, count, vocabulary));
 
-/** The Python to run the reference with, or why there is none. */
-export async function findPython(): Promise<{ python: string } | { missing: string }> {
+/** A Python that has these packages, or why there is none. */
+export async function findPython(
+  packages = ["numpy"],
+): Promise<{ python: string } | { missing: string }> {
   const local = join(root, ".venv/bin/python");
   const python = process.env["ZO2_PYTHON"] ?? (existsSync(local) ? local : "python3");
   try {
-    await run(python, ["-c", "import numpy"]);
+    await run(python, ["-c", `import ${packages.join(", ")}`]);
     return { python };
   } catch {
-    return { missing: `${python} cannot import numpy; set ZO2_PYTHON to a Python that can` };
+    const names = packages.join(", ");
+    return { missing: `${python} cannot import ${names}; set ZO2_PYTHON to a Python that can` };
   }
 }
 

@@ -44,6 +44,19 @@ def read_directory(directory):
     return tensors
 
 
+def canonical(stored, tensor):
+    """A tensor of the journal's list, from the tensors of a checkpoint."""
+    source = tensor.get("source")
+    if source is None:
+        return stored[tensor["name"]]
+    w = stored[source["name"]]
+    if list(w.shape) != source["shape"]:
+        raise ValueError(f"{source['name']}: shape {w.shape}, journal says {source['shape']}")
+    if source["transposed"]:
+        w = w.T
+    return w[source["firstRow"]:source["firstRow"] + tensor["shape"][0]]
+
+
 def nearest(w, storage):
     """To nearest, ties to even; f16 saturates."""
     if storage == "f32":

@@ -70,6 +70,7 @@ export class FakeEngine implements NativeEngine {
       parameters: 10,
       vocabSize: 300,
       maxPositions: 32,
+      maxPositionsField: "max_position_embeddings",
       tensors: [],
       weightBytes: 40_000,
       isa: "fake",
