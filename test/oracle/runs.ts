@@ -128,14 +128,16 @@ export const someOptions = (seed: number, count: number, vocabulary: number): Na
   optionRows(someOptionRows(seed, count, vocabulary));
 
 /** The Python to run the reference with, or why there is none. */
-export async function findPython(): Promise<{ python: string } | { missing: string }> {
+export async function findPython(
+  module = "numpy",
+): Promise<{ python: string } | { missing: string }> {
   const local = join(root, ".venv/bin/python");
   const python = process.env["ZO2_PYTHON"] ?? (existsSync(local) ? local : "python3");
   try {
-    await run(python, ["-c", "import numpy"]);
+    await run(python, ["-c", `import ${module}`]);
     return { python };
   } catch {
-    return { missing: `${python} cannot import numpy; set ZO2_PYTHON to a Python that can` };
+    return { missing: `${python} cannot import ${module}; set ZO2_PYTHON to a Python that can` };
   }
 }
 
