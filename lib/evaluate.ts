@@ -1,11 +1,7 @@
 // evaluate(): a base model, or a run, on rows.
 import { invalid } from "./config/problems.js";
-import { resolveEvaluateConfig } from "./config/resolve.js";
-import type {
-  EvaluateConfig,
-  ResolvedEvaluateConfig,
-  ResolvedTrainConfig,
-} from "./config/types.js";
+import { resolveEvaluateConfig, resolveTask } from "./config/resolve.js";
+import type { EvaluateConfig } from "./config/types.js";
 import { fromNative } from "./errors.js";
 import { type EvaluateResult, evaluateRows } from "./evaluation.js";
 import { locateModel, openModel } from "./model.js";
@@ -15,23 +11,6 @@ import { nativeRuntime, type Runtime } from "./runtime.js";
 export interface EvaluateOptions {
   /** Looked at between the phases: loading, reading rows, computing. */
   signal?: AbortSignal | undefined;
-}
-
-/** What a run says that the evaluation's configuration leaves open. */
-function settingsOf(config: ResolvedEvaluateConfig, run: ResolvedTrainConfig | undefined) {
-  const { task, template, options, labelField, labels, maxLength } = config;
-  const base = run && (task === undefined || task === run.data.task) ? run.data : undefined;
-  const merged = {
-    task: task ?? base?.task ?? "lm",
-    template: template ?? base?.template,
-    options: options ?? base?.options,
-    labelField: labelField ?? base?.labelField ?? "label",
-    labels: labels ?? base?.labels,
-    maxLength: maxLength ?? run?.data.maxLength,
-  };
-  const source = config.data ?? run?.data.eval;
-  if (source === undefined) throw invalid("data is missing, and the run has no data.eval");
-  return { ...merged, source };
 }
 
 /**
@@ -54,7 +33,9 @@ export async function evaluateWith(
   const resolved = resolveEvaluateConfig(config);
   signal?.throwIfAborted();
   const run = resolved.run === undefined ? undefined : await openRun(resolved.run);
-  const { source, ...settings } = settingsOf(resolved, run);
+  const settings = resolveTask(resolved, run);
+  const source = resolved.data ?? run?.data.eval;
+  if (source === undefined) throw invalid("data is missing, and the run has no data.eval");
   const asked = config.schedule?.storage;
   if (run && asked !== undefined && asked !== run.schedule.storage) {
     throw invalid(`schedule.storage is "${asked}", but the run's is "${run.schedule.storage}"`);

@@ -11,7 +11,7 @@ import type { TaskSettings } from "./tasks/task.js";
 export interface EvaluatedRow {
   /** Position among the usable rows, from 0. */
   index: number;
-  /** Line of the file, from 1; for rows in memory their position, from 1. */
+  /** Line of the file, from 1, or position of the row where there are no lines. */
   line: number;
   /** Language modelling: mean nats per predicted token; options: cross-entropy over options. */
   loss: number;

@@ -26,6 +26,20 @@ export type {
 export { type ExportRequest, type ExportResult, exportModel } from "./exporter.js";
 export { normals } from "./noise.js";
 export type { Objective, ScoredRow } from "./objective.js";
+export { defineTask, type TaskDefinition } from "./tasks/define.js";
+export type { Fields, RowOf } from "./tasks/fields.js";
+export type {
+  ChatExample,
+  ChatMessage,
+  CompletionExample,
+  LmExample,
+  OptionsExample,
+  Task,
+  TaskKind,
+  TaskReference,
+  Text,
+  TextExample,
+} from "./tasks/task.js";
 export { train } from "./train.js";
 export { Trainer } from "./trainer.js";
 export type { TrainerOptions } from "./training-run.js";

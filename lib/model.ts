@@ -8,7 +8,7 @@ import { fromNative, Zo2Error } from "./errors.js";
 import type { NativeEngine, NativeModelInfo } from "./native.js";
 import type { Runtime } from "./runtime.js";
 import { loadTokenizer, type TextEncoder } from "./tokenizer/tokenizer.js";
-import type { Limits } from "./data/encode.js";
+import type { Limits } from "./data/row-plan.js";
 
 export interface OpenModel {
   /** Absolute path of the directory or .gguf file. */

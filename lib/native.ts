@@ -16,6 +16,8 @@ export interface NativeRows {
   sequenceOffsets: Uint32Array;
   /** Per sequence: index within it of the first label token (at least 1); labels run to its end. */
   labelStart: Uint32Array;
+  /** Per token: 1 for a label, 0 for one that is only read. Left out: all from `labelStart` on. */
+  labelMask?: Uint8Array;
   /** rows + 1 offsets into the sequences: one sequence a row for "lm", one per option for "options". */
   rowOffsets: Uint32Array;
   /** Per row: index of the right option; -1 for "lm". */

@@ -120,6 +120,9 @@ RawRows raw_rows(const Napi::Value& value, const char* name) {
   rows.label_start = words("labelStart");
   rows.row_offsets = words("rowOffsets");
   rows.gold = integers("gold");
+  if (!object.Get("labelMask").IsUndefined())
+    rows.label_mask =
+        copy<uint8_t>(array_field<Napi::Uint8Array>(object, "labelMask", napi_uint8_array));
   return rows;
 }
 

@@ -31,11 +31,17 @@ std::string fingerprint_of(const RawRows& raw) {
   add(raw.tokens);
   add(raw.sequence_offsets);
   add(raw.label_start);
+  if (!raw.label_mask.empty()) add(raw.label_mask);
   add(raw.row_offsets);
   add(raw.gold);
   char text[17];
   std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
   return text;
+}
+
+// Of a token at or after the sequence's label_start.
+bool is_label(const RawRows& raw, uint32_t sequence, uint32_t index) {
+  return raw.label_mask.empty() || raw.label_mask[raw.sequence_offsets[sequence] + index] != 0;
 }
 
 bool starts_with(const std::vector<int32_t>& longer, const int32_t* tokens, size_t n) {
@@ -50,6 +56,8 @@ RowSet::RowSet(const RawRows& raw, const ModelSpec& model)
   if (rows == 0) throw Error(ErrorCode::kInvalidData, "there are no rows");
   check_offsets(raw.sequence_offsets, sequences, raw.tokens.size(), "sequence");
   check_offsets(raw.row_offsets, rows, sequences, "row");
+  if (!raw.label_mask.empty() && raw.label_mask.size() != raw.tokens.size())
+    throw Error(ErrorCode::kInvalidData, "the label mask is not of the tokens' length");
   for (size_t row = 0; row < rows; ++row) {
     const uint32_t first = raw.row_offsets[row], last = raw.row_offsets[row + 1];
     for (uint32_t s = first; s < last; ++s) {
@@ -57,6 +65,7 @@ RowSet::RowSet(const RawRows& raw, const ModelSpec& model)
       if (raw.label_start[s] < 1 || raw.label_start[s] >= length)
         invalid(row,
                 "has no token to predict after its first (length " + std::to_string(length) + ")");
+      if (!is_label(raw, s, raw.label_start[s])) invalid(row, "has a first label that is masked");
       if (length - 1 > model.max_positions)
         invalid(row, "reads " + std::to_string(length - 1) + " tokens; the model's " +
                          model.max_positions_field + " allows " +
@@ -100,6 +109,7 @@ void RowSet::add_row(const RawRows& raw, size_t row) {
   std::vector<std::pair<uint32_t, uint32_t>> label_rows;
   for (uint32_t option = 0; option < count; ++option) {
     for (uint32_t i = raw.label_start[first + option]; i < length(option); ++i) {
+      if (!is_label(raw, first + option, i)) continue;
       targets_.push_back({kept_as[option], i - 1, input(option)[i]});
       label_rows.emplace_back(kept_as[option], i - 1);
     }

@@ -18,6 +18,7 @@ struct RawRows {
   std::vector<int32_t> tokens;
   std::vector<uint32_t> sequence_offsets;
   std::vector<uint32_t> label_start;
+  std::vector<uint8_t> label_mask;  // per token; empty: all from label_start on are labels
   std::vector<uint32_t> row_offsets;
   std::vector<int32_t> gold;
 };

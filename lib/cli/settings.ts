@@ -4,6 +4,7 @@ import { type Command, Option } from "commander";
 import { type Flag, mergeFlags, type RawConfig } from "../config/flags.js";
 import { invalid } from "../config/problems.js";
 import { fromIo, messageOf } from "../errors.js";
+import { loadTask } from "./task-module.js";
 
 /** Options of a command as commander gives them. */
 export type Given = Record<string, unknown>;
@@ -51,5 +52,9 @@ export async function gather(flags: readonly Flag[], given: Given): Promise<RawC
     const text = given[option(flag).attributeName()];
     if (typeof text === "string") texts[flag.name] = text;
   }
-  return mergeFlags(flags, base, texts);
+  const config = mergeFlags(flags, base, texts);
+  for (const place of [config, config.data] as (RawConfig | undefined)[]) {
+    if (typeof place?.task === "string") place.task = await loadTask(place.task);
+  }
+  return config;
 }

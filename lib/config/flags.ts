@@ -41,6 +41,8 @@ function takesNumber(schema: z.core.$ZodType): boolean {
   return schema instanceof z.ZodNumber;
 }
 
+const truths: Readonly<Record<string, boolean>> = { true: true, false: false };
+
 /** A list on the command line is JSON, or texts between commas. */
 function parseList(flag: string, text: string): unknown {
   if (!text.trimStart().startsWith("[")) return text.split(",");
@@ -54,6 +56,7 @@ function parseList(flag: string, text: string): unknown {
 /** The value that the text of a flag stands for; the schema judges it later. */
 export function parseFlag(flag: Flag, text: string): unknown {
   if (flag.schema instanceof z.ZodArray) return parseList(flag.name, text);
+  if (flag.schema instanceof z.ZodBoolean) return truths[text] ?? text;
   const number = Number(text);
   return takesNumber(flag.schema) && text.trim() !== "" && !Number.isNaN(number) ? number : text;
 }

@@ -46,8 +46,9 @@ export function checkIdentity(
     // The length of a run shapes its learning rate unless that is constant.
     const stepsMatter = name === "steps" && given.method.lrSchedulerType !== "constant";
     if (free.has(name) && !stepsMatter) continue;
-    const [before, now] = [show(valueOf(saved, path)), show(valueOf(given, path))];
-    if (before !== now) differences.push(`${name}: saved ${before}, given ${now}`);
+    const [before, now] = [valueOf(saved, path), valueOf(given, path)];
+    if (JSON.stringify(before) === JSON.stringify(now)) continue;
+    differences.push(`${name}: saved ${show(before)}, given ${show(now)}`);
   }
   if (differences.length === 0) return;
   throw new Zo2Error(

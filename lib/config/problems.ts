@@ -18,6 +18,9 @@ const aliases: Record<string, string> = {
   torchDtype: "schedule.storage",
   warmup: "method.warmupSteps",
   numThreads: "schedule.threads",
+  assistantOnlyLoss: "data.completionOnlyLoss",
+  chatTemplatePath: "data.chatTemplate",
+  maxSeqLength: "data.maxLength",
 };
 
 /** Number of single-character edits between two words. */

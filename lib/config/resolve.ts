@@ -1,13 +1,15 @@
 // From what a user gives to what a run is made from.
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
+import { readerOf } from "../data/formats.js";
 import { taskOf } from "../tasks/registry.js";
 import { check, invalid } from "./problems.js";
-import { evaluateSchema, trainSchema } from "./schema.js";
+import { evaluateSchema, taskSchema, trainSchema } from "./schema.js";
 import type {
   EvaluateConfig,
   ResolvedEvaluateConfig,
   ResolvedSchedule,
+  ResolvedTask,
   ResolvedTrainConfig,
   TrainConfig,
 } from "./types.js";
@@ -33,8 +35,10 @@ function modelPath(model: string): string {
 export function resolveTrainConfig(config: TrainConfig): ResolvedTrainConfig {
   const resolved = check(trainSchema, config);
   checkSchedule(resolved.schedule);
-  taskOf(resolved.data);
   const { data, evalEvery } = resolved;
+  taskOf(data);
+  readerOf(data.train, "data.train");
+  if (data.eval !== undefined) readerOf(data.eval, "data.eval");
   if (evalEvery > 0 && data.eval === undefined) {
     throw invalid(
       `evalEvery is ${evalEvery}, but data.eval is missing; give data.eval, or leave evalEvery out`,
@@ -43,7 +47,12 @@ export function resolveTrainConfig(config: TrainConfig): ResolvedTrainConfig {
   return {
     ...resolved,
     model: modelPath(resolved.model),
-    data: { ...data, train: resolve(data.train), ...(data.eval && { eval: resolve(data.eval) }) },
+    data: {
+      ...data,
+      train: resolve(data.train),
+      ...(data.eval && { eval: resolve(data.eval) }),
+      ...(data.chatTemplate && { chatTemplate: resolve(data.chatTemplate) }),
+    },
     output: resolve(resolved.output),
   };
 }
@@ -52,14 +61,36 @@ export function resolveTrainConfig(config: TrainConfig): ResolvedTrainConfig {
 export function resolveEvaluateConfig(config: EvaluateConfig): ResolvedEvaluateConfig {
   const resolved = check(evaluateSchema, config);
   checkSchedule(resolved.schedule);
-  const { model, run, data, task } = resolved;
+  const { model, run, data } = resolved;
   if ((model === undefined) === (run === undefined)) {
     throw invalid("give either model (a base model) or run (a run directory)");
   }
   if (model !== undefined && data === undefined) {
-    throw invalid("data is missing; it must be a JSONL file or a list of rows");
+    throw invalid("data is missing; it must be a file or a list of rows");
   }
-  const { labelField = "label" } = resolved;
-  if (task !== undefined) taskOf({ ...resolved, task, labelField });
+  if (typeof data === "string") readerOf(data, "data");
+  if (run === undefined) resolveTask(resolved, undefined);
   return { ...resolved, ...(run !== undefined && { run: resolve(run) }) };
+}
+
+function nameOf(task: ResolvedTask["task"]): string {
+  return typeof task === "string" ? task : task.name;
+}
+
+/**
+ * What an evaluation does with rows: as given, then as the run has it unless the task is another, then
+ * as by default. @throws Zo2Error ZO2_INVALID_CONFIG
+ */
+export function resolveTask(
+  config: ResolvedEvaluateConfig,
+  run: ResolvedTrainConfig | undefined,
+): ResolvedTask {
+  const { model: _model, run: _run, data: _data, schedule: _schedule, ...task } = config;
+  const given = Object.fromEntries(Object.entries(task).filter(([, value]) => value !== undefined));
+  const { train: _train, eval: _eval, ...saved } = run?.data ?? { train: "" };
+  const isOther = run && task.task !== undefined && nameOf(task.task) !== nameOf(run.data.task);
+  const base = isOther ? { maxLength: run.data.maxLength } : saved;
+  const resolved = check(taskSchema, { ...base, ...given });
+  taskOf(resolved);
+  return resolved;
 }

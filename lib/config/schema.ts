@@ -1,11 +1,14 @@
 // The schema of the whole configuration: every name, every limit and every default, here only.
 // Command-line flags (flags.ts) and messages (problems.ts) are read off it.
 import { z } from "zod";
+import type { TaskReference } from "../tasks/task.js";
 import { parseSize, sizeForms } from "./sizes.js";
 import type {
   EvaluateConfig,
   ResolvedEvaluateConfig,
+  ResolvedTask,
   ResolvedTrainConfig,
+  TaskConfig,
   TrainConfig,
 } from "./types.js";
 
@@ -49,7 +52,9 @@ function size(description: string) {
 const notNegative = z.number().min(0).lt(1e30);
 const notNegativeForm = "a number of at least 0 and below 1e30";
 const labelValue = z.union([z.string(), z.number()]);
-const taskFields = {
+const isReference = (value: unknown): boolean =>
+  typeof value === "object" && value !== null && "name" in value && "version" in value;
+const taskOptions = {
   template: text('prompt of an "options" task; {field} stands for a field of the row').optional(),
   options: leaf(
     z.array(z.string().min(1)).min(2),
@@ -61,17 +66,40 @@ const taskFields = {
     "a list of at least two texts or numbers",
     "values of the label field in the order of the options (default: the field is an index)",
   ).optional(),
+  chatTemplate: text("Jinja file used instead of the model's own chat template").optional(),
   maxLength: integer(2, "longest sequence in tokens (default: what the model allows)").optional(),
 };
-const task = text('what the rows are: "lm", "options" or "sst2"');
-const labelField = text("field that holds the right option");
+const taskFields = {
+  task: leaf(
+    z.union([z.string().min(1), z.custom<TaskReference>(isReference)]),
+    "the name of a task, or what defineTask() makes",
+    'what rows are: "lm", "completion", "chat", "options", "sst2", or a module with a task of your own',
+  ),
+  labelField: text("field that holds the right option"),
+  promptField: text('field of the prompt, for tasks "completion" and "chat"'),
+  completionField: text('field of the completion, for tasks "completion" and "chat"'),
+  messagesField: text('field of the messages, for task "chat"'),
+  completionOnlyLoss: leaf(
+    z.boolean(),
+    "true or false",
+    "predict completions only, and in a conversation what the assistant says",
+  ),
+};
+const task = z.strictObject({
+  task: taskFields.task.default("lm"),
+  ...taskOptions,
+  labelField: taskFields.labelField.default("label"),
+  promptField: taskFields.promptField.default("prompt"),
+  completionField: taskFields.completionField.default("completion"),
+  messagesField: taskFields.messagesField.default("messages"),
+  completionOnlyLoss: taskFields.completionOnlyLoss.default(true),
+});
 
+const rowFile = "file of rows (.jsonl, .json, .csv, .tsv, .parquet)";
 const data = z.strictObject({
-  train: text("JSONL file to train on"),
-  eval: text("JSONL file to evaluate on").optional(),
-  task: task.default("lm"),
-  ...taskFields,
-  labelField: labelField.default("label"),
+  train: text(`${rowFile} to train on`),
+  eval: text(`${rowFile} to evaluate on`).optional(),
+  ...task.shape,
 });
 
 const method = z.strictObject({
@@ -146,12 +174,11 @@ const evaluate = z.strictObject({
   run: text("directory of a run to evaluate").optional(),
   data: leaf(
     z.union([z.string().min(1), z.array(z.record(z.string(), z.unknown()))]),
-    "a JSONL file or a list of rows",
-    "JSONL file of the rows to evaluate",
+    "a file or a list of rows",
+    `${rowFile} to evaluate`,
   ).optional(),
-  task: task.optional(),
-  ...taskFields,
-  labelField: labelField.optional(),
+  ...taskOptions,
+  ...z.strictObject(taskFields).partial().shape,
   schedule: schedule.prefault({}),
 });
 
@@ -162,10 +189,14 @@ const proofs: [
   Same<z.output<typeof train>, ResolvedTrainConfig>,
   Same<z.input<typeof evaluate>, EvaluateConfig>,
   Same<z.output<typeof evaluate>, ResolvedEvaluateConfig>,
-] = [true, true, true, true];
+  Same<z.input<typeof task>, TaskConfig>,
+  Same<z.output<typeof task>, ResolvedTask>,
+] = [true, true, true, true, true, true];
 void proofs;
 
 /** Schema of {@link TrainConfig}. */
 export const trainSchema: z.ZodType<ResolvedTrainConfig, TrainConfig> = train;
 /** Schema of {@link EvaluateConfig}. */
 export const evaluateSchema: z.ZodType<ResolvedEvaluateConfig, EvaluateConfig> = evaluate;
+/** Schema of what is done with rows: {@link ResolvedTask}. */
+export const taskSchema: z.ZodType<ResolvedTask, TaskConfig> = task;

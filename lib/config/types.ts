@@ -1,6 +1,8 @@
 // The configuration as its users see it. schema.ts checks it and holds every default; at the end of
 // that file the compiler proves that the two say the same.
 
+import type { TaskReference } from "../tasks/task.js";
+
 /** Bytes, or a string with a unit: "500MB", "4GB" (10^9), "4GiB" (2^30). */
 export type Size = number | string;
 
@@ -9,12 +11,12 @@ export type Storage = "f32" | "bf16" | "f16";
 
 /** Rows, and what is done with each of them. */
 export interface DataConfig {
-  /** JSONL file to train on. */
+  /** File to train on: .jsonl, .json, .csv, .tsv or .parquet. */
   train: string;
-  /** JSONL file to evaluate on, while training (`evalEvery`) and at its end. */
+  /** File to evaluate on, while training (`evalEvery`) and at its end. */
   eval?: string | undefined;
-  /** "lm" (default), "options", "sst2". */
-  task?: string | undefined;
+  /** "lm" (default), "completion", "chat", "options", "sst2", or what defineTask() makes. */
+  task?: string | TaskReference | undefined;
   /** Prompt of an "options" task; `{field}` stands for a field of the row, `{{` for a brace. */
   template?: string | undefined;
   /** Texts that an "options" task chooses from, appended to the prompt as they are. */
@@ -23,9 +25,22 @@ export interface DataConfig {
   labelField?: string | undefined;
   /** Values of `labelField`, in the order of `options`; without it the field holds an index. */
   labels?: (string | number)[] | undefined;
+  /** Field of the prompt of "completion" and "chat" rows (default "prompt"). */
+  promptField?: string | undefined;
+  /** Field of the completion of "completion" and "chat" rows (default "completion"). */
+  completionField?: string | undefined;
+  /** Field of the messages of "chat" rows (default "messages"). */
+  messagesField?: string | undefined;
+  /** Predict completions only, and in a conversation what the assistant says (default true). */
+  completionOnlyLoss?: boolean | undefined;
+  /** Jinja file used instead of the model's own chat template. */
+  chatTemplate?: string | undefined;
   /** Longest sequence in tokens (default: what the model allows). */
   maxLength?: number | undefined;
 }
+
+/** The part of {@link DataConfig} that says what is done with rows. */
+export type TaskConfig = Omit<DataConfig, "train" | "eval">;
 
 /** How weights are changed. */
 export interface MethodConfig {
@@ -107,8 +122,10 @@ type Filled<T, Optional extends keyof T> = {
 /** {@link DataConfig} with its defaults. */
 export type ResolvedData = Filled<
   DataConfig,
-  "eval" | "template" | "options" | "labels" | "maxLength"
+  "eval" | "template" | "options" | "labels" | "chatTemplate" | "maxLength"
 >;
+/** The part of {@link ResolvedData} that says what is done with rows. */
+export type ResolvedTask = Omit<ResolvedData, "train" | "eval">;
 /** {@link MethodConfig} with its defaults. */
 export type ResolvedMethod = Filled<MethodConfig, never>;
 /** {@link ScheduleConfig} with its defaults; sizes are bytes. */
@@ -136,16 +153,16 @@ export interface ResolvedTrainConfig {
   resume: "auto" | "never" | "required";
 }
 
-/** One row of a data set, as parsed from a line of JSON. */
+/** One row of a data set. */
 export type JsonRow = Record<string, unknown>;
 
 /** Everything {@link evaluate} needs to know: `model` or `run`, rows, and what to do with them. */
-export interface EvaluateConfig extends Omit<DataConfig, "train" | "eval"> {
+export interface EvaluateConfig extends TaskConfig {
   /** Base model to evaluate. */
   model?: string | undefined;
   /** Directory of a run: its base model with its journal applied, its task, its `data.eval`. */
   run?: string | undefined;
-  /** JSONL file, or rows in memory (default, with `run`: the run's `data.eval`). */
+  /** File, or rows in memory (default, with `run`: the run's `data.eval`). */
   data?: string | JsonRow[] | undefined;
   schedule?: ScheduleConfig | undefined;
 }

@@ -1,15 +1,16 @@
 // From a file (or rows in memory) to packed rows and a report.
 import type { JsonRow } from "../config/types.js";
 import type { NativeRows } from "../native.js";
-import { type LmExample, type OptionsExample, RowError, type Task } from "../tasks/task.js";
+import { type Example, RowError, type Task } from "../tasks/task.js";
 import type { TextEncoder } from "../tokenizer/tokenizer.js";
-import { encodeExamples, type Limits } from "./encode.js";
-import { readRows } from "./jsonl.js";
+import { encodeExamples } from "./encode.js";
+import { readRows } from "./formats.js";
 import { RowPacker } from "./packer.js";
 import { addProblem, type DataReport, emptyReport, requireRows } from "./report.js";
+import type { Limits } from "./row-plan.js";
 
 export interface LoadRequest {
-  /** JSONL file, or rows in memory. */
+  /** File, or rows in memory. */
   source: string | readonly JsonRow[];
   task: Task;
   /** Called when there is text to encode. */
@@ -34,7 +35,7 @@ const batchRows = 1024;
 interface Pending {
   line: number;
   row: JsonRow;
-  example: LmExample | OptionsExample;
+  example: Example;
 }
 
 /**

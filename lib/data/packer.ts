@@ -2,10 +2,13 @@
 import { createHash } from "node:crypto";
 import type { NativeRows } from "../native.js";
 
-/** One sequence of token ids; its labels run from `labelStart` to its end. */
+/** One sequence of token ids and which of them are to be predicted. */
 export interface Sequence {
   ids: readonly number[];
+  /** The first label. */
   labelStart: number;
+  /** Per token, whether it is a label; without it, all from `labelStart` on are. */
+  labels?: readonly boolean[] | undefined;
 }
 
 export class RowPacker {
@@ -13,6 +16,8 @@ export class RowPacker {
   #length = 0;
   readonly #sequenceOffsets: number[] = [0];
   readonly #labelStart: number[] = [];
+  /** Where in #tokens something after a labelStart is no label. */
+  readonly #unlabelled: number[] = [];
   readonly #rowOffsets: number[] = [0];
   readonly #gold: number[] = [];
 
@@ -20,9 +25,12 @@ export class RowPacker {
 
   /** @param gold index of the right sequence; -1 for language modelling */
   add(sequences: readonly Sequence[], gold: number): void {
-    for (const { ids, labelStart } of sequences) {
+    for (const { ids, labelStart, labels } of sequences) {
       this.#reserve(this.#length + ids.length);
       this.#tokens.set(ids, this.#length);
+      labels?.forEach((isLabel, i) => {
+        if (!isLabel) this.#unlabelled.push(this.#length + i);
+      });
       this.#length += ids.length;
       this.#sequenceOffsets.push(this.#length);
       this.#labelStart.push(labelStart);
@@ -39,7 +47,14 @@ export class RowPacker {
       labelStart: Uint32Array.from(this.#labelStart),
       rowOffsets: Uint32Array.from(this.#rowOffsets),
       gold: Int32Array.from(this.#gold),
+      ...(this.#unlabelled.length > 0 && { labelMask: this.#mask() }),
     };
+  }
+
+  #mask(): Uint8Array {
+    const mask = new Uint8Array(this.#length).fill(1);
+    for (const index of this.#unlabelled) mask[index] = 0;
+    return mask;
   }
 
   #reserve(length: number): void {
@@ -53,8 +68,9 @@ export class RowPacker {
 /** SHA-256 of packed rows: equal exactly when the engine is given the same rows. */
 export function fingerprint(rows: NativeRows): string {
   const hash = createHash("sha256").update(rows.kind);
-  const { tokens, sequenceOffsets, labelStart, rowOffsets, gold } = rows;
-  for (const part of [tokens, sequenceOffsets, labelStart, rowOffsets, gold]) {
+  const { tokens, sequenceOffsets, labelStart, rowOffsets, gold, labelMask } = rows;
+  const parts = [tokens, sequenceOffsets, labelStart, rowOffsets, gold];
+  for (const part of labelMask ? [...parts, labelMask] : parts) {
     hash.update(`:${part.length}:`).update(part);
   }
   return hash.digest("hex");

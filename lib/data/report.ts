@@ -3,7 +3,10 @@ import { Zo2Error } from "../errors.js";
 
 /** A row that cannot be used, and why. */
 export interface RowProblem {
-  /** Line of the file, from 1; for rows in memory their position, from 1. */
+  /**
+   * Line of the file, from 1; where there are no lines (Parquet, a JSON list, rows in memory) the
+   * position of the row, from 1.
+   */
   line: number;
   reason: string;
 }

@@ -1,24 +1,21 @@
 // Option scoring: a prompt from a template, and one text per class appended to it.
-import type { JsonRow } from "../config/types.js";
 import { invalid, show } from "../config/problems.js";
-import { type OptionsTask, RowError, type TaskSettings } from "./task.js";
+import { defineTask } from "./define.js";
+import { convert, type Fields } from "./fields.js";
+import { RowError, type Task, type TaskSettings } from "./task.js";
 import { parseTemplate, type Template } from "./template.js";
 
-function goldOf(row: JsonRow, field: string, labels: readonly string[] | number): number {
-  const value = row[field];
-  if (value === undefined) throw new RowError(`field "${field}" is missing`);
+/** A label as a format knows it: 1, "1" and, for an index, true are the same. */
+function indexOf(value: unknown, field: string, labels: readonly string[] | number): number {
   if (typeof labels === "number") {
-    const index = typeof value === "boolean" ? Number(value) : value;
-    if (Number.isInteger(index) && (index as number) >= 0 && (index as number) < labels) {
-      return index as number;
-    }
+    const index = convert("integer", value);
+    if (index !== undefined && index >= 0 && index < labels) return index;
     throw new RowError(
       `field "${field}" is ${show(value)}, not an index from 0 to ${labels - 1}` +
         (typeof value === "string" ? "; name its values in data.labels" : ""),
     );
   }
-  const named = typeof value === "string" || typeof value === "number";
-  const index = named ? labels.indexOf(String(value)) : -1;
+  const index = labels.indexOf(convert("text", value) ?? "");
   if (index >= 0) return index;
   throw new RowError(`field "${field}" is ${show(value)}, not one of ${show(labels)}`);
 }
@@ -31,7 +28,7 @@ function parse(template: string): Template {
   }
 }
 
-export function options(settings: TaskSettings): OptionsTask {
+export function options(settings: TaskSettings): Task {
   const { template, options: texts, labels, labelField } = settings;
   if (template === undefined) throw invalid('data.template is missing; task "options" needs one');
   if (texts === undefined) throw invalid('data.options is missing; task "options" needs them');
@@ -40,12 +37,18 @@ export function options(settings: TaskSettings): OptionsTask {
   }
   const prompt = parse(template);
   const values = labels?.map(String) ?? texts.length;
-  return {
-    kind: "options",
-    example: (row) => ({
-      prompt: prompt.render(row),
-      options: texts,
-      gold: goldOf(row, labelField, values),
-    }),
+  const fields: Fields = {
+    ...Object.fromEntries(prompt.fields.map((field) => [field, "text" as const])),
+    [labelField]: "any",
   };
+  return defineTask({
+    name: "options",
+    kind: "options",
+    fields,
+    example: (row) => ({
+      prompt: prompt.render(row as Record<string, string>),
+      options: texts,
+      label: indexOf(row[labelField], labelField, values),
+    }),
+  });
 }

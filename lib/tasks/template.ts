@@ -1,6 +1,6 @@
 // Prompts with places for fields: "{sentence} It was". "{{" and "}}" stand for braces.
 import type { JsonRow } from "../config/types.js";
-import { RowError } from "./task.js";
+import { fieldOf } from "./fields.js";
 
 type Part = { text: string } | { field: string };
 
@@ -26,21 +26,14 @@ function parse(template: string): Part[] {
   return parts;
 }
 
-/** The text of a field. @throws RowError */
-export function textField(row: JsonRow, field: string): string {
-  const value = row[field];
-  if (typeof value === "string") return value;
-  if (typeof value === "number" || typeof value === "boolean") return String(value);
-  const problem = value === undefined ? "is missing" : "is not text";
-  throw new RowError(`field "${field}" ${problem}`);
-}
-
 /** Parses a template. @throws SyntaxError */
 export function parseTemplate(template: string): Template {
   const parts = parse(template);
   return {
     fields: parts.flatMap((part) => ("field" in part ? [part.field] : [])),
     render: (row) =>
-      parts.map((part) => ("field" in part ? textField(row, part.field) : part.text)).join(""),
+      parts
+        .map((part) => ("field" in part ? fieldOf(row, part.field, "text") : part.text))
+        .join(""),
   };
 }

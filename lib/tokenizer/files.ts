@@ -12,6 +12,14 @@ import {
 
 type Json = Record<string, unknown>;
 
+/** What a model says of its tokenizer. */
+export interface TokenizerFiles {
+  /** The text of tokenizer.json, or the equivalent. */
+  json: string;
+  /** tokenizer_config.json, or the equivalent; its chat_template may come from a file of its own. */
+  config: Readonly<Json>;
+}
+
 async function readIfThere(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
@@ -33,7 +41,7 @@ function parse(text: string, path: string): Json {
 }
 
 /** tokenizer_config.json names a token by its text or by an object with its text. */
-function contentOf(token: unknown): string | undefined {
+export function contentOf(token: unknown): string | undefined {
   const value = typeof token === "object" && token ? (token as Json).content : token;
   return typeof value === "string" ? value : undefined;
 }
@@ -84,17 +92,26 @@ function fromVocabulary(vocabText: string, mergesText: string, config: Json, dir
 }
 
 /**
- * tokenizer.json of a model directory as text, with what tokenizer_config.json changes in it.
+ * tokenizer.json of a model directory, with what tokenizer_config.json changes in it.
  * @throws Zo2Error ZO2_INVALID_MODEL, ZO2_IO
  */
-export async function tokenizerFromFiles(dir: string): Promise<string> {
+export async function tokenizerFromFiles(dir: string): Promise<TokenizerFiles> {
   const read = (name: string): Promise<string | undefined> => readIfThere(join(dir, name));
-  const configText = await read("tokenizer_config.json");
-  const config = configText ? parse(configText, join(dir, "tokenizer_config.json")) : {};
+  const readJson = async (name: string): Promise<Json> => {
+    const text = await read(name);
+    return text ? parse(text, join(dir, name)) : {};
+  };
+  const config = await readJson("tokenizer_config.json");
+  const chatTemplate = await read("chat_template.jinja");
+  const all = {
+    ...(await readJson("special_tokens_map.json")),
+    ...config,
+    ...(chatTemplate !== undefined && { chat_template: chatTemplate }),
+  };
   const text = await read("tokenizer.json");
   if (text !== undefined) {
     const tokenizer = parse(text, join(dir, "tokenizer.json"));
-    return JSON.stringify(withMarkers(tokenizer, config));
+    return { json: JSON.stringify(withMarkers(tokenizer, config)), config: all };
   }
   const [vocab, merges] = [await read("vocab.json"), await read("merges.txt")];
   if (vocab === undefined || merges === undefined) {
@@ -104,5 +121,6 @@ export async function tokenizerFromFiles(dir: string): Promise<string> {
         "copy the tokenizer's files beside the weights",
     );
   }
-  return JSON.stringify(withMarkers(fromVocabulary(vocab, merges, config, dir), config));
+  const tokenizer = fromVocabulary(vocab, merges, config, dir);
+  return { json: JSON.stringify(withMarkers(tokenizer, config)), config: all };
 }

@@ -22,7 +22,7 @@ import {
 export type GgufMetadata = Readonly<Record<string, unknown>>;
 
 /** What a directory of Hugging Face files holds of a tokenizer. */
-export interface TokenizerFiles {
+export interface RebuiltTokenizer {
   /** tokenizer.json */
   tokenizer: TokenizerJson;
   /** tokenizer_config.json */
@@ -138,7 +138,7 @@ function sentencePieceParts(reader: Reader, tokens: readonly string[]): Partial<
  * Rebuilds the tokenizer that a GGUF file describes.
  * @throws Zo2Error ZO2_INVALID_MODEL, ZO2_UNSUPPORTED_MODEL
  */
-export function tokenizerFromGguf(metadata: GgufMetadata, file: string): TokenizerFiles {
+export function tokenizerFromGguf(metadata: GgufMetadata, file: string): RebuiltTokenizer {
   const reader = new Reader(metadata, file);
   const model = reader.text("model");
   const tokens = reader.texts("tokens");

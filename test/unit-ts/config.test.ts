@@ -68,6 +68,13 @@ t.test("messages name field, value and what is allowed", async (t) => {
   t.match(problem({ schedule: { memory: "4 parsecs" } }), /schedule.memory is "4 parsecs".*4GiB/);
   t.match(problem({ schedule: { offload: "disk" } }), /offload is "disk".*keeps weights resident/);
   t.match(problem({ seed: 2 ** 53 }), /^seed is/);
+  t.match(problem({ data: { train: "t.txt" } }), /^data.train is "t.txt"; it must end in .*\.csv/);
+  t.match(problem({ data: { train: "t", eval: "e.xls" } }), /^data.eval is "e.xls"/);
+  t.match(
+    problem({ data: { train: "t", task: 3 } }),
+    /^data.task is 3; .*what defineTask\(\) makes/,
+  );
+  t.match(problem({ data: { train: "t", completionOnlyLoss: "no" } }), /true or false/);
   t.match(problem({ data: { train: "t", labels: [1] } }), /data.labels is \[1\]/);
 });
 
@@ -79,6 +86,7 @@ t.test("unknown names come with a suggestion", async (t) => {
     /method.lr is not known; did you mean method.learningRate/,
   );
   t.match(problem({ per_device_train_batch_size: 1 }), /did you mean batchSize\?/);
+  t.match(problem({ assistantOnlyLoss: true }), /did you mean data.completionOnlyLoss\?/);
   t.match(problem({ zzzzzz: 1 }), /^zzzzzz is not known$/);
   t.match(problem({ data: { train: "t", task: "sst3" } }), /"sst3".*did you mean "sst2"\?/);
 });
@@ -139,6 +147,12 @@ t.test("flags", async (t) => {
     output: "123",
     batchSize: "many",
   });
+  t.same(mergeFlags(trainFlags, {}, { "completion-only-loss": "false", task: "chat" }), {
+    data: { completionOnlyLoss: false, task: "chat" },
+  });
+  t.same(mergeFlags(trainFlags, {}, { "completion-only-loss": "0" }), {
+    data: { completionOnlyLoss: "0" },
+  });
   t.same(file.method, { epsilon: 0.1, clip: 2 }, "the file's object is not touched");
   t.same(mergeFlags(trainFlags, {}, { options: " a, b" }), { data: { options: [" a", " b"] } });
   t.throws(() => mergeFlags(trainFlags, {}, { options: "[1" }), { code: "ZO2_INVALID_CONFIG" });
@@ -175,6 +189,15 @@ t.test("identity of a run", async (t) => {
       { roundEvery: 4, rounding: "nearest" },
     ],
     "what the engine is told",
+  );
+  const long = (end: string): Partial<TrainConfig> => ({
+    data: { train: `${"x".repeat(90)}${end}` },
+  });
+  t.throws(() => checkIdentity(given(long("1")), given(long("2")), "f"), changed);
+  t.throws(
+    () =>
+      checkIdentity(saved, given({ data: { ...minimal.data, completionOnlyLoss: false } }), "f"),
+    { ...changed, message: /data.completionOnlyLoss: saved true, given false/ },
   );
   const linear = { method: { lrSchedulerType: "linear" as const } };
   t.throws(() => checkIdentity(given(linear), given({ ...linear, steps: 9 }), "f"), {

@@ -3,40 +3,11 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
 import { fingerprint } from "../../dist/data/packer.js";
-import { type LoadedData, loadData } from "../../dist/data/load.js";
 import { describeProblems } from "../../dist/data/report.js";
-import { taskOf } from "../../dist/tasks/registry.js";
 import { parseTemplate } from "../../dist/tasks/template.js";
 import type { TaskSettings } from "../../dist/tasks/task.js";
-import type { TextEncoder } from "../../dist/tokenizer/tokenizer.js";
+import { codes, load, makeTask, sequences } from "../support/char-encoder.js";
 
-/** A token per character, except that "ab" is one token; <s> is 1, </s> is 2. */
-const encoder: TextEncoder = {
-  prefix: [1],
-  suffix: [2],
-  prefixesSpace: false,
-  encode: async (texts) =>
-    texts.map((text) =>
-      [...text.matchAll(/ab|./gsu)].map(([m]) => (m === "ab" ? 3 : (m.codePointAt(0) ?? 0))),
-    ),
-};
-const codes = (text: string): number[] => Array.from(text, (c) => c.codePointAt(0) ?? 0);
-
-function load(
-  source: string | Record<string, unknown>[],
-  settings: Partial<TaskSettings> = {},
-  maxLength = 20,
-): Promise<LoadedData> {
-  const task = taskOf({ task: "lm", labelField: "label", ...settings });
-  const limits = { maxLength, vocabSize: 9000 };
-  return loadData({ source, task, encoder: async () => encoder, limits, keepRows: true });
-}
-function sequences({ rows }: LoadedData): number[][] {
-  const { tokens, sequenceOffsets } = rows;
-  return Array.from(rows.labelStart, (_, i) =>
-    Array.from(tokens.subarray(sequenceOffsets[i], sequenceOffsets[i + 1])),
-  );
-}
 const options: Partial<TaskSettings> = {
   task: "options",
   template: "{s}:",
@@ -53,7 +24,7 @@ t.test("JSONL with everything that files have", async (t) => {
     "[1,2]",
     '{"txt":"x"}',
     '{"input_ids":[5,6,7]}',
-    '{"input_ids":[5,9000]}',
+    '{"input_ids":[5,200000]}',
     '{"input_ids":[5,1.5]}',
     '{"input_ids":[5]}',
     '{"text":7}',
@@ -78,7 +49,7 @@ t.test("JSONL with everything that files have", async (t) => {
   t.match(text, `${file}:4: is not JSON`);
   t.match(text, `${file}:5: is not a JSON object`);
   t.match(text, `${file}:6: neither "text" nor "input_ids" is there`);
-  t.match(text, `${file}:8: token 1 is 9000, not an integer from 0 to 8999`);
+  t.match(text, `${file}:8: token 1 is 200000, not an integer from 0 to 199999`);
   t.match(text, /token 1 is 1.5.*; and 3 more$/);
 });
 
@@ -91,7 +62,8 @@ t.test("nothing to use is an error", async (t) => {
     code: "ZO2_IO",
     message: /no such file/,
   });
-  await t.rejects(load(t.testdir()), { code: "ZO2_IO" });
+  const folder = join(t.testdir({ "folder.jsonl": {} }), "folder.jsonl");
+  await t.rejects(load(folder), { code: "ZO2_IO" });
 });
 
 t.test("language modelling rows are cut at the end", async (t) => {
@@ -139,10 +111,10 @@ t.test("an option that melts into its prompt is encoded on its own", async (t) =
 
 t.test("labels", async (t) => {
   const row = (label: unknown): Record<string, unknown> => ({ s: "x", label });
-  const rows = [0, 1, true, 2, "1", null, undefined, 0.5].map(row);
+  const rows = [0, 1, true, 2, "one", null, undefined, 0.5, "1"].map(row);
   const byIndex = await load(rows, options);
-  t.same(Array.from(byIndex.rows.gold), [0, 1, 1]);
-  t.match(describeProblems(byIndex.report), /:5: .*"1", not an index.*name its values/);
+  t.same(Array.from(byIndex.rows.gold), [0, 1, 1, 1], "a cell of a CSV file is text");
+  t.match(describeProblems(byIndex.report), /:5: .*"one", not an index.*name its values/);
   t.match(describeProblems(byIndex.report), /:7: field "label" is missing/);
   const labels = { ...options, labels: ["neg", 7] };
   const byValue = await load(["neg", 7, "7", "pos", 0].map(row), labels);
@@ -151,11 +123,11 @@ t.test("labels", async (t) => {
 });
 
 t.test("sst2 has MeZO's prompt", async (t) => {
-  const task = taskOf({ task: "sst2", labelField: "label" });
+  const task = makeTask({ task: "sst2" });
   t.same(task.example({ sentence: "good ", label: 1 }), {
     prompt: "good It was",
     options: [" terrible", " great"],
-    gold: 1,
+    label: 1,
   });
   t.throws(() => task.example({ label: 1 }), /field "sentence" is missing/);
 });
@@ -165,7 +137,7 @@ t.test("templates", async (t) => {
   t.same(template.fields, ["a", "b"]);
   t.equal(template.render({ a: 1, b: "{x}" }), "{1} {x}");
   t.throws(() => template.render({ a: 1 }), /field "b" is missing/);
-  t.throws(() => template.render({ a: {}, b: 1 }), /field "a" is not text/);
+  t.throws(() => template.render({ a: {}, b: 1 }), /field "a" is \{\}, not text/);
   for (const bad of ["{", "}", "{}", "{a", "a}", "{a{b}}"]) {
     t.throws(() => parseTemplate(bad), /brace/, bad);
   }

@@ -34,6 +34,14 @@ t.test("npm start", async (t) => {
   t.match(stderr, /^step 1\/2 {2}loss .*\nstep 2\/2 {2}loss /, "progress is on stderr");
 });
 
+t.test("a task of one's own, from the command line", async (t) => {
+  const data = ["--data", "data/reviews/dev.jsonl", "--eval-data", "data/reviews/dev.jsonl"];
+  const task = ["--task", "dist/examples/reviews-task.js", "--output", join(t.testdir(), "run")];
+  const run = ["--model", "models/reviews-tiny", "--steps", "2", "--batch-size", "2", "--json"];
+  const { stdout } = await node("dist/cli/main.js", "train", ...run, ...data, ...task);
+  t.match(lastLine(stdout), { event: "done", step: 2, accuracy: Number });
+});
+
 t.test("npm run bench", async (t) => {
   const small = ["--shape", "opt-tiny", "--steps", "2", "--length", "8"];
   const { stdout } = await node("bench/main.mjs", "--json", ...small);
