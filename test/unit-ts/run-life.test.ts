@@ -1,74 +1,12 @@
-// The life of a run against an engine without arithmetic: every method in every state, callbacks
-// and objectives that misbehave, what stays in the run directory.
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  unlinkSync,
-  writeFileSync,
-} from "node:fs";
+// The life of a run against an engine without arithmetic: every method in every state, resuming, what
+// stays in the run directory.
+import { existsSync, readdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import t, { type Test } from "tap";
-import type { TrainConfig, TrainEvent, TrainStep } from "zo2";
-import { evaluateWith } from "../../dist/evaluate.js";
-import { exportModelWith } from "../../dist/exporter.js";
-import { scoreStep } from "../../dist/objective.js";
-import { type TrainerOptions, TrainingRun } from "../../dist/training-run.js";
-import { type FakeEngine, type FakeSettings, fakeRuntime } from "../support/fake-engine.js";
-import { byteLevelMetadata } from "../support/tiny-vocabulary.js";
+import t from "tap";
+import type { TrainEvent, TrainStep } from "zo2";
+import { asked, collect, count, ndjson, place, placeWithEval, start } from "../support/runs.js";
 
 process.on("unhandledRejection", (reason) => t.fail(`unhandled rejection: ${String(reason)}`));
-
-const ids = '{"input_ids":[1,2,3]}\n{"input_ids":[4,5]}\n';
-
-function place(t: Test): TrainConfig {
-  const dir = t.testdir({ model: { "config.json": "{}" }, "train.jsonl": ids, "eval.jsonl": ids });
-  return {
-    model: join(dir, "model"),
-    data: { train: join(dir, "train.jsonl") },
-    steps: 5,
-    output: join(dir, "run"),
-  };
-}
-
-/** {@link place}, with rows to evaluate on before the first step, every third, and at the end. */
-function placeWithEval(t: Test): TrainConfig {
-  const config = place(t);
-  const rows = config.data.train.replace("train.jsonl", "eval.jsonl");
-  return { ...config, evalEvery: 3, data: { ...config.data, eval: rows } };
-}
-
-function start(
-  config: TrainConfig,
-  options: TrainerOptions = {},
-  settings: FakeSettings = {},
-): { run: TrainingRun; runtime: ReturnType<typeof fakeRuntime> } {
-  const runtime = fakeRuntime(settings);
-  return { run: new TrainingRun(config, options, runtime), runtime };
-}
-async function collect(run: TrainingRun): Promise<number[]> {
-  const steps: number[] = [];
-  for await (const { step } of run) steps.push(step);
-  return steps;
-}
-const ndjson = (path: string): { event: string; step: number }[] =>
-  readFileSync(path, "utf8")
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line) as { event: string; step: number });
-
-/** Resolves when the run's engine has been asked for something. */
-async function asked(runtime: { engines: FakeEngine[] }, call: string): Promise<FakeEngine> {
-  for (;;) {
-    const [engine] = runtime.engines;
-    if (engine?.calls.includes(call)) return engine;
-    await new Promise((done) => setTimeout(done, 1));
-  }
-}
-const count = (engine: FakeEngine | undefined, call: string): number =>
-  engine?.calls.filter((made) => made === call).length ?? 0;
-const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 
 t.test("a whole run", async (t) => {
   const config = { ...placeWithEval(t), evalEvery: 2 };
@@ -226,35 +164,6 @@ t.test("a stop or an abort ends the evaluation at hand, and no other is begun", 
   }
 });
 
-t.test("callbacks may wait for the end", async (t) => {
-  for (const how of ["stop", "close"] as const) {
-    for (const name of ["onStep", "onEvent"] as const) {
-      const late: string[] = [];
-      const { run } = start(
-        { ...place(t), steps: 1000, output: join(t.testdirName, how + name) },
-        {
-          [name]: async ({ event }: TrainEvent) => {
-            if (event !== "step") return;
-            await run[how]();
-            late.push(how);
-            throw new Error("after the end: nobody is there to hear it");
-          },
-        },
-      );
-      t.match(await run.result, { stopped: true }, `${name} waits for ${how}()`);
-      await run.close();
-      await pause(5);
-      t.ok(late.length > 0);
-    }
-  }
-  const pending = start(place(t), { onStep: () => new Promise(() => undefined) });
-  await asked(pending.runtime, "train");
-  await pause(50);
-  await pending.run.stop();
-  t.match(await pending.run.result, { step: 5, stopped: false }, "a callback that never ends");
-  await pending.run.close();
-});
-
 t.test("two runs on one output", async (t) => {
   const config = { ...place(t), steps: 1000 };
   const files = { config: join(config.output, "config.json"), dir: config.output };
@@ -330,33 +239,6 @@ t.test("abort rejects with the signal's reason", async (t) => {
   await run.close();
 });
 
-t.test("what callbacks throw ends the run", async (t) => {
-  for (const thrown of [new Error("mine"), null, undefined, "text"]) {
-    const throwing = start(
-      { ...place(t), steps: 1000 },
-      {
-        onStep: () => {
-          throw thrown;
-        },
-      },
-    );
-    const reason = throwing.run.result.then(
-      () => "resolved",
-      (r: unknown) => ({ r }),
-    );
-    t.same(await reason, { r: thrown }, `thrown: ${String(thrown)}`);
-  }
-  const rejecting = start({ ...place(t), steps: 1000 }, { onStep: () => Promise.reject(null) });
-  t.equal(await rejecting.run.result.catch((r: unknown) => r), null);
-  const late = start(place(t), {
-    onStep: async () => {
-      await new Promise((done) => setTimeout(done, 30));
-      throw new Error("late");
-    },
-  });
-  await t.rejects(late.run.result, { message: "late" }, "pending callbacks are waited for");
-});
-
 t.test("failures of the engine", async (t) => {
   const failing = start(place(t), {}, { failAtStep: 3 });
   const steps: number[] = [];
@@ -390,150 +272,4 @@ t.test("refusals before training", async (t) => {
   long.data = { ...config.data, maxLength: 33 };
   await t.rejects(start(long).run.result, { code: "ZO2_INVALID_CONFIG", message: /at most 32/ });
   t.throws(() => start({ ...config, steps: -1 }), { code: "ZO2_INVALID_CONFIG" });
-});
-
-t.test("custom objectives", async (t) => {
-  const seen: unknown[] = [];
-  const { run, runtime } = start(
-    { ...place(t), steps: 1 },
-    {
-      objective: {
-        needs: "logprobs",
-        maximize: true,
-        async score(rows) {
-          seen.push(...rows);
-          return rows.map(({ logprobs }) => logprobs[0] ?? 0);
-        },
-      },
-    },
-  );
-  for await (const { loss } of run) t.equal(loss, 1.5, "mean of -(-1) and -(-2)");
-  t.match(seen[1], { row: { input_ids: [4, 5] }, index: 1, logprobs: [-1, -3] });
-  t.match(runtime.engines[0]?.trained, { customObjective: true });
-  await run.close();
-
-  const seenBy = async (rows: { logprobs: number[] }[]): Promise<number[]> => {
-    t.strictSame(
-      rows.map(({ logprobs }) => logprobs),
-      [[-1, Number.NaN], [Number.NaN]],
-      "what is not finite is NaN, not 0",
-    );
-    return [1, Number.NaN];
-  };
-  const event = {
-    event: "score" as const,
-    step: 1,
-    rows: [0, 1],
-    logprobs: [[[-1, null], [null]]],
-  };
-  const never = new AbortController().signal;
-  const losses = await scoreStep({ needs: "logprobs", score: seenBy }, event, [{}, {}], never);
-  t.strictSame(Array.from(losses), [1, Number.NaN]);
-
-  const failing = (score: () => unknown): Promise<unknown> => {
-    const objective = { needs: "logprobs", score } as unknown as TrainerOptions["objective"];
-    return start({ ...place(t), steps: 9 }, { objective }).run.result.then(
-      () => "resolved",
-      (reason: unknown) => reason,
-    );
-  };
-  const code = "ZO2_INVALID_DATA";
-  t.equal(
-    await failing(() => {
-      throw null;
-    }),
-    null,
-  );
-  t.equal(await failing(() => Promise.reject(undefined)), undefined);
-  t.match(await failing(() => ["1", 2]), { code, message: /"1" for row 0/ });
-  t.match(await failing(() => [1]), { code, message: /1 values for 2 rows/ });
-  t.match(await failing(() => 3), { code, message: /instead of a list/ });
-  t.throws(() => start(place(t), { objective: { needs: "text" } as never }), /score must be/);
-});
-
-t.test("stop waits for the objective of the step", async (t) => {
-  const slow = {
-    needs: "logprobs" as const,
-    score: async (rows: unknown[]): Promise<number[]> => {
-      await new Promise((done) => setTimeout(done, 30));
-      return rows.map(() => 1);
-    },
-  };
-  const { run } = start({ ...place(t), steps: 100 }, { objective: slow });
-  for await (const { step } of run) {
-    if (step === 1) setTimeout(() => void run.stop(), 10);
-  }
-  t.match(await run.result, { step: 2, stopped: true });
-  await run.close();
-});
-
-t.test("an objective that never answers", async (t) => {
-  const hanging = {
-    needs: "logprobs" as const,
-    score: () => new Promise<number[]>(() => undefined),
-  };
-  const closed = start(place(t), { objective: hanging });
-  await new Promise((done) => setTimeout(done, 50));
-  await closed.run.close();
-  await t.rejects(closed.run.result, { code: "ZO2_CLOSED" });
-  const controller = new AbortController();
-  const aborted = start(place(t), { objective: hanging, signal: controller.signal });
-  setTimeout(() => controller.abort("enough"), 50);
-  t.equal(await aborted.run.result.catch((reason: unknown) => reason), "enough");
-});
-
-t.test("evaluate and export a run of GGUF and text", async (t) => {
-  const dir = t.testdir({
-    "m.gguf": "",
-    "rows.jsonl": '{"s":"so","label":"bad"}\n{"s":"x","label":"?"}\n',
-  });
-  const config: TrainConfig = {
-    model: join(dir, "m.gguf"),
-    data: {
-      train: join(dir, "rows.jsonl"),
-      task: "options",
-      template: "{s}",
-      options: [" bad", " ad"],
-      labels: ["bad", "ad"],
-    },
-    steps: 2,
-    schedule: { isa: "old", threads: 3, memory: "1MB", extentBytes: "1MiB" },
-    output: join(dir, "run"),
-  };
-  const { run, runtime } = start(config, {}, { info: { format: "gguf" } });
-  Object.assign(runtime.metadata, byteLevelMetadata());
-  t.match(await run.result, { step: 2 });
-  t.same(
-    Array.from(runtime.engines[0]?.trained?.trainRows.tokens ?? []),
-    [115, 111, 258, 115, 111, 32, 257],
-  );
-  await run.close();
-
-  const of = { run: config.output, data: config.data.train };
-  const evaluated = await evaluateWith(runtime, of, {});
-  t.match(evaluated, { accuracy: 1, data: { rows: 1, unusable: 1 } });
-  t.match(evaluated.rows, [{ line: 1, prediction: 0, label: 0, logprobs: [0, -1] }]);
-  t.match(runtime.engines[1]?.calls[1], `replay ${join(config.output, "journal.ndjson")}`);
-  const here = { storage: "f32", isa: "auto", threads: 0 };
-  const placed = { ...here, extentBytes: 2 ** 20 };
-  t.match(runtime.engines[1]?.loaded, placed, "not as the run was computed");
-  const other = { ...of, schedule: { storage: "bf16" as const } };
-  await t.rejects(evaluateWith(runtime, other, {}), { message: /the run's is "f32"/ });
-
-  const out = join(dir, "out");
-  const huge = fakeRuntime({ info: { format: "gguf", weightBytes: 2e6 } });
-  Object.assign(huge.metadata, byteLevelMetadata());
-  t.same(await exportModelWith(huge, { run: config.output, out }), { out, step: 2 });
-  t.match(huge.engines[0]?.loaded, placed);
-  const tokenizer = ["tokenizer.json", "tokenizer_config.json"];
-  t.same(huge.engines[0]?.foundByExport, tokenizer, "config.json comes last");
-  t.same(readdirSync(out).sort(), ["config.json", ...tokenizer]);
-  huge.metadata["tokenizer.ggml.model"] = "unheard of";
-  const untold = exportModelWith(huge, { run: config.output, out: join(dir, "out3") });
-  await t.rejects(untold, { name: "Zo2Error" });
-  t.equal(count(huge.engines[1], "exportTo"), 0, "no weights are written without a tokenizer");
-  t.ok(runtime.engines.every(({ closed }) => closed));
-  mkdirSync(join(dir, "norun"));
-  const nowhere = { run: join(dir, "norun"), out: join(dir, "out2") };
-  await t.rejects(exportModelWith(runtime, nowhere), { code: "ZO2_RUN_NOT_FOUND" });
 });
