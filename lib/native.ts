@@ -187,7 +187,8 @@ export interface NativeEngine {
   tensor(id: number): Promise<Float32Array>;
   /**
    * Asks train() to end at the next step boundary (at the first one it looks before its first step),
-   * evaluate() to reject with ZO2_ABORTED. Kept in mind until the next of them has ended.
+   * load(), replay() and evaluate() to reject with ZO2_ABORTED. Kept in mind until the next of them
+   * has ended.
    */
   stop(): void;
   /** Answers the pending score event: [branch][row], or an error text. */

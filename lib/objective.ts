@@ -64,6 +64,7 @@ export async function scoreStep(
 ): Promise<Float64Array> {
   const losses: number[] = [];
   for (const branch of event.logprobs) {
+    signal.throwIfAborted();
     const rows = event.rows.map((index, i) => {
       const logprobs = (branch[i] ?? []).map((value) => value ?? Number.NaN);
       return { row: source[index] ?? {}, index, logprobs };

@@ -37,6 +37,27 @@ t.test("callbacks may wait for the end", async (t) => {
   await pending.run.close();
 });
 
+t.test("a callback that never ends keeps neither an abort nor another's failure", async (t) => {
+  const never = (): Promise<never> => new Promise(() => undefined);
+  const controller = new AbortController();
+  const { run, runtime } = start(place(t), { onStep: never, signal: controller.signal });
+  await asked(runtime, "train");
+  await pause(50);
+  controller.abort("enough");
+  t.equal(await run.result.catch((reason: unknown) => reason), "enough");
+  const failing = start(
+    { ...place(t), output: join(t.testdirName, "failing") },
+    {
+      onStep: never,
+      onEvent: async ({ event }) => {
+        await pause(50);
+        if (event === "step") throw new Error("mine");
+      },
+    },
+  );
+  await t.rejects(failing.run.result, { message: "mine" });
+});
+
 t.test("what callbacks throw ends the run", async (t) => {
   for (const thrown of [new Error("mine"), null, undefined, "text"]) {
     const throwing = start(
@@ -55,6 +76,11 @@ t.test("what callbacks throw ends the run", async (t) => {
   }
   const rejecting = start({ ...place(t), steps: 1000 }, { onStep: () => Promise.reject(null) });
   t.equal(await rejecting.run.result.catch((r: unknown) => r), null);
+  // A promise of another library.
+  // oxlint-disable-next-line no-thenable
+  const thenable = { then: (_: unknown, reject: (reason: unknown) => void) => reject("theirs") };
+  const foreign = start({ ...place(t), steps: 1000 }, { onEvent: () => thenable });
+  t.equal(await foreign.run.result.catch((r: unknown) => r), "theirs");
   const late = start(place(t), {
     onStep: async () => {
       await new Promise((done) => setTimeout(done, 30));
@@ -81,7 +107,14 @@ t.test("custom objectives", async (t) => {
   );
   for await (const { loss } of run) t.equal(loss, 1.5, "mean of -(-1) and -(-2)");
   t.match(seen[1], { row: { input_ids: [4, 5] }, index: 1, logprobs: [-1, -3] });
-  t.match(runtime.engines[0]?.trained, { customObjective: true });
+  const { customObjective, identity } = runtime.engines[0]?.trained ?? {};
+  t.match(
+    { customObjective, identity },
+    {
+      customObjective: true,
+      identity: { objective: { maximize: true } },
+    },
+  );
   await run.close();
 
   const seenBy = async (rows: { logprobs: number[] }[]): Promise<number[]> => {
@@ -137,6 +170,23 @@ t.test("stop waits for the objective of the step", async (t) => {
   }
   t.match(await run.result, { step: 2, stopped: true });
   await run.close();
+});
+
+t.test("an aborted objective is not asked again", async (t) => {
+  const controller = new AbortController();
+  let calls = 0;
+  const score = async (rows: unknown[]): Promise<number[]> => {
+    calls += 1;
+    controller.abort("enough");
+    return rows.map(() => 1);
+  };
+  const { run } = start(place(t), {
+    objective: { needs: "logprobs", score },
+    signal: controller.signal,
+  });
+  t.equal(await run.result.catch((reason: unknown) => reason), "enough");
+  await pause(5);
+  t.equal(calls, 1, "not for the second branch");
 });
 
 t.test("an objective that never answers", async (t) => {

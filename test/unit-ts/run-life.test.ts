@@ -1,6 +1,13 @@
 // The life of a run against an engine without arithmetic: every method in every state, resuming, what
 // stays in the run directory.
-import { existsSync, readdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import t from "tap";
 import type { TrainEvent, TrainStep } from "zo2";
@@ -75,7 +82,8 @@ t.test("stop, and the same configuration goes on", async (t) => {
   t.ok(stopped.step >= 3 && stopped.step < 500);
   t.equal(stopped.evaluation, null);
   await first.run.close();
-  writeFileSync(join(config.output, "metrics.ndjson"), '{"event":"st', { flag: "a" });
+  const torn = `{"event":"step","projectedGrads":[${"0.125,".repeat(20_000)}`;
+  writeFileSync(join(config.output, "metrics.ndjson"), torn, { flag: "a" });
   const second = start({ ...config, steps: stopped.step + 2 });
   t.same(await collect(second.run), [stopped.step + 1, stopped.step + 2]);
   t.match(await second.run.result, { resumedFrom: stopped.step, stopped: false });
@@ -96,26 +104,85 @@ t.test("stop, and the same configuration goes on", async (t) => {
   t.notOk(existsSync(elsewhere.output), "nothing is written by what is refused");
 });
 
-t.test("stop and close before anything has begun", async (t) => {
+t.test("a stop while starting ends it at once, and nothing is written", async (t) => {
   const config = { ...placeWithEval(t), steps: 1000 };
-  const stopped = start(config);
-  await stopped.run.stop();
-  t.match(await stopped.run.result, { step: 0, stopped: true, lossBefore: null, firstLoss: null });
-  t.equal(count(stopped.runtime.engines[0], "evaluate"), 0);
-  await stopped.run.close();
-  const closed = start(config);
-  await closed.run.close();
-  t.match(await closed.run.result, { step: 0, stopped: true });
-  t.ok(closed.runtime.engines[0]?.closed);
+  const nothing = { step: 0, stopped: true, lossBefore: null, firstLoss: null, evaluation: null };
+  for (const how of ["stop", "close"] as const) {
+    const { run, runtime } = start(config);
+    await run[how]();
+    t.match(await run.result, nothing, how);
+    t.same(runtime.engines, [], "nothing was loaded");
+    const refusal = how === "stop" ? /stopped before it had its weights/ : /after close/;
+    await t.rejects(run.evaluate(), { code: "ZO2_CLOSED", message: refusal });
+    await t.rejects(run.export("x"), { code: "ZO2_CLOSED", message: refusal });
+    await run.close();
+  }
+  const loading = start(config, {}, { loadMs: 60_000 });
+  const engine = await asked(loading.runtime, "load");
+  await loading.run.stop();
+  t.match(await loading.run.result, nothing);
+  t.ok(engine.closed, "loading was not waited for");
+  const reading = start(config, { onEvent: ({ event }) => event === "data" && reading.run.stop() });
+  t.match(await reading.run.result, nothing);
+  t.same(reading.runtime.engines[0]?.calls, ["load", "close"], "between two files of rows");
+  t.notOk(existsSync(config.output));
+
+  const controller = new AbortController();
+  const aborted = start(config, { signal: controller.signal }, { loadMs: 60_000 });
+  const abandoned = await asked(aborted.runtime, "load");
+  controller.abort("enough");
+  t.equal(await aborted.run.result.catch((reason: unknown) => reason), "enough");
+  t.ok(abandoned.closed);
 
   const some = start({ ...config, steps: 4 });
   t.match(await some.run.result, { step: 4 });
   await some.run.close();
-  const loading = start(config);
-  await asked(loading.runtime, "load");
-  await loading.run.stop();
-  t.match(await loading.run.result, { step: 4, resumedFrom: 4, stopped: true, evaluation: null });
-  await loading.run.close();
+  const again = start(config, {}, { loadMs: 60_000 });
+  await asked(again.runtime, "load");
+  await again.run.stop();
+  t.match(await again.run.result, { step: 4, resumedFrom: 4, stopped: true, evaluation: null });
+  await again.run.close();
+});
+
+t.test("a run that died before its first step begins again", async (t) => {
+  const config = placeWithEval(t);
+  const journal = join(config.output, "journal.ndjson");
+  const evaluations = (): number =>
+    ndjson(join(config.output, "metrics.ndjson")).filter(({ step }) => step === 0).length;
+  await t.rejects(start(config, {}, { failAtStep: 1 }).run.result, { code: "ZO2_IO" });
+  t.equal(readFileSync(journal, "utf8"), '{"record":0}\n', "a header and no step");
+  t.equal(evaluations(), 1);
+  const again = start(config);
+  t.match(await again.run.result, { step: 5, resumedFrom: 0, lossBefore: 0.25 });
+  t.equal(evaluations(), 1);
+  await again.run.close();
+  const done = start(config);
+  t.match(await done.run.result, { resumedFrom: 5, lossBefore: null });
+  await done.run.close();
+
+  for (const [i, torn] of ["", '{"record":"hea'].entries()) {
+    const output = `${config.output}-${i}`;
+    mkdirSync(output);
+    writeFileSync(join(output, "journal.ndjson"), torn);
+    const required = start({ ...config, output, resume: "required" });
+    await t.rejects(required.run.result, { code: "ZO2_RUN_NOT_FOUND", message: /no header/ });
+    const fresh = start({ ...config, output, resume: "never" });
+    t.match(await fresh.run.result, { step: 5, lossBefore: 0.25 }, "no run is there yet");
+    await fresh.run.close();
+  }
+});
+
+t.test("a run does not become shorter", async (t) => {
+  const config = place(t);
+  const whole = start(config);
+  await whole.run.result;
+  await whole.run.close();
+  const saved = readFileSync(join(config.output, "config.json"), "utf8");
+  await t.rejects(start({ ...config, steps: 4 }).run.result, {
+    code: "ZO2_JOURNAL_MISMATCH",
+    message: /journal.ndjson holds 5 steps, but steps is 4; give steps of at least 5/,
+  });
+  t.equal(readFileSync(join(config.output, "config.json"), "utf8"), saved);
 });
 
 t.test("a stop or an abort ends the evaluation at hand, and no other is begun", async (t) => {
@@ -123,7 +190,7 @@ t.test("a stop or an abort ends the evaluation at hand, and no other is begun", 
   const first = await asked(before.runtime, "evaluate");
   await before.run.stop();
   t.match(await before.run.result, { step: 0, stopped: true, lossBefore: null, evaluation: null });
-  t.same([count(first, "evaluate"), count(first, "train")], [1, 1]);
+  t.same([count(first, "evaluate"), count(first, "train")], [1, 0]);
   await before.run.close();
 
   const config = { ...placeWithEval(t), evalEvery: 0 };
