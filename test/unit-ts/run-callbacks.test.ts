@@ -2,7 +2,6 @@
 import { join } from "node:path";
 import t from "tap";
 import type { TrainEvent } from "zo2";
-import { scoreStep } from "../../dist/objective.js";
 import type { TrainerOptions } from "../../dist/training-run.js";
 import { asked, pause, place, start } from "../support/runs.js";
 
@@ -116,24 +115,6 @@ t.test("custom objectives", async (t) => {
     },
   );
   await run.close();
-
-  const seenBy = async (rows: { logprobs: number[] }[]): Promise<number[]> => {
-    t.strictSame(
-      rows.map(({ logprobs }) => logprobs),
-      [[-1, Number.NaN], [Number.NaN]],
-      "what is not finite is NaN, not 0",
-    );
-    return [1, Number.NaN];
-  };
-  const event = {
-    event: "score" as const,
-    step: 1,
-    rows: [0, 1],
-    logprobs: [[[-1, null], [null]]],
-  };
-  const never = new AbortController().signal;
-  const losses = await scoreStep({ needs: "logprobs", score: seenBy }, event, [{}, {}], never);
-  t.strictSame(Array.from(losses), [1, Number.NaN]);
 
   const failing = (score: () => unknown): Promise<unknown> => {
     const objective = { needs: "logprobs", score } as unknown as TrainerOptions["objective"];
