@@ -6,14 +6,14 @@ import type {
   ResolvedEvaluateConfig,
   ResolvedTrainConfig,
 } from "./config/types.js";
-import { fromNative } from "./errors.js";
 import { type EvaluateResult, evaluateRows } from "./evaluation.js";
-import { locateModel, openModel } from "./model.js";
-import { openRun, runFiles } from "./run-directory.js";
+import { openRun } from "./run-directory.js";
 import { nativeRuntime, type Runtime } from "./runtime.js";
+import { taskOf } from "./tasks/registry.js";
+import { withTuned } from "./tuned.js";
 
 export interface EvaluateOptions {
-  /** Looked at between the phases: loading, reading rows, computing. */
+  /** Ends it: loading and computing at once. */
   signal?: AbortSignal | undefined;
 }
 
@@ -52,27 +52,20 @@ export async function evaluateWith(
   { signal }: EvaluateOptions,
 ): Promise<EvaluateResult> {
   const resolved = resolveEvaluateConfig(config);
+  const { run: directory, model, schedule } = resolved;
   signal?.throwIfAborted();
-  const run = resolved.run === undefined ? undefined : await openRun(resolved.run);
-  const { source, ...settings } = settingsOf(resolved, run);
-  const asked = config.schedule?.storage;
-  if (run && asked !== undefined && asked !== run.schedule.storage) {
-    throw invalid(`schedule.storage is "${asked}", but the run's is "${run.schedule.storage}"`);
+  const saved = directory === undefined ? undefined : await openRun(directory);
+  const { source, maxLength, ...settings } = settingsOf(resolved, saved);
+  const task = taskOf(settings);
+  const { storage } = schedule;
+  if (saved && storage !== undefined && storage !== saved.schedule.storage) {
+    throw invalid(
+      `schedule.storage is "${storage}", but the run's is "${saved.schedule.storage}"; leave it out`,
+    );
   }
-  const { schedule } = resolved;
-  if (run) {
-    schedule.storage = run.schedule.storage;
-    if (config.schedule?.extentBytes === undefined) schedule.extentBytes = run.schedule.extentBytes;
-  }
-  const path = await locateModel(run?.model ?? resolved.model ?? "");
-  const model = await openModel(runtime, path, schedule);
-  try {
-    if (resolved.run !== undefined) await model.engine.replay(runFiles(resolved.run).journal);
-    signal?.throwIfAborted();
-    return await evaluateRows(model, source, settings, schedule.evalBatchTokens, signal);
-  } catch (error) {
-    throw signal?.aborted ? signal.reason : fromNative(error);
-  } finally {
-    await model.engine.close();
-  }
+  const run = directory !== undefined && saved ? { directory, config: saved } : undefined;
+  const rows = { source, task, maxLength, batchTokens: schedule.evalBatchTokens };
+  return withTuned(runtime, { run, model, schedule }, signal, (opened) =>
+    evaluateRows(opened, rows, signal),
+  );
 }

@@ -83,7 +83,7 @@ export async function interruptible<T>(
 export async function openModel(
   runtime: Runtime,
   path: string,
-  schedule: ResolvedSchedule,
+  schedule: Pick<ResolvedSchedule, "storage" | "threads" | "isa" | "extentBytes" | "memory">,
   signal?: AbortSignal,
 ): Promise<OpenModel> {
   signal?.throwIfAborted();

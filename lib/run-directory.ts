@@ -111,7 +111,7 @@ export function checkLength({ steps, output }: ResolvedTrainConfig, committed: n
 let temporaries = 0;
 
 /** Writes a file so that a crash leaves the old one or the new one, never half of one. */
-export function writeAtomically(path: string, text: string): void {
+function writeAtomically(path: string, text: string): void {
   const temporary = `${path}.${process.pid}-${temporaries++}.tmp`;
   try {
     const file = openSync(temporary, "w");

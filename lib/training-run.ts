@@ -27,6 +27,7 @@ import type { TrainEvent, TrainResult, TrainStep } from "./events.js";
 import { exportFrom } from "./exporter.js";
 import { checkObjective, type Objective } from "./objective.js";
 import type { Runtime } from "./runtime.js";
+import { taskOf } from "./tasks/registry.js";
 
 /** What accompanies a configuration: everything that is not data. */
 export interface TrainerOptions {
@@ -105,8 +106,9 @@ export class TrainingRun implements AsyncIterable<TrainStep>, AsyncDisposable {
     const source = rows ?? this.config.data.eval;
     if (source === undefined) throw invalid("data.eval is not set; give evaluate() rows");
     const { data, schedule } = this.config;
-    const compute = (): Promise<EvaluateResult> =>
-      evaluateRows(this.#driver.model, source, data, schedule.evalBatchTokens);
+    const { maxLength } = data;
+    const given = { source, task: taskOf(data), maxLength, batchTokens: schedule.evalBatchTokens };
+    const compute = async (): Promise<EvaluateResult> => evaluateRows(this.#driver.model, given);
     // A stop() that reached the engine when the training had just ended waits for its next work;
     // nothing else aborts this.
     const again = (error: unknown): Promise<EvaluateResult> => {

@@ -2,23 +2,31 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { taskOf } from "../tasks/registry.js";
-import { check, invalid } from "./problems.js";
-import { evaluateSchema, trainSchema } from "./schema.js";
+import { check, invalid, show } from "./problems.js";
+import { evaluateSchema, exportSchema, trainSchema } from "./schema.js";
 import type {
   EvaluateConfig,
+  ExportConfig,
   ResolvedEvaluateConfig,
+  ResolvedExportConfig,
   ResolvedSchedule,
   ResolvedTrainConfig,
   TrainConfig,
 } from "./types.js";
 
-function checkSchedule({ offload, isa }: ResolvedSchedule): void {
+/** Everything stays on the device in this version: a value that could only be ignored is refused. */
+function checkSchedule(schedule: ResolvedSchedule): void {
+  const { offload } = schedule;
+  const resident = "this version keeps weights resident";
   if (offload === "host" || offload === "disk") {
+    throw invalid(`schedule.offload is ${show(offload)}; ${resident}: use "auto" or "none"`);
+  }
+  for (const name of ["hostMemory", "disk"] as const) {
+    if (schedule[name] === undefined) continue;
     throw invalid(
-      `schedule.offload is "${offload}"; this version keeps weights resident: use "auto" or "none"`,
+      `schedule.${name} is ${schedule[name]}; ${resident}: leave it out, and give schedule.memory`,
     );
   }
-  if (isa.trim() === "") throw invalid('schedule.isa is empty; use "auto"');
 }
 
 /** A path becomes absolute; what is not there may be an id. */
@@ -51,15 +59,17 @@ export function resolveTrainConfig(config: TrainConfig): ResolvedTrainConfig {
 /** Checks an evaluation's configuration. @throws Zo2Error ZO2_INVALID_CONFIG */
 export function resolveEvaluateConfig(config: EvaluateConfig): ResolvedEvaluateConfig {
   const resolved = check(evaluateSchema, config);
-  checkSchedule(resolved.schedule);
-  const { model, run, data, task } = resolved;
-  if ((model === undefined) === (run === undefined)) {
-    throw invalid("give either model (a base model) or run (a run directory)");
-  }
-  if (model !== undefined && data === undefined) {
+  const { model, run, data } = resolved;
+  if (run !== undefined) return { ...resolved, run: resolve(run) };
+  if (model === undefined) throw invalid("give model (a base model), or run (a run directory)");
+  if (data === undefined) {
     throw invalid("data is missing; it must be a JSONL file or a list of rows");
   }
-  const { labelField = "label" } = resolved;
-  if (task !== undefined) taskOf({ ...resolved, task, labelField });
-  return { ...resolved, ...(run !== undefined && { run: resolve(run) }) };
+  return resolved;
+}
+
+/** Checks an export's configuration. @throws Zo2Error ZO2_INVALID_CONFIG */
+export function resolveExportConfig(config: ExportConfig): ResolvedExportConfig {
+  const resolved = check(exportSchema, config);
+  return { ...resolved, run: resolve(resolved.run), out: resolve(resolved.out) };
 }

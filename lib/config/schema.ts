@@ -4,7 +4,10 @@ import { z } from "zod";
 import { parseSize, sizeForms } from "./sizes.js";
 import type {
   EvaluateConfig,
+  ExportConfig,
   ResolvedEvaluateConfig,
+  ResolvedExportConfig,
+  ResolvedSchedule,
   ResolvedTrainConfig,
   TrainConfig,
 } from "./types.js";
@@ -30,7 +33,8 @@ function choice<const T extends readonly [string, ...string[]]>(values: T, descr
 function integer(least: number, description: string, most: number = 2 ** 53 - 1): z.ZodInt {
   const schema = z.int().min(least).max(most);
   const power = Math.log2(most + 1);
-  return leaf(schema, `an integer from ${least} to 2^${power} - 1`, description);
+  const limit = Number.isInteger(power) ? `2^${power} - 1` : String(most);
+  return leaf(schema, `an integer from ${least} to ${limit}`, description);
 }
 function decimal(schema: z.ZodNumber, allowed: string, description: string): z.ZodNumber {
   return leaf(schema, allowed, description);
@@ -99,31 +103,37 @@ const method = z.strictObject({
   clip: decimal(notNegative, notNegativeForm, "largest |projected gradient|; 0: any").default(0),
 });
 
+// The engine counts such things in 32 bits.
+const mostSteps = 1e9;
 const roundEvery = leaf(
-  z.union([
-    z.literal("auto"),
-    z
-      .int()
-      .min(1)
-      .max(2 ** 31 - 1),
-  ]),
-  '"auto" or an integer from 1 to 2^31 - 1',
+  z.union([z.literal("auto"), z.int().min(1).max(mostSteps)]),
+  `"auto" or an integer from 1 to ${mostSteps}`,
   "steps between two roundings to the storage type",
 );
-const schedule = z.strictObject({
+const storageTypes = ["f32", "bf16", "f16"] as const;
+const placement = {
   device: choice(["auto", "cpu"], "where to compute").default("auto"),
   memory: size("ceiling of the device tier (for the CPU: RAM)").optional(),
+  threads: integer(0, "worker threads; 0: one per core", 2 ** 10 - 1).default(0),
+  isa: leaf(
+    z.string().regex(/\S/),
+    '"auto", or an instruction set that `zo2 doctor` lists',
+    "instruction set",
+  ).default("auto"),
+};
+const evalBatchTokens = integer(1, "tokens of one evaluation batch").default(4096);
+const schedule = z.strictObject({
+  ...placement,
   hostMemory: size("ceiling of the host tier").optional(),
   disk: size("ceiling of the disk tier").optional(),
-  storage: choice(["f32", "bf16", "f16"], "type of stored weights").default("f32"),
+  storage: choice(storageTypes, "type of stored weights").default("f32"),
   roundEvery: roundEvery.default("auto"),
   rounding: choice(["stochastic", "nearest"], "how weights are rounded").default("stochastic"),
   offload: choice(["auto", "none", "host", "disk"], "where weights wait").default("auto"),
   extentBytes: size("bytes of one extent, the unit that moves").default(64 * 2 ** 20),
-  threads: integer(0, "worker threads; 0: one per core", 2 ** 10 - 1).default(0),
-  isa: text('instruction set: "auto", or one that `zo2 doctor` lists').default("auto"),
-  evalBatchTokens: integer(1, "tokens of one evaluation batch").default(4096),
+  evalBatchTokens,
 });
+const runsExtentBytes = size("bytes of one extent (default: the run's)").optional();
 
 const train = z.strictObject({
   model: text("directory of Hugging Face files, a .gguf file, or an id in the local cache"),
@@ -133,7 +143,7 @@ const train = z.strictObject({
   batchSize: integer(1, "rows a step").default(16),
   seed: integer(0, "seed of everything random").default(42),
   evalEvery: integer(0, "steps between evaluations; 0: only at the end").default(0),
-  maxSkipped: integer(1, "non-finite steps in a row that end the run", 2 ** 31 - 1).default(10),
+  maxSkipped: integer(1, "non-finite steps in a row that end the run", mostSteps).default(10),
   schedule: schedule.prefault({}),
   output: text("run directory"),
   resume: choice(["auto", "never", "required"], "what to do when output holds a run").default(
@@ -142,7 +152,10 @@ const train = z.strictObject({
 });
 
 const evaluate = z.strictObject({
-  model: text("directory of Hugging Face files, a .gguf file, or an id in the cache").optional(),
+  model: text(
+    "directory of Hugging Face files, a .gguf file, or an id in the local cache; with run: where " +
+      "its model is now",
+  ).optional(),
   run: text("directory of a run to evaluate").optional(),
   data: leaf(
     z.union([z.string().min(1), z.array(z.record(z.string(), z.unknown()))]),
@@ -152,20 +165,50 @@ const evaluate = z.strictObject({
   task: task.optional(),
   ...taskFields,
   labelField: labelField.optional(),
-  schedule: schedule.prefault({}),
+  schedule: z
+    .strictObject({
+      ...placement,
+      storage: choice(
+        storageTypes,
+        "type of stored weights (default: the run's, or f32)",
+      ).optional(),
+      extentBytes: runsExtentBytes,
+      evalBatchTokens,
+    })
+    .prefault({}),
 });
 
-// The declared types and the schema say the same, or this does not compile.
-type Same<A, B> = [A, B] extends [B, A] ? true : never;
+const exporting = z.strictObject({
+  run: text("run directory"),
+  out: text("directory to write; it must be empty or not exist"),
+  model: text("where the run's model is now, if it has moved").optional(),
+  schedule: z.strictObject({ ...placement, extentBytes: runsExtentBytes }).prefault({}),
+});
+
+// The declared types and the schema say the same, or this does not compile. Types are compared for
+// identity, as assignability in both directions does not see an optional field that one of them lacks.
+type Flat<T> = T extends readonly (infer Item)[]
+  ? Flat<Item>[]
+  : T extends object
+    ? { [K in keyof T]: Flat<T[K]> }
+    : T;
+type Probe<T> = <X>() => X extends Flat<T> ? 1 : 2;
+type Same<A, B> = Probe<A> extends Probe<B> ? true : never;
 const proofs: [
   Same<z.input<typeof train>, TrainConfig>,
   Same<z.output<typeof train>, ResolvedTrainConfig>,
   Same<z.input<typeof evaluate>, EvaluateConfig>,
   Same<z.output<typeof evaluate>, ResolvedEvaluateConfig>,
-] = [true, true, true, true];
+  Same<z.input<typeof exporting>, ExportConfig>,
+  Same<z.output<typeof exporting>, ResolvedExportConfig>,
+] = [true, true, true, true, true, true];
 void proofs;
 
 /** Schema of {@link TrainConfig}. */
 export const trainSchema: z.ZodType<ResolvedTrainConfig, TrainConfig> = train;
 /** Schema of {@link EvaluateConfig}. */
 export const evaluateSchema: z.ZodType<ResolvedEvaluateConfig, EvaluateConfig> = evaluate;
+/** Schema of {@link ExportConfig}. */
+export const exportSchema: z.ZodType<ResolvedExportConfig, ExportConfig> = exporting;
+/** What a schedule is where nothing is given. */
+export const defaultSchedule: ResolvedSchedule = schedule.parse({});

@@ -23,6 +23,12 @@ function goldOf(row: JsonRow, field: string, labels: readonly string[] | number)
   throw new RowError(`field "${field}" is ${show(value)}, not one of ${show(labels)}`);
 }
 
+function requireDistinct(name: string, values: readonly string[]): void {
+  const again = values.find((value, index) => values.indexOf(value) !== index);
+  if (again === undefined) return;
+  throw invalid(`data.${name} holds ${show(again)} twice; each must differ from the others`);
+}
+
 function parse(template: string): Template {
   try {
     return parseTemplate(template);
@@ -40,6 +46,8 @@ export function options(settings: TaskSettings): OptionsTask {
   }
   const prompt = parse(template);
   const values = labels?.map(String) ?? texts.length;
+  requireDistinct("options", texts);
+  if (typeof values !== "number") requireDistinct("labels", values);
   return {
     kind: "options",
     example: (row) => ({

@@ -33,6 +33,9 @@ export interface FakeSettings {
   info?: Partial<NativeModelInfo>;
   failLoad?: Error;
   failAtStep?: number;
+  /** Thrown in the middle of exportTo(). */
+  failExport?: Error;
+  onExport?: () => void;
 }
 
 function rowTexts(options: NativeTrainOptions): number {
@@ -189,6 +192,11 @@ export class FakeEngine implements NativeEngine {
       throw failure("ZO2_INVALID_CONFIG", `${dir} holds a config.json already`);
     }
     this.foundByExport = readdirSync(dir).sort();
+    this.settings.onExport?.();
+    if (this.settings.failExport) {
+      writeFileSync(join(dir, "model.safetensors.partial"), "");
+      throw this.settings.failExport;
+    }
     writeFileSync(join(dir, "config.json"), "{}");
   }
   async logits(): Promise<Float32Array> {
