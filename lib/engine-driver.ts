@@ -2,7 +2,6 @@
 // metrics.ndjson, and decides what the run rejects with.
 import { access } from "node:fs/promises";
 import type { ResolvedTrainConfig } from "./config/types.js";
-import { fingerprint } from "./data/packer.js";
 import { type LoadedData, loadData } from "./data/load.js";
 import { fromIo, fromNative, messageOf, Zo2Error } from "./errors.js";
 import type { EvaluationEvent, TrainEvent, TrainResult, TrainStep } from "./events.js";
@@ -160,10 +159,7 @@ export class EngineDriver {
       trainRows: data.train.rows,
       evalRows: data.eval?.rows ?? null,
       customObjective: objective !== undefined,
-      identity: {
-        trainRows: fingerprint(data.train.rows),
-        objective: objective ? { maximize: objective.maximize ?? false } : null,
-      },
+      identity: { objective: objective ? { maximize: objective.maximize ?? false } : null },
     });
     const receive = (json: string): void => this.#receive(json, data);
     const { step, stopped: stoppedEarly } = await this.#work(() => engine.train(options, receive));

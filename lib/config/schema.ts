@@ -36,9 +36,6 @@ function integer(least: number, description: string, most: number = 2 ** 53 - 1)
   const limit = Number.isInteger(power) ? `2^${power} - 1` : String(most);
   return leaf(schema, `an integer from ${least} to ${limit}`, description);
 }
-function decimal(schema: z.ZodNumber, allowed: string, description: string): z.ZodNumber {
-  return leaf(schema, allowed, description);
-}
 function size(description: string) {
   const schema = z.union([z.number(), z.string()]).transform((given, context) => {
     const bytes = parseSize(given);
@@ -80,8 +77,8 @@ const data = z.strictObject({
 
 const method = z.strictObject({
   name: choice(["mezo"], "zeroth-order method").default("mezo"),
-  learningRate: decimal(notNegative, notNegativeForm, "peak learning rate").default(1e-6),
-  epsilon: decimal(
+  learningRate: leaf(notNegative, notNegativeForm, "peak learning rate").default(1e-6),
+  epsilon: leaf(
     z.number().min(1e-30).max(1e10),
     "a number from 1e-30 to 1e10",
     "length of the perturbation",
@@ -90,17 +87,17 @@ const method = z.strictObject({
   distribution: choice(["gaussian", "rademacher"], "distribution of the perturbation").default(
     "gaussian",
   ),
-  weightDecay: decimal(notNegative, notNegativeForm, "decoupled weight decay").default(0),
+  weightDecay: leaf(notNegative, notNegativeForm, "decoupled weight decay").default(0),
   lrSchedulerType: choice(["constant", "linear", "cosine"], "course of the learning rate").default(
     "constant",
   ),
   warmupSteps: integer(0, "steps over which the learning rate rises from 0").default(0),
-  minLearningRateRatio: decimal(
+  minLearningRateRatio: leaf(
     z.number().min(0).max(1),
     "a number from 0 to 1",
     "learning rate at the end of a schedule, as a share of the peak",
   ).default(0),
-  clip: decimal(notNegative, notNegativeForm, "largest |projected gradient|; 0: any").default(0),
+  clip: leaf(notNegative, notNegativeForm, "largest |projected gradient|; 0: any").default(0),
 });
 
 // The engine counts such things in 32 bits.

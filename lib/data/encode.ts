@@ -1,5 +1,4 @@
 // From examples (texts) to sequences (token ids): special tokens, truncation, where labels begin.
-import { show } from "../config/problems.js";
 import { type LmExample, type OptionsExample, RowError } from "../tasks/task.js";
 import type { TextEncoder } from "../tokenizer/tokenizer.js";
 import type { Sequence } from "./packer.js";
@@ -24,13 +23,13 @@ function checkIds(ids: readonly unknown[], { vocabSize }: Limits): asserts ids i
   );
   if (index < 0) return;
   throw new RowError(
-    `token ${index} is ${show(ids[index])}, not an integer from 0 to ${vocabSize - 1} ` +
+    `token ${index} is ${JSON.stringify(ids[index])}, not an integer from 0 to ${vocabSize - 1} ` +
       "(the model's vocabulary)",
   );
 }
 
 /** Token ids taken as they are. @throws RowError */
-function encodeIds(ids: readonly unknown[], limits: Limits): EncodedRow {
+export function encodeIds(ids: readonly unknown[], limits: Limits): EncodedRow {
   if (ids.length < 2) throw new RowError("has fewer than two tokens, so none to predict");
   checkIds(ids, limits);
   const kept = ids.slice(0, limits.maxLength);

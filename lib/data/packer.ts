@@ -1,5 +1,4 @@
 // Rows as the engine takes them: token ids one after another, and where each thing begins.
-import { createHash } from "node:crypto";
 import type { NativeRows } from "../native.js";
 
 /** One sequence of token ids; its labels run from `labelStart` to its end. */
@@ -48,14 +47,4 @@ export class RowPacker {
     grown.set(this.#tokens.subarray(0, this.#length));
     this.#tokens = grown;
   }
-}
-
-/** SHA-256 of packed rows: equal exactly when the engine is given the same rows. */
-export function fingerprint(rows: NativeRows): string {
-  const hash = createHash("sha256").update(rows.kind);
-  const { tokens, sequenceOffsets, labelStart, rowOffsets, gold } = rows;
-  for (const part of [tokens, sequenceOffsets, labelStart, rowOffsets, gold]) {
-    hash.update(`:${part.length}:`).update(part);
-  }
-  return hash.digest("hex");
 }

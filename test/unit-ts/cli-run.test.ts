@@ -1,6 +1,6 @@
 // The command line on a small model, with the addon: train, eval and export, and what they print.
 import { execFile } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { cpSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
 
@@ -62,4 +62,21 @@ t.test("train, eval, export", async (t) => {
   const theirs = await zo2("eval", "--model", out, "--data", data, ...shared);
   t.same(theirs.lines.at(-1)?.["loss"], lossAfter, "the exported model evaluates the same");
   t.match(await zo2("export", "--run", run, "--out", out), { code: 2, err: /not empty/ });
+});
+
+t.test("a run goes on with the rows and the model it began with, wherever they are", async (t) => {
+  const row = (ids: number[]): string => `${JSON.stringify({ input_ids: ids })}\n`;
+  const dir = t.testdir({ "rows.jsonl": row([3, 4, 5]) + row([6, 7, 8]) });
+  const [data, output] = [join(dir, "rows.jsonl"), join(dir, "run")];
+  const go = (steps: number, place = model): Promise<Ended> =>
+    zo2("train", "--model", place, "--data", data, "--steps", String(steps), "--output", output);
+  t.equal((await go(2)).code, 0);
+  const moved = join(dir, "moved");
+  cpSync(model, moved, { recursive: true });
+  const resumed = await go(4, moved);
+  t.match(resumed.lines.at(-1), { event: "done", resumedFrom: 2, step: 4 }, resumed.err);
+  const refusal = { code: 1, err: /ZO2_JOURNAL_MISMATCH/ };
+  t.match(await go(5, join(root, "test/fixtures/models/opt-untied-sharded")), refusal);
+  writeFileSync(data, row([3, 4, 5]) + row([6, 7, 9]));
+  t.match(await go(5), { code: 1, err: /ZO2_JOURNAL_MISMATCH: .*dataFingerprint/ });
 });

@@ -269,6 +269,14 @@ t.test("two runs on one output", async (t) => {
   t.same(readdirSync(files.dir).sort(), ["config.json", "journal.ndjson", "metrics.ndjson"]);
 });
 
+t.test("a configuration that cannot be saved leaves nothing behind", async (t) => {
+  const config = place(t);
+  mkdirSync(join(config.output, "config.json"), { recursive: true });
+  const code = "ZO2_IO";
+  await t.rejects(start(config).run.result, { code, message: /cannot write .*config.json/ });
+  t.same(readdirSync(config.output).sort(), ["config.json", "journal.ndjson"]);
+});
+
 t.test("an evaluation that is not finite", async (t) => {
   const events: TrainEvent[] = [];
   const onEvent = (event: TrainEvent): unknown => events.push(event);
