@@ -68,6 +68,12 @@ async function moveUp(dir: string, out: string): Promise<void> {
   }
 }
 
+/** @param mark keep the directory itself: an earlier export may have left files beside it */
+async function discard(own: string, mark: boolean): Promise<void> {
+  await rm(own, { recursive: true, force: true });
+  if (mark) await mkdir(own);
+}
+
 /**
  * Writes the engine's present weights; when it fails, nothing is left.
  * @throws Zo2Error; the signal's reason
@@ -80,18 +86,19 @@ export async function exportFrom(
 ): Promise<void> {
   if (typeof dir !== "string" || dir === "") throw invalid("out must be the path of a directory");
   const out = resolve(dir);
+  const left = await requireEmpty(out);
   let own: string | undefined;
   try {
-    for (const left of await requireEmpty(out)) await rm(left, { recursive: true });
     await mkdir(out, { recursive: true });
     own = await mkdtemp(join(out, unfinished));
+    for (const earlier of left) await rm(earlier, { recursive: true });
     if (model.info.format === "gguf") await writeTokenizer(model.path, runtime, own);
     signal?.throwIfAborted();
     await model.engine.exportTo(own);
     signal?.throwIfAborted();
     await moveUp(own, out);
   } catch (error) {
-    if (own !== undefined) await rm(own, { recursive: true, force: true }).catch(() => undefined);
+    if (own !== undefined) await discard(own, left.length > 0).catch(() => undefined);
     if (signal?.aborted) throw signal.reason;
     const fromSystem = error instanceof Error && "syscall" in error;
     throw fromSystem ? fromIo(error, "write", out) : fromNative(error);

@@ -200,6 +200,7 @@ t.test("an export that fails or is killed can be repeated", async (t) => {
   mkdirSync(join(out, ".zo2-export-abc"));
   writeFileSync(join(out, ".zo2-export-abc", "config.json"), "{}");
   writeFileSync(join(out, "tokenizer.json"), "old");
+  await t.rejects(exportModelWith(ggufRuntime({ failExport: full }), request, {}), full);
   t.same(await exportModelWith(ggufRuntime(), request, {}), { out, step: 2 });
   t.same(readdirSync(out).sort(), ["config.json", ...tokenizer]);
   mkdirSync(join(out, ".zo2-export-abc"));
