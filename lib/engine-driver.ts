@@ -2,20 +2,20 @@
 // metrics.ndjson, and decides what the run rejects with.
 import { access } from "node:fs/promises";
 import type { ResolvedTrainConfig } from "./config/types.js";
-import { fingerprint } from "./data/packer.js";
 import { type LoadedData, loadData } from "./data/load.js";
 import { fromIo, fromNative, messageOf, Zo2Error } from "./errors.js";
 import type { EvaluationEvent, TrainEvent, TrainResult, TrainStep } from "./events.js";
 import { Metrics } from "./metrics.js";
 import { limitsFor, locateModel, type OpenModel, openModel } from "./model.js";
-import type { NativeEvent, NativeScoreEvent, NativeTrainOptions } from "./native.js";
+import type { NativeEvent, NativeScoreEvent } from "./native.js";
 import { scoreStep } from "./objective.js";
 import { RecentLosses } from "./recent-losses.js";
-import { findRun, runFiles, saveConfig } from "./run-directory.js";
+import { checkLength, findRun, runFiles, saveConfig } from "./run-directory.js";
 import type { Runtime } from "./runtime.js";
 import { taskOf } from "./tasks/registry.js";
 import { nativeTrainOptions } from "./train-options.js";
 import type { TrainerOptions } from "./training-run.js";
+import { UserCode } from "./user-code.js";
 
 export interface DriverHooks {
   /** Everything is read; the engine is about to take steps. */
@@ -28,23 +28,26 @@ interface TrainingData {
   eval: LoadedData | undefined;
 }
 
+function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
 export class EngineDriver {
   #model: OpenModel | undefined;
-  #stopAsked = false;
-  #endWait: () => void = () => undefined;
-  /** Resolves at the first stop(). */
-  readonly #untilStop = new Promise<void>((resolve) => {
-    this.#endWait = resolve;
-  });
+  /** Fired by stop() and by a failure: nothing is begun any more. */
+  readonly #ending = new AbortController();
   /** The engine takes steps or evaluates. At other times a stop would hit what it does next. */
   #isWorking = false;
   #isScoring = false;
-  /** The first thing that went wrong outside the engine: a user's throw, an abort. */
-  #failure: { reason: unknown } | undefined;
+  readonly #user = new UserCode(() => {
+    this.#end();
+    this.#stopWork();
+  });
   /** Ends a pending objective: the training is over without it. */
   readonly #scoring = new AbortController();
-  /** What user callbacks have not finished yet. */
-  readonly #callbacks = new Set<Promise<unknown>>();
   readonly #losses = new RecentLosses();
   readonly #metrics: Metrics;
   #resumedFrom = 0;
@@ -60,16 +63,19 @@ export class EngineDriver {
     this.#metrics = new Metrics(runFiles(config.output).metrics);
   }
 
-  /** The opened model; only after run() has resolved. */
+  /** The model with the run's weights; only after run() has resolved. */
   get model(): OpenModel {
     if (this.#model) return this.#model;
-    throw new Zo2Error("ZO2_CLOSED", "the model is not loaded");
+    throw new Zo2Error(
+      "ZO2_CLOSED",
+      "the run was stopped before it had its weights; start it again, or give its directory to " +
+        "evaluate() or exportModel()",
+    );
   }
 
-  /** At the next step boundary; an evaluation is given up, and none is begun. */
+  /** At the next step boundary; loading and evaluations are given up, and none is begun. */
   stop(): void {
-    this.#stopAsked = true;
-    this.#endWait();
+    this.#end();
     // The engine would give up a step that waits for an objective; it is stopped when it has it.
     if (!this.#isScoring) this.#stopWork();
   }
@@ -90,7 +96,7 @@ export class EngineDriver {
   async run(): Promise<TrainResult> {
     const { signal } = this.options;
     const onAbort = (): void => {
-      this.#fail(signal?.reason);
+      this.#user.fail(signal?.reason);
       this.#scoring.abort(signal?.reason);
     };
     if (signal?.aborted) onAbort();
@@ -98,11 +104,12 @@ export class EngineDriver {
     try {
       const result = await this.#train();
       // Not after stop() or close(), which a callback may itself be waiting for.
-      await Promise.race([Promise.all(this.#callbacks), this.#untilStop]);
-      this.#proceed();
+      await Promise.race([this.#user.settled(), untilAborted(this.#ending.signal)]);
+      this.#user.throwIfFailed();
       return result;
     } catch (error) {
-      throw this.#failure ? this.#failure.reason : fromNative(error);
+      this.#user.throwIfFailed();
+      throw fromNative(error);
     } finally {
       signal?.removeEventListener("abort", onAbort);
       this.#metrics.close();
@@ -110,50 +117,60 @@ export class EngineDriver {
   }
 
   async #train(): Promise<TrainResult> {
-    this.#proceed();
-    const { config } = this;
-    for (const path of [config.data.train, config.data.eval]) {
-      if (path) await access(path).catch((error) => Promise.reject(fromIo(error, "read", path)));
+    const data = await this.#prepare();
+    this.#user.throwIfFailed();
+    if (data && this.#model && !this.#ending.signal.aborted) {
+      return this.#takeSteps(this.#model, data);
     }
-    const path = await locateModel(config.model);
-    await findRun(config);
-    this.#model = await openModel(this.runtime, path, config.schedule);
-    this.#proceed();
-    const data = await this.#loadData(this.#model);
-    this.#proceed();
-    // Looked at again: loading took a while, and another process may have begun a run there.
-    const resuming = await findRun(config);
-    this.#proceed();
-    if (!resuming && config.evalEvery > 0) {
-      this.#lossBefore = (await this.#evaluate(data, 0))?.loss ?? null;
-      this.#proceed();
-    }
-    this.hooks.onTraining();
-    const options = nativeTrainOptions(config, {
-      trainRows: data.train.rows,
-      evalRows: data.eval?.rows ?? null,
-      customObjective: this.options.objective !== undefined,
-      identity: {
-        trainRows: fingerprint(data.train.rows),
-        objective: this.options.objective !== undefined,
-      },
-    });
-    return this.#takeSteps(this.#model, options, data);
+    // No journal was opened, and no record applied: the weights at hand are not the run's.
+    await this.close();
+    return this.#result({ step: this.#resumedFrom, stopped: true });
   }
 
-  async #takeSteps(
-    { engine }: OpenModel,
-    options: NativeTrainOptions,
-    data: TrainingData,
-  ): Promise<TrainResult> {
-    // The engine keeps it in mind until it looks, which it does before its first step.
-    if (this.#stopAsked) engine.stop();
+  /** Reads everything, and evaluates a run that has no steps yet; undefined when ended before. */
+  async #prepare(): Promise<TrainingData | undefined> {
+    const { config } = this;
+    const { signal } = this.#ending;
+    this.#user.throwIfFailed();
+    try {
+      for (const path of [config.data.train, config.data.eval]) {
+        if (path) await access(path).catch((error) => Promise.reject(fromIo(error, "read", path)));
+      }
+      const path = await locateModel(config.model);
+      this.#resumedFrom = (await findRun(config)) ?? 0;
+      this.#model = await openModel(this.runtime, path, config.schedule, signal);
+      const data = await this.#loadData(this.#model);
+      // Looked at again: loading took a while, and another process may have begun a run there.
+      this.#resumedFrom = (await findRun(config)) ?? 0;
+      if (this.#resumedFrom === 0 && config.evalEvery > 0) {
+        this.#lossBefore = (await this.#evaluate(data, 0))?.loss ?? null;
+      }
+      return data;
+    } catch (error) {
+      if (signal.aborted && fromNative(error).code === "ZO2_ABORTED") return undefined;
+      throw error;
+    }
+  }
+
+  async #takeSteps({ engine }: OpenModel, data: TrainingData): Promise<TrainResult> {
+    const { objective } = this.options;
+    this.hooks.onTraining();
+    const options = nativeTrainOptions(this.config, {
+      trainRows: data.train.rows,
+      evalRows: data.eval?.rows ?? null,
+      customObjective: objective !== undefined,
+      identity: { objective: objective ? { maximize: objective.maximize ?? false } : null },
+    });
     const receive = (json: string): void => this.#receive(json, data);
     const { step, stopped: stoppedEarly } = await this.#work(() => engine.train(options, receive));
-    this.#proceed();
+    this.#user.throwIfFailed();
     if (!stoppedEarly && this.#evaluation?.step !== step) await this.#evaluate(data, step);
-    this.#proceed();
+    this.#user.throwIfFailed();
     const stopped = stoppedEarly || (data.eval !== undefined && this.#evaluation?.step !== step);
+    return this.#result({ step, stopped });
+  }
+
+  #result({ step, stopped }: { step: number; stopped: boolean }): TrainResult {
     const evaluation = stopped ? null : (this.#evaluation ?? null);
     return {
       step,
@@ -174,7 +191,7 @@ export class EngineDriver {
       task: taskOf(data),
       encoder: model.encoder,
       limits: limitsFor(model.info, data.maxLength),
-      signal: this.options.signal,
+      signal: this.#ending.signal,
     };
     const keepRows = this.options.objective !== undefined;
     const train = await loadData({ ...request, source: data.train, keepRows });
@@ -188,7 +205,7 @@ export class EngineDriver {
   /** Evaluates outside native training: before its first step, and after its last; not once stopped. */
   async #evaluate(data: TrainingData, step: number): Promise<EvaluationEvent | undefined> {
     const rows = data.eval?.rows;
-    if (!rows || this.#stopAsked) return undefined;
+    if (!rows || this.#ending.signal.aborted) return undefined;
     const started = performance.now();
     const batchTokens = this.config.schedule.evalBatchTokens;
     try {
@@ -201,7 +218,7 @@ export class EngineDriver {
       this.#onEvaluation(event);
       return event;
     } catch (error) {
-      if (this.#stopAsked && fromNative(error).code === "ZO2_ABORTED") return undefined;
+      if (this.#ending.signal.aborted && fromNative(error).code === "ZO2_ABORTED") return undefined;
       throw error;
     }
   }
@@ -214,6 +231,10 @@ export class EngineDriver {
     } finally {
       this.#isWorking = false;
     }
+  }
+
+  #end(): void {
+    this.#ending.abort(new Zo2Error("ZO2_ABORTED", "the run was stopped"));
   }
 
   #stopWork(): void {
@@ -230,12 +251,13 @@ export class EngineDriver {
       else {
         // The run directory is locked now, and its journal belongs to this configuration.
         this.#resumedFrom = event.resumedFrom;
+        checkLength(this.config, event.resumedFrom);
         saveConfig(this.config);
         this.#metrics.open(event.resumedFrom > 0);
         this.#tell(event);
       }
     } catch (error) {
-      this.#fail(error);
+      this.#user.fail(error);
     }
   }
 
@@ -243,7 +265,7 @@ export class EngineDriver {
     this.#losses.add(step.loss);
     this.#metrics.write(step);
     this.hooks.onStep(step);
-    this.#call(this.options.onStep, step);
+    this.#user.call(this.options.onStep, step);
     this.#tell(step);
   }
 
@@ -254,22 +276,7 @@ export class EngineDriver {
   }
 
   #tell(event: TrainEvent): void {
-    this.#call(this.options.onEvent, event);
-  }
-
-  /** Calls user code, which may throw anything, now or later. */
-  #call<T>(callback: ((value: T) => unknown) | undefined, value: T): void {
-    if (!callback || this.#failure) return;
-    try {
-      const returned = callback(value);
-      if (!(returned instanceof Promise)) return;
-      const pending = returned
-        .catch((reason: unknown) => this.#fail(reason))
-        .finally(() => this.#callbacks.delete(pending));
-      this.#callbacks.add(pending);
-    } catch (reason) {
-      this.#fail(reason);
-    }
+    this.#user.call(this.options.onEvent, event);
   }
 
   async #score(event: NativeScoreEvent, { source }: LoadedData): Promise<void> {
@@ -288,21 +295,12 @@ export class EngineDriver {
       const scores = await Promise.race([scoreStep(objective, event, source, signal), abandoned]);
       engine?.answerScore(scores, null);
     } catch (reason) {
-      this.#fail(reason);
+      this.#user.fail(reason);
       engine?.answerScore(null, messageOf(reason));
     } finally {
       signal.removeEventListener("abort", abandon);
       this.#isScoring = false;
-      if (this.#stopAsked) this.#stopWork();
+      if (this.#ending.signal.aborted) this.#stopWork();
     }
-  }
-
-  #fail(reason: unknown): void {
-    this.#failure ??= { reason };
-    this.#stopWork();
-  }
-
-  #proceed(): void {
-    if (this.#failure) throw this.#failure.reason;
   }
 }

@@ -2,14 +2,14 @@
 import { invalid } from "./config/problems.js";
 import { resolveEvaluateConfig, resolveTask } from "./config/resolve.js";
 import type { EvaluateConfig } from "./config/types.js";
-import { fromNative } from "./errors.js";
 import { type EvaluateResult, evaluateRows } from "./evaluation.js";
-import { locateModel, openModel } from "./model.js";
-import { openRun, runFiles } from "./run-directory.js";
+import { openRun } from "./run-directory.js";
 import { nativeRuntime, type Runtime } from "./runtime.js";
+import { taskOf } from "./tasks/registry.js";
+import { withTuned } from "./tuned.js";
 
 export interface EvaluateOptions {
-  /** Looked at between the phases: loading, reading rows, computing. */
+  /** Ends it: loading and computing at once. */
   signal?: AbortSignal | undefined;
 }
 
@@ -31,29 +31,22 @@ export async function evaluateWith(
   { signal }: EvaluateOptions,
 ): Promise<EvaluateResult> {
   const resolved = resolveEvaluateConfig(config);
+  const { run: directory, model, schedule } = resolved;
   signal?.throwIfAborted();
-  const run = resolved.run === undefined ? undefined : await openRun(resolved.run);
-  const settings = resolveTask(resolved, run);
-  const source = resolved.data ?? run?.data.eval;
+  const saved = directory === undefined ? undefined : await openRun(directory);
+  const settings = resolveTask(resolved, saved);
+  const source = resolved.data ?? saved?.data.eval;
   if (source === undefined) throw invalid("data is missing, and the run has no data.eval");
-  const asked = config.schedule?.storage;
-  if (run && asked !== undefined && asked !== run.schedule.storage) {
-    throw invalid(`schedule.storage is "${asked}", but the run's is "${run.schedule.storage}"`);
+  const { storage } = schedule;
+  if (saved && storage !== undefined && storage !== saved.schedule.storage) {
+    throw invalid(
+      `schedule.storage is "${storage}", but the run's is "${saved.schedule.storage}"; leave it out`,
+    );
   }
-  const { schedule } = resolved;
-  if (run) {
-    schedule.storage = run.schedule.storage;
-    if (config.schedule?.extentBytes === undefined) schedule.extentBytes = run.schedule.extentBytes;
-  }
-  const path = await locateModel(run?.model ?? resolved.model ?? "");
-  const model = await openModel(runtime, path, schedule);
-  try {
-    if (resolved.run !== undefined) await model.engine.replay(runFiles(resolved.run).journal);
-    signal?.throwIfAborted();
-    return await evaluateRows(model, source, settings, schedule.evalBatchTokens, signal);
-  } catch (error) {
-    throw signal?.aborted ? signal.reason : fromNative(error);
-  } finally {
-    await model.engine.close();
-  }
+  const run = directory !== undefined && saved ? { directory, config: saved } : undefined;
+  const { maxLength } = settings;
+  const rows = { source, task: taskOf(settings), maxLength, batchTokens: schedule.evalBatchTokens };
+  return withTuned(runtime, { run, model, schedule }, signal, (opened) =>
+    evaluateRows(opened, rows, signal),
+  );
 }

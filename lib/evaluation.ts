@@ -2,10 +2,9 @@
 import type { JsonRow } from "./config/types.js";
 import { type LoadedData, loadData } from "./data/load.js";
 import type { DataReport } from "./data/report.js";
-import { limitsFor, type OpenModel } from "./model.js";
+import { interruptible, limitsFor, type OpenModel } from "./model.js";
 import type { NativeEvalResult } from "./native.js";
-import { taskOf } from "./tasks/registry.js";
-import type { TaskSettings } from "./tasks/task.js";
+import type { Task } from "./tasks/task.js";
 
 /** What is known of one row. */
 export interface EvaluatedRow {
@@ -47,19 +46,25 @@ function perRow({ rows, lines }: LoadedData, result: NativeEvalResult): Evaluate
   });
 }
 
+/** Rows, and how to evaluate them. */
+export interface RowsToEvaluate {
+  source: string | JsonRow[];
+  task: Task;
+  maxLength: number | undefined;
+  batchTokens: number;
+}
+
 /** Evaluates rows on the engine's present weights. @throws Zo2Error, or what the engine throws */
 export async function evaluateRows(
-  model: OpenModel,
-  source: string | JsonRow[],
-  settings: TaskSettings & { maxLength?: number | undefined },
-  batchTokens: number,
+  { encoder, info, engine }: OpenModel,
+  { source, task, maxLength, batchTokens }: RowsToEvaluate,
   signal?: AbortSignal,
 ): Promise<EvaluateResult> {
-  const { encoder, info, engine } = model;
-  const limits = limitsFor(info, settings.maxLength);
-  const loaded = await loadData({ source, task: taskOf(settings), encoder, limits, signal });
-  signal?.throwIfAborted();
-  const result = await engine.evaluate({ rows: loaded.rows, batchTokens });
+  const limits = limitsFor(info, maxLength);
+  const loaded = await loadData({ source, task, encoder, limits, signal });
+  const { rows } = loaded;
+  const work = (): Promise<NativeEvalResult> => engine.evaluate({ rows, batchTokens });
+  const result = await interruptible(engine, signal, work);
   const { loss, accuracy } = result;
   return { loss, accuracy, rows: perRow(loaded, result), data: loaded.report };
 }

@@ -25,8 +25,12 @@ export interface TrainResult {
   /** Mean training loss of this process's first and last ten steps; null without steps. */
   firstLoss: number | null;
   lastLoss: number | null;
-  /** Loss on `data.eval` before the first step (needs `evalEvery`) and after the last one. */
+  /**
+   * Loss on `data.eval` before the first step: needs `evalEvery`, and null when an earlier process
+   * took the first step.
+   */
   lossBefore: number | null;
+  /** Loss on `data.eval` after the last step. */
   lossAfter: number | null;
   /** The last evaluation; null without `data.eval` and for a stopped run. */
   evaluation: EvaluationEvent | null;

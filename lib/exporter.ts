@@ -1,18 +1,19 @@
 // Writing a tuned model as a directory that transformers loads.
-import { mkdir, readdir } from "node:fs/promises";
+import { mkdir, mkdtemp, open, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { invalid } from "./config/problems.js";
+import { resolveExportConfig } from "./config/resolve.js";
+import type { ExportConfig } from "./config/types.js";
 import { fromIo, fromNative } from "./errors.js";
-import { locateModel, type OpenModel, openModel } from "./model.js";
-import { openRun, runFiles, writeAtomically } from "./run-directory.js";
+import type { OpenModel } from "./model.js";
+import { openRun } from "./run-directory.js";
 import { nativeRuntime, type Runtime } from "./runtime.js";
 import { tokenizerFromGguf } from "./tokenizer/gguf.js";
+import { withTuned } from "./tuned.js";
 
-export interface ExportRequest {
-  /** Run directory. */
-  run: string;
-  /** Directory to write; it must be empty or not exist. */
-  out: string;
+export interface ExportOptions {
+  /** Ends it: loading at once, writing when the weights are written; nothing is left then. */
+  signal?: AbortSignal | undefined;
 }
 export interface ExportResult {
   /** Absolute path of what was written. */
@@ -21,66 +22,113 @@ export interface ExportResult {
   step: number;
 }
 
-/** A directory with other files would be a mixture of two models. */
-async function requireEmpty(out: string): Promise<void> {
-  try {
-    const files = await readdir(out);
-    if (files.length > 0) throw invalid(`out ${out} is not empty; give a new directory`);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw fromIo(error, "write to", out);
+// Everything is written into a directory of such a name inside `out` (a sibling might be on another
+// file system) and moved up when it is whole, config.json last: where that is, everything is.
+const unfinished = ".zo2-export-";
+
+/**
+ * A directory with other files would be a mixture of two models; what an export left that was ended
+ * from outside is none.
+ * @returns the unfinished exports in it
+ */
+async function requireEmpty(out: string): Promise<string[]> {
+  const files = await readdir(out).catch((error: NodeJS.ErrnoException): string[] => {
+    if (error.code === "ENOENT") return [];
+    throw fromIo(error, "write to", out);
+  });
+  const ours = files.filter((name) => name.startsWith(unfinished));
+  const moving = ours.length > 0 && !files.includes("config.json");
+  if (files.length > ours.length && !moving) {
+    throw invalid(`out ${out} is not empty; give a new directory`);
   }
+  return ours.map((name) => join(out, name));
 }
 
 /** The tokenizer of a GGUF base as Hugging Face files. */
-async function writeTokenizer(path: string, runtime: Runtime, out: string): Promise<void> {
-  const files = tokenizerFromGguf(runtime.ggufMetadata(path), path);
-  await mkdir(out, { recursive: true }).catch((error) =>
-    Promise.reject(fromIo(error, "create", out)),
-  );
-  writeAtomically(join(out, "tokenizer.json"), JSON.stringify(files.tokenizer));
-  const config = `${JSON.stringify(files.config, null, 2)}\n`;
-  writeAtomically(join(out, "tokenizer_config.json"), config);
+async function writeTokenizer(path: string, runtime: Runtime, dir: string): Promise<void> {
+  const { tokenizer, config } = tokenizerFromGguf(runtime.ggufMetadata(path), path);
+  const write = (name: string, text: string): Promise<void> =>
+    writeFile(join(dir, name), text, { flush: true });
+  await write("tokenizer.json", JSON.stringify(tokenizer));
+  await write("tokenizer_config.json", `${JSON.stringify(config, null, 2)}\n`);
 }
 
-/** Writes the engine's present weights, and config.json last: where it is, everything is. */
-export async function exportFrom(model: OpenModel, runtime: Runtime, dir: string): Promise<void> {
+/** Moves everything up from `dir`, config.json last, or nothing. */
+async function moveUp(dir: string, out: string): Promise<void> {
+  const files = (await readdir(dir)).filter((name) => name !== "config.json");
+  files.push("config.json");
+  try {
+    for (const name of files) await rename(join(dir, name), join(out, name));
+    await rm(dir, { recursive: true });
+    const handle = await open(out);
+    await handle.sync().finally(() => handle.close());
+  } catch (error) {
+    for (const name of files) await rm(join(out, name), { force: true });
+    throw error;
+  }
+}
+
+/** @param mark keep the directory itself: an earlier export may have left files beside it */
+async function discard(own: string, mark: boolean): Promise<void> {
+  await rm(own, { recursive: true, force: true });
+  if (mark) await mkdir(own);
+}
+
+/**
+ * Writes the engine's present weights; when it fails, nothing is left.
+ * @throws Zo2Error; the signal's reason
+ */
+export async function exportFrom(
+  model: OpenModel,
+  runtime: Runtime,
+  dir: string,
+  signal?: AbortSignal,
+): Promise<void> {
   if (typeof dir !== "string" || dir === "") throw invalid("out must be the path of a directory");
   const out = resolve(dir);
-  await requireEmpty(out);
+  const left = await requireEmpty(out);
+  let own: string | undefined;
   try {
-    if (model.info.format === "gguf") await writeTokenizer(model.path, runtime, out);
-    await model.engine.exportTo(out);
+    await mkdir(out, { recursive: true });
+    own = await mkdtemp(join(out, unfinished));
+    for (const earlier of left) await rm(earlier, { recursive: true });
+    if (model.info.format === "gguf") await writeTokenizer(model.path, runtime, own);
+    signal?.throwIfAborted();
+    await model.engine.exportTo(own);
+    signal?.throwIfAborted();
+    await moveUp(own, out);
   } catch (error) {
-    throw fromNative(error);
+    if (own !== undefined) await discard(own, left.length > 0).catch(() => undefined);
+    if (signal?.aborted) throw signal.reason;
+    const fromSystem = error instanceof Error && "syscall" in error;
+    throw fromSystem ? fromIo(error, "write", out) : fromNative(error);
   }
 }
 
 /**
  * Rebuilds a run's weights from its base model and its journal and writes them as a Hugging Face
- * directory. @throws Zo2Error
+ * directory. @throws Zo2Error; the signal's reason
  */
-export async function exportModel(request: ExportRequest): Promise<ExportResult> {
-  return exportModelWith(nativeRuntime, request);
+export async function exportModel(
+  config: ExportConfig,
+  options: ExportOptions = {},
+): Promise<ExportResult> {
+  return exportModelWith(nativeRuntime, config, options);
 }
 
 /** {@link exportModel} on a given runtime. */
 export async function exportModelWith(
   runtime: Runtime,
-  { run, out }: ExportRequest,
+  given: ExportConfig,
+  { signal }: ExportOptions,
 ): Promise<ExportResult> {
-  const directory = resolve(run);
+  const { run: directory, out, model, schedule } = resolveExportConfig(given);
+  signal?.throwIfAborted();
   const config = await openRun(directory);
-  await requireEmpty(resolve(out));
-  // How the run was computed says nothing of this machine.
-  const schedule = { ...config.schedule, isa: "auto", threads: 0, memory: undefined };
-  const model = await openModel(runtime, await locateModel(config.model), schedule);
-  try {
-    const step = await model.engine.replay(runFiles(directory).journal);
-    await exportFrom(model, runtime, out);
-    return { out: resolve(out), step };
-  } catch (error) {
-    throw fromNative(error);
-  } finally {
-    await model.engine.close();
-  }
+  await requireEmpty(out);
+  const tuned = { run: { directory, config }, model, schedule };
+  return withTuned(runtime, tuned, signal, async (opened, step) => {
+    await exportFrom(opened, runtime, out, signal);
+    return { out, step };
+  });
 }

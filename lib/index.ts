@@ -2,8 +2,11 @@
 export type {
   DataConfig,
   EvaluateConfig,
+  EvaluateScheduleConfig,
+  ExportConfig,
   JsonRow,
   MethodConfig,
+  PlacementConfig,
   ResolvedTrainConfig,
   ScheduleConfig,
   Size,
@@ -23,7 +26,7 @@ export type {
   TrainResult,
   TrainStep,
 } from "./events.js";
-export { type ExportRequest, type ExportResult, exportModel } from "./exporter.js";
+export { type ExportOptions, type ExportResult, exportModel } from "./exporter.js";
 export { normals } from "./noise.js";
 export type { Objective, ScoredRow } from "./objective.js";
 export { defineTask, type TaskDefinition } from "./tasks/define.js";

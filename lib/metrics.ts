@@ -4,14 +4,20 @@ import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } fr
 import { fromIo } from "./errors.js";
 
 const newline = 0x0a;
-const longestLine = 1 << 16;
+const chunkBytes = 1 << 16;
 
-/** Length of a file without a torn last line. */
+/** Length of a file without a torn last line, which is looked for from its end. */
 function wholeLines(file: number): number {
-  const { size } = fstatSync(file);
-  const tail = Buffer.alloc(Math.min(size, longestLine));
-  readSync(file, tail, 0, tail.length, size - tail.length);
-  return size - tail.length + tail.lastIndexOf(newline) + 1;
+  const chunk = Buffer.alloc(chunkBytes);
+  let end = fstatSync(file).size;
+  while (end > 0) {
+    const start = Math.max(0, end - chunkBytes);
+    const read = readSync(file, chunk, 0, end - start, start);
+    const at = chunk.subarray(0, read).lastIndexOf(newline);
+    if (at >= 0) return start + at + 1;
+    end = start;
+  }
+  return 0;
 }
 
 export class Metrics {

@@ -57,18 +57,42 @@ export async function locateModel(model: string): Promise<string> {
 }
 
 /**
+ * Has the engine do something that `signal` ends.
+ * @throws the signal's reason when it has fired, even if the work was done by then
+ */
+export async function interruptible<T>(
+  engine: NativeEngine,
+  signal: AbortSignal | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  signal?.throwIfAborted();
+  const stop = (): void => engine.stop();
+  signal?.addEventListener("abort", stop, { once: true });
+  try {
+    return await work();
+  } finally {
+    signal?.removeEventListener("abort", stop);
+    signal?.throwIfAborted();
+  }
+}
+
+/**
  * Loads a model's weights. The caller closes the engine.
- * @throws Zo2Error
+ * @throws Zo2Error; the signal's reason
  */
 export async function openModel(
   runtime: Runtime,
   path: string,
-  schedule: ResolvedSchedule,
+  schedule: Pick<ResolvedSchedule, "storage" | "threads" | "isa" | "extentBytes" | "memory">,
+  signal?: AbortSignal,
 ): Promise<OpenModel> {
+  signal?.throwIfAborted();
   const { storage, threads, isa, extentBytes, memory: memoryBytes = 0 } = schedule;
   const engine = runtime.createEngine();
   try {
-    const info = await engine.load({ path, storage, threads, isa, extentBytes, memoryBytes });
+    const info = await interruptible(engine, signal, () =>
+      engine.load({ path, storage, threads, isa, extentBytes, memoryBytes }),
+    );
     let tokenizer: Promise<TextEncoder> | undefined;
     const encoder = (): Promise<TextEncoder> => {
       tokenizer ??= loadTokenizer(path, runtime.ggufMetadata);
@@ -77,7 +101,7 @@ export async function openModel(
     return { path, engine, info, encoder };
   } catch (error) {
     await engine.close().catch(() => undefined);
-    throw fromNative(error);
+    throw signal?.aborted ? signal.reason : fromNative(error);
   }
 }
 

@@ -2,9 +2,9 @@
 // everything below is C++ (csrc/napi). Weights never cross it, rows and scalars do.
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
+import type { Storage } from "./config/types.js";
 import { messageOf, Zo2Error } from "./errors.js";
 
-export type StorageType = "f32" | "bf16" | "f16";
 export type Distribution = "gaussian" | "rademacher";
 
 /** Rows ready for the engine: every sequence's token ids, one after another. */
@@ -27,7 +27,7 @@ export interface NativeRows {
 export interface NativeLoadOptions {
   /** Directory with config.json, or a .gguf file. */
   path: string;
-  storage: StorageType;
+  storage: Storage;
   /** 0: one per core. */
   threads: number;
   /** "auto", or one of doctor().isas. */
@@ -103,20 +103,27 @@ export interface NativeEvalOptions {
   batchTokens: number;
 }
 
-/** One per committed step, when its journal record is durable. */
+/**
+ * One per committed step, when its journal record is durable. Losses are in nats (with a custom
+ * objective: its values, negated where it is maximised); null stands for a number that is not
+ * finite, and makes the step a skipped one.
+ */
 export interface NativeStepEvent {
   event: "step";
   step: number;
   seed: number;
   /** Mean over branches with +epsilon. */
   lossPlus: number | null;
+  /** Mean over branches with -epsilon. */
   lossMinus: number | null;
   /** (lossPlus + lossMinus) / 2 */
   loss: number | null;
   /** First direction's (L+ - L-) / 2 epsilon, after clipping. */
   projectedGrad: number | null;
+  /** Of every direction: [directions]. */
   projectedGrads: (number | null)[];
   learningRate: number;
+  /** Nothing was changed: a loss or the update was not finite. */
   skipped: boolean;
   elapsedMs: number;
   /** Tokens the step's forward pass read, all branches together. */
@@ -144,10 +151,10 @@ export interface NativeScoreEvent {
   /** Row indices into trainRows. */
   rows: number[];
   /**
-   * [branch][row][option]: mean log-probability of the option's tokens (for "lm": one, of the labels);
-   * null: not finite.
+   * [branch][row][option]: mean log-probability of the option's tokens (for "lm": one, of the labels).
+   * Finite: a step where one is not is skipped without asking.
    */
-  logprobs: (number | null)[][][];
+  logprobs: number[][][];
 }
 export type NativeEvent = NativeStartEvent | NativeStepEvent | NativeEvalEvent | NativeScoreEvent;
 
@@ -191,7 +198,8 @@ export interface NativeEngine {
   tensor(id: number): Promise<Float32Array>;
   /**
    * Asks train() to end at the next step boundary (at the first one it looks before its first step),
-   * evaluate() to reject with ZO2_ABORTED. Kept in mind until the next of them has ended.
+   * load(), replay() and evaluate() to reject with ZO2_ABORTED. Kept in mind until the next of them
+   * has ended.
    */
   stop(): void;
   /** Answers the pending score event: [branch][row], or an error text. */

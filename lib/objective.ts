@@ -12,7 +12,7 @@ export interface ScoredRow {
   index: number;
   /**
    * Mean log-probability of each option's tokens, in nats; for language modelling one value, of
-   * the whole row's labels. NaN where it is not finite.
+   * the whole row's labels. Always finite: a step where one is not is skipped without asking.
    */
   logprobs: number[];
 }
@@ -20,8 +20,10 @@ export interface ScoredRow {
 /**
  * What to train on instead of the task's loss. It need not be differentiable. `score` is called
  * once for each evaluated copy of the model in a step, with the step's rows, and returns (or
- * resolves to) one number per row; their mean is minimised, or maximised. A value that is not
- * finite makes the step a skipped one. What it throws ends the training with that reason.
+ * resolves to) one number per row; their mean is minimised, or maximised: the losses of steps are
+ * then negated scores. Evaluations, and so `lossBefore` and `lossAfter`, stay the task's loss. A
+ * value that is not finite makes the step a skipped one. What it throws ends the training with that
+ * reason.
  */
 export interface Objective {
   /** What the forward pass must give. */
@@ -64,9 +66,9 @@ export async function scoreStep(
 ): Promise<Float64Array> {
   const losses: number[] = [];
   for (const branch of event.logprobs) {
+    signal.throwIfAborted();
     const rows = event.rows.map((index, i) => {
-      const logprobs = (branch[i] ?? []).map((value) => value ?? Number.NaN);
-      return { row: source[index] ?? {}, index, logprobs };
+      return { row: source[index] ?? {}, index, logprobs: branch[i] ?? [] };
     });
     const scores = checkScores(await objective.score(rows, signal), rows.length);
     for (const score of scores) losses.push(objective.maximize ? -score : score);

@@ -1,6 +1,14 @@
 // A run directory as TypeScript sees it: config.json and metrics.ndjson are written here, the
 // engine owns journal.ndjson and the lock.
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  createReadStream,
+  fsyncSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { checkIdentity } from "./config/identity.js";
@@ -23,6 +31,8 @@ export function runFiles(run: string): RunFiles {
   };
 }
 
+const newline = 0x0a;
+
 async function readConfig(path: string): Promise<ResolvedTrainConfig | undefined> {
   let text: string;
   try {
@@ -39,42 +49,69 @@ async function readConfig(path: string): Promise<ResolvedTrainConfig | undefined
   }
 }
 
+/**
+ * Steps that a journal holds, as far as its whole lines show: the engine also looks at their
+ * checksums. Undefined without a header: nothing has begun there.
+ */
+async function committedSteps(journal: string): Promise<number | undefined> {
+  let lines = 0;
+  try {
+    for await (const chunk of createReadStream(journal) as AsyncIterable<Buffer>) {
+      for (let at = chunk.indexOf(newline); at >= 0; at = chunk.indexOf(newline, at + 1))
+        lines += 1;
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw fromIo(error, "read", journal);
+  }
+  return lines > 0 ? lines - 1 : undefined;
+}
+
 /** The configuration of a run that has begun. @throws Zo2Error ZO2_RUN_NOT_FOUND */
 export async function openRun(run: string): Promise<ResolvedTrainConfig> {
   const { config, journal } = runFiles(run);
   const saved = await readConfig(config);
-  if (saved && existsSync(journal)) return saved;
-  const missing = saved ? journal : config;
-  throw new Zo2Error("ZO2_RUN_NOT_FOUND", `${run} holds no run: ${missing} is not there`);
+  if (saved && (await committedSteps(journal)) !== undefined) return saved;
+  const missing = saved ? `${journal} is not there or has no header` : `${config} is not there`;
+  throw new Zo2Error("ZO2_RUN_NOT_FOUND", `${run} holds no run: ${missing}`);
 }
 
 /**
- * Whether `config.output` holds a run to go on with.
+ * Steps of the run that `config.output` holds; undefined when it holds none.
  * @throws Zo2Error ZO2_RUN_EXISTS, ZO2_RUN_NOT_FOUND, ZO2_JOURNAL_MISMATCH
  */
-export async function findRun(config: ResolvedTrainConfig): Promise<boolean> {
+export async function findRun(config: ResolvedTrainConfig): Promise<number | undefined> {
   const { output, resume } = config;
   const files = runFiles(output);
-  const found = existsSync(files.journal);
+  const steps = await committedSteps(files.journal);
+  const found = steps !== undefined;
   if (found && resume === "never") {
     const message = `${output} already holds a run; give another output, or resume "auto"`;
     throw new Zo2Error("ZO2_RUN_EXISTS", message);
   }
   if (!found && resume === "required") {
-    const message = `${output} holds no run to resume: ${files.journal} is not there`;
+    const missing = `${files.journal} is not there or has no header`;
+    const message = `${output} holds no run to resume: ${missing}; give its directory, or resume "auto"`;
     throw new Zo2Error("ZO2_RUN_NOT_FOUND", message);
   }
   if (found) {
     const saved = await readConfig(files.config);
     if (saved) checkIdentity(saved, config, files.config);
   }
-  return found;
+  return steps;
+}
+
+/** A run cannot become shorter than it is. @throws Zo2Error ZO2_JOURNAL_MISMATCH */
+export function checkLength({ steps, output }: ResolvedTrainConfig, committed: number): void {
+  if (committed <= steps) return;
+  const message = `${runFiles(output).journal} holds ${committed} steps, but steps is ${steps}`;
+  const advice = `give steps of at least ${committed}, or another output`;
+  throw new Zo2Error("ZO2_JOURNAL_MISMATCH", `${message}; ${advice}`);
 }
 
 let temporaries = 0;
 
 /** Writes a file so that a crash leaves the old one or the new one, never half of one. */
-export function writeAtomically(path: string, text: string): void {
+function writeAtomically(path: string, text: string): void {
   const temporary = `${path}.${process.pid}-${temporaries++}.tmp`;
   try {
     const file = openSync(temporary, "w");
@@ -86,6 +123,7 @@ export function writeAtomically(path: string, text: string): void {
     }
     renameSync(temporary, path);
   } catch (error) {
+    rmSync(temporary, { force: true });
     throw fromIo(error, "write", path);
   }
 }

@@ -13,6 +13,9 @@
 //  export()    ZO2_BUSY               works           ZO2_CLOSED      ZO2_CLOSED
 //  close()     ends it, resolves      works           resolves        resolves
 //  iteration   the steps from now on  nothing         throws reason   nothing
+//
+// A run that was stopped while it was starting has ended without weights: its evaluate() and
+// export() throw ZO2_CLOSED.
 import { EngineDriver } from "./engine-driver.js";
 import { Broadcast } from "./broadcast.js";
 import { invalid } from "./config/problems.js";
@@ -24,6 +27,7 @@ import type { TrainEvent, TrainResult, TrainStep } from "./events.js";
 import { exportFrom } from "./exporter.js";
 import { checkObjective, type Objective } from "./objective.js";
 import type { Runtime } from "./runtime.js";
+import { taskOf } from "./tasks/registry.js";
 
 /** What accompanies a configuration: everything that is not data. */
 export interface TrainerOptions {
@@ -84,8 +88,8 @@ export class TrainingRun implements AsyncIterable<TrainStep>, AsyncDisposable {
   }
 
   /**
-   * Ends the training at the next step boundary, everything durable, without another evaluation;
-   * resolves when it has ended. `result` then resolves with `stopped: true`. Callbacks may wait for
+   * Ends the training at the next step boundary, everything durable, without another evaluation, or
+   * its loading at once; resolves when it has ended. `result` then resolves with `stopped: true`. Callbacks may wait for
    * it, an objective may not: the step waits for the objective.
    */
   async stop(): Promise<void> {
@@ -102,8 +106,9 @@ export class TrainingRun implements AsyncIterable<TrainStep>, AsyncDisposable {
     const source = rows ?? this.config.data.eval;
     if (source === undefined) throw invalid("data.eval is not set; give evaluate() rows");
     const { data, schedule } = this.config;
-    const compute = (): Promise<EvaluateResult> =>
-      evaluateRows(this.#driver.model, source, data, schedule.evalBatchTokens);
+    const { maxLength } = data;
+    const given = { source, task: taskOf(data), maxLength, batchTokens: schedule.evalBatchTokens };
+    const compute = async (): Promise<EvaluateResult> => evaluateRows(this.#driver.model, given);
     // A stop() that reached the engine when the training had just ended waits for its next work;
     // nothing else aborts this.
     const again = (error: unknown): Promise<EvaluateResult> => {
@@ -117,7 +122,12 @@ export class TrainingRun implements AsyncIterable<TrainStep>, AsyncDisposable {
     }
   }
 
-  /** Writes the tuned model as a Hugging Face directory. */
+  /**
+   * Writes the tuned model as a Hugging Face directory.
+   * @param dir new or empty directory
+   * @throws Zo2Error ZO2_INVALID_CONFIG for other directories, ZO2_IO; ZO2_BUSY before the run has
+   * ended, ZO2_CLOSED after close() and for a run that has failed
+   */
   async export(dir: string): Promise<void> {
     this.#require("export()");
     await exportFrom(this.#driver.model, this.#driver.runtime, dir);

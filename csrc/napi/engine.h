@@ -38,7 +38,8 @@ class Engine {
   // JavaScript thread. Queues a job; the promise settles when it is done. nullptr where Node-API
   // fails.
   napi_value submit(napi_env env, Job job);
-  // Any thread. The running train() ends at the next step boundary.
+  // Any thread. The running train() ends at the next step boundary, a load, replay or evaluation
+  // with Error(kAborted).
   void stop();
   // JavaScript thread. Ends everything as soon as possible (the current op is the last) and waits
   // for it.

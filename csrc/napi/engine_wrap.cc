@@ -134,10 +134,11 @@ Napi::Value EngineWrap::submit(const Napi::CallbackInfo& info, Engine::Job job) 
 Napi::Value EngineWrap::load(const Napi::CallbackInfo& info) {
   const EngineLoadOptions options = load_options(info[0].As<Napi::Object>());
   return submit(info, [options](Engine& engine) -> ResultMaker {
+    const ClearStop clear{engine};
     engine.session.reset();
     auto session = std::make_unique<Session>(
         Env::posix(), make_cpu_device({options.threads, options.isa}), engine.abandoned_flag());
-    session->load(options.load);
+    session->load(options.load, [&] { return engine.stopping(); });
     engine.session = std::move(session);
     return
         [text = model_info(*engine.session).dump()](napi_env env) { return parse_json(env, text); };
@@ -213,7 +214,9 @@ Napi::Value EngineWrap::evaluate(const Napi::CallbackInfo& info) {
 
 Napi::Value EngineWrap::replay(const Napi::CallbackInfo& info) {
   return submit(info, [path = info[0].ToString().Utf8Value()](Engine& engine) -> ResultMaker {
-    const double step = static_cast<double>(loaded(engine).replay(path));
+    const ClearStop clear{engine};
+    const double step =
+        static_cast<double>(loaded(engine).replay(path, [&] { return engine.stopping(); }));
     return [step](napi_env env) { return number_value(env, step); };
   });
 }

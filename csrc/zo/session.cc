@@ -25,7 +25,7 @@ void Session::require_loaded() const {
   if (!pipeline_) throw Error(ErrorCode::kBusy, "no model is loaded");
 }
 
-void Session::load(const LoadOptions& options) {
+void Session::load(const LoadOptions& options, const std::function<bool()>& stopping) {
   pipeline_.reset();
   store_.reset();
   fingerprint_.clear();
@@ -42,7 +42,7 @@ void Session::load(const LoadOptions& options) {
                     ", besides activations; give more, or a smaller storage type");
   store_ = std::make_unique<ResidentStore>(*device_, stored_tensors(model_), options.storage,
                                            options.extent_bytes);
-  store_->load(*checkpoint_, [this] { return cancelled(); });
+  store_->load(*checkpoint_, stopping);
   pipeline_ = std::make_unique<Pipeline>(*device_, model_, *store_, cancelled_);
   UpdateRules rules;
   rules.type = options.storage;
@@ -95,7 +95,7 @@ Evaluation Session::evaluate(const RawRows& raw, int64_t batch_tokens,
   return evaluator.run(*pipeline_, *pending_, stopping);
 }
 
-uint64_t Session::replay(const std::string& path) {
+uint64_t Session::replay(const std::string& path, const std::function<bool()>& stopping) {
   require_loaded();
   if (!env_.exists(path)) throw Error(ErrorCode::kIo, path + ": no such journal");
   const JournalContents contents = read_journal(env_, path);
@@ -111,7 +111,7 @@ uint64_t Session::replay(const std::string& path) {
   for (size_t i = 1; i < contents.lines.size(); ++i)
     Record::from_json(contents.lines[i], path + ": line " + std::to_string(i + 1))
         .commit(*pending_);
-  pipeline_->settle(*pending_, [this] { return cancelled(); });
+  pipeline_->settle(*pending_, stopping);
   return pending_->step();
 }
 

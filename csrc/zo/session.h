@@ -31,7 +31,8 @@ class Session {
   // afterwards.
   Session(Env& env, std::unique_ptr<Device> device, const std::atomic<bool>* cancelled);
 
-  void load(const LoadOptions& options);
+  // `stopping` ends it with Error(kAborted); no model is loaded then.
+  void load(const LoadOptions& options, const std::function<bool()>& stopping);
 
   const Checkpoint& checkpoint() const { return *checkpoint_; }
   const ModelSpec& model() const { return model_; }
@@ -43,8 +44,9 @@ class Session {
                     const TrainHooks& hooks);
   Evaluation evaluate(const RawRows& rows, int64_t batch_tokens,
                       const std::function<bool()>& stopping);
-  // Brings the base to the last step of a journal of this model; returns that step.
-  uint64_t replay(const std::string& journal);
+  // Brings the base to the last step of a journal of this model; returns that step. `stopping` ends
+  // it with Error(kAborted).
+  uint64_t replay(const std::string& journal, const std::function<bool()>& stopping);
   void export_to(const std::string& dir);
   // Of every position of one sequence: [tokens][vocabulary].
   std::vector<float> logits(const std::vector<int32_t>& tokens);

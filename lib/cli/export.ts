@@ -1,16 +1,31 @@
 // zo2 export
-import { invalid } from "../config/problems.js";
+import { exportFlags } from "../config/flags.js";
+import type { ExportConfig } from "../config/types.js";
 import { exportModel } from "../exporter.js";
+import { interrupted, listenForInterrupts } from "./interrupt.js";
 import type { Output } from "./output.js";
-import type { Given } from "./settings.js";
+import { type Given, gather } from "./settings.js";
 
 /** @returns exit code */
 export async function exportCommand(given: Given, output: Output): Promise<number> {
-  const { run, out } = given;
-  if (typeof run !== "string") throw invalid("run is missing; give --run RUN");
-  if (typeof out !== "string") throw invalid("out is missing; give --out DIR");
-  const result = await exportModel({ run, out });
-  output.object({ event: "done", ...result });
-  output.text(`wrote the weights after step ${result.step} to ${result.out}`);
-  return 0;
+  // What is gathered is unchecked; exportModel() checks it.
+  const config = (await gather(exportFlags, given)) as unknown as ExportConfig;
+  const controller = new AbortController();
+  const { signal } = controller;
+  const interrupts = listenForInterrupts(() => {
+    output.note("stopping; Ctrl-C again ends at once");
+    controller.abort();
+  });
+  try {
+    const result = await exportModel(config, { signal });
+    output.object({ event: "done", ...result });
+    output.text(`wrote the weights after step ${result.step} to ${result.out}`);
+    return 0;
+  } catch (error) {
+    if (error !== signal.reason) throw error;
+    output.note("stopped: nothing was written");
+    return interrupted;
+  } finally {
+    interrupts.release();
+  }
 }

@@ -34,9 +34,13 @@ function quote(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
-/** The command that this process was started with, to be typed again. */
-export function sameCommand(argv: readonly string[]): string {
+/**
+ * The command that goes on with what this process has begun, to be typed again.
+ * @param resume the run's setting; "never" would refuse to go on, and the last flag counts
+ */
+export function resumeCommand(argv: readonly string[], resume: string): string {
   const [, script = "zo2", ...rest] = argv;
   const program = /(^|\/)zo2$/.test(script) ? ["zo2"] : ["node", script];
+  if (resume === "never") rest.push("--resume", "auto");
   return [...program, ...rest].map(quote).join(" ");
 }

@@ -3,7 +3,7 @@
 // 130 interrupted.
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { evaluateFlags, trainFlags } from "../config/flags.js";
+import { evaluateFlags, exportFlags, trainFlags } from "../config/flags.js";
 import { Zo2Error } from "../errors.js";
 import { doctorCommand } from "./doctor.js";
 import { evalCommand } from "./eval.js";
@@ -38,12 +38,10 @@ function createProgram(output: Output, finish: (code: number) => void): Command 
     .action(async (given: Given) => {
       finish(await evalCommand(given, output));
     });
-  addJson(command("export", "write a run's model as a Hugging Face directory"))
-    .option("--run <dir>", "run directory")
-    .option("--out <dir>", "new directory to write")
-    .action(async (given: Given) => {
-      finish(await exportCommand(given, output));
-    });
+  const exporting = command("export", "write a run's model as a Hugging Face directory");
+  addFlags(exporting, exportFlags).action(async (given: Given) => {
+    finish(await exportCommand(given, output));
+  });
   addJson(command("doctor", "what this machine offers, and self-tests")).action(() => {
     finish(doctorCommand(output));
   });

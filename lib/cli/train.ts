@@ -1,23 +1,13 @@
 // zo2 train
 import { trainFlags } from "../config/flags.js";
 import type { TrainConfig } from "../config/types.js";
-import { describeProblems } from "../data/report.js";
-import type { DataEvent, TrainEvent, TrainResult } from "../events.js";
+import type { TrainEvent, TrainResult } from "../events.js";
 import { Trainer } from "../trainer.js";
-import { interrupted, listenForInterrupts, sameCommand } from "./interrupt.js";
+import { interrupted, listenForInterrupts, resumeCommand } from "./interrupt.js";
+import { dataNotes } from "./notes.js";
 import { type Output, percent, short } from "./output.js";
 import { Progress } from "./progress.js";
 import { type Given, gather } from "./settings.js";
-
-/** A sentence for each thing about the rows that people should know. */
-function dataNotes(event: DataEvent): string[] {
-  const { role, source, rows, unusable, truncated, encodedApart } = event;
-  const notes = [`${role}: ${rows} rows from ${source}`];
-  if (unusable > 0) notes.push(`${unusable} unusable rows left out: ${describeProblems(event)}`);
-  if (truncated > 0) notes.push(`${truncated} rows cut to the longest length`);
-  if (encodedApart > 0) notes.push(`${encodedApart} rows had their options encoded on their own`);
-  return notes;
-}
 
 function show(event: TrainEvent, progress: Progress, output: Output): void {
   output.object(event);
@@ -27,7 +17,7 @@ function show(event: TrainEvent, progress: Progress, output: Output): void {
   }
   progress.clear();
   if (event.event === "data") {
-    for (const note of dataNotes(event)) output.note(note);
+    for (const note of dataNotes(event.role, event)) output.note(note);
   } else if (event.event === "start") {
     if (event.resumedFrom > 0) output.note(`resuming after step ${event.resumedFrom}`);
   } else {
@@ -36,9 +26,9 @@ function show(event: TrainEvent, progress: Progress, output: Output): void {
   }
 }
 
-function conclude(result: TrainResult, output: Output): void {
+/** @param command goes on with the run */
+function conclude(result: TrainResult, command: string, output: Output): void {
   const { step, stopped, evaluation, lossBefore, firstLoss, lastLoss } = result;
-  const command = sameCommand(process.argv);
   output.object({
     event: "done",
     ...result,
@@ -55,8 +45,8 @@ function conclude(result: TrainResult, output: Output): void {
     const right = accuracy === null ? "" : `, accuracy ${percent(accuracy)}`;
     output.text(`evaluation loss ${before}${short(loss)}${right}`);
   }
-  output.text(`run in ${result.output}`);
-  if (stopped) output.note(`Everything is saved. To resume, give the same command:\n  ${command}`);
+  if (step > 0) output.text(`run in ${result.output}`);
+  if (stopped) output.note(`Everything is saved. To resume:\n  ${command}`);
 }
 
 /** @returns exit code */
@@ -64,21 +54,24 @@ export async function trainCommand(given: Given, output: Output): Promise<number
   // What is gathered is unchecked; the trainer checks it.
   const config = (await gather(trainFlags, given)) as unknown as TrainConfig;
   let progress: Progress | undefined;
+  let loading = true;
   const trainer = new Trainer(config, {
     onEvent: (event) => {
+      loading &&= event.event !== "start";
       progress ??= new Progress(trainer.config.steps);
       show(event, progress, output);
     },
   });
   const interrupts = listenForInterrupts(() => {
     progress?.clear();
-    output.note("stopping at the end of this step; Ctrl-C again ends at once");
+    const when = loading ? "stopping, while loading" : "stopping at the end of this step";
+    output.note(`${when}; Ctrl-C again ends at once`);
     void trainer.stop();
   });
   try {
     const result = await trainer.result;
     progress?.clear();
-    conclude(result, output);
+    conclude(result, resumeCommand(process.argv, trainer.config.resume), output);
     return interrupts.seen ? interrupted : 0;
   } catch (error) {
     progress?.clear();

@@ -1,7 +1,7 @@
 // The command line's view of the configuration: one flag for every name, derived from the schema.
 import { z } from "zod";
 import { invalid } from "./problems.js";
-import { evaluateSchema, trainSchema } from "./schema.js";
+import { evaluateSchema, exportSchema, trainSchema } from "./schema.js";
 import { type Leaf, leaves } from "./tree.js";
 
 /** One flag of the command line. */
@@ -35,6 +35,8 @@ function table(schema: z.core.$ZodType): readonly Flag[] {
 export const trainFlags: readonly Flag[] = table(trainSchema);
 /** Flags of `zo2 eval`. */
 export const evaluateFlags: readonly Flag[] = table(evaluateSchema);
+/** Flags of `zo2 export`. */
+export const exportFlags: readonly Flag[] = table(exportSchema);
 
 function takesNumber(schema: z.core.$ZodType): boolean {
   if (schema instanceof z.ZodUnion) return schema.options.some(takesNumber);
@@ -54,7 +56,7 @@ function parseList(flag: string, text: string): unknown {
 }
 
 /** The value that the text of a flag stands for; the schema judges it later. */
-export function parseFlag(flag: Flag, text: string): unknown {
+function parseFlag(flag: Flag, text: string): unknown {
   if (flag.schema instanceof z.ZodArray) return parseList(flag.name, text);
   if (flag.schema instanceof z.ZodBoolean) return truths[text] ?? text;
   const number = Number(text);

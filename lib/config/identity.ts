@@ -1,13 +1,15 @@
 // What may not change when a run is resumed.
 import { Zo2Error } from "../errors.js";
-import { show } from "./problems.js";
+import { shorten } from "./problems.js";
 import { roundingOf } from "./rounding.js";
 import { trainSchema } from "./schema.js";
 import { leaves } from "./tree.js";
 import type { ResolvedTrainConfig } from "./types.js";
 
-// They say where, how fast or how long, never which numbers.
+// They say where, how fast or how long, never which numbers. What `model` holds is compared by its
+// fingerprint, so that it may move.
 const free = new Set([
+  "model",
   "steps",
   "output",
   "resume",
@@ -31,6 +33,15 @@ function valueOf(config: ResolvedTrainConfig, path: string[]): unknown {
   return value;
 }
 
+/** Both values, around where they begin to differ; undefined when they are the same. */
+function compare(saved: unknown, given: unknown): string | undefined {
+  const [before, now] = [saved, given].map((value) => JSON.stringify(value) ?? "nothing");
+  if (before === undefined || now === undefined || before === now) return undefined;
+  let at = 0;
+  while (before[at] === now[at]) at += 1;
+  return `saved ${shorten(before, at)}, given ${shorten(now, at)}`;
+}
+
 /**
  * Compares a run's saved configuration with the one it is to go on with.
  * @throws Zo2Error ZO2_JOURNAL_MISMATCH showing field, saved and given value.
@@ -46,9 +57,8 @@ export function checkIdentity(
     // The length of a run shapes its learning rate unless that is constant.
     const stepsMatter = name === "steps" && given.method.lrSchedulerType !== "constant";
     if (free.has(name) && !stepsMatter) continue;
-    const [before, now] = [valueOf(saved, path), valueOf(given, path)];
-    if (JSON.stringify(before) === JSON.stringify(now)) continue;
-    differences.push(`${name}: saved ${show(before)}, given ${show(now)}`);
+    const difference = compare(valueOf(saved, path), valueOf(given, path));
+    if (difference) differences.push(`${name}: ${difference}`);
   }
   if (differences.length === 0) return;
   throw new Zo2Error(

@@ -1,4 +1,5 @@
 // What is wrong with a configuration, as one sentence: field, given value, what is allowed.
+import { inspect } from "node:util";
 import type { z } from "zod";
 import { Zo2Error } from "../errors.js";
 import { type Leaf, leaves } from "./tree.js";
@@ -24,7 +25,7 @@ const aliases: Record<string, string> = {
 };
 
 /** Number of single-character edits between two words. */
-export function editDistance(a: string, b: string): number {
+function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
@@ -53,7 +54,8 @@ function meant(parent: string, key: string, all: Leaf[]): string | undefined {
   const camel = key.replace(/[-_]+(\w)/g, (_, letter: string) => letter.toUpperCase());
   const names = all.map((leaf) => leaf.path.join("."));
   const same = names.find((name) => name === parent + camel || name.split(".").at(-1) === camel);
-  if (same ?? aliases[camel]) return same ?? aliases[camel];
+  if (same) return same;
+  if (Object.hasOwn(aliases, camel)) return aliases[camel];
   const siblings = names.filter((name) => name.startsWith(parent));
   const own = closest(
     camel,
@@ -73,11 +75,39 @@ function valueAt(input: unknown, path: PropertyKey[]): unknown {
   return value;
 }
 
-/** A value as JSON, shortened. */
+/** JSON has no names for these. */
+function nameOdd(_: string, value: unknown): unknown {
+  if (typeof value === "bigint") return `${value}n`;
+  return typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
+}
+
+function textOf(value: unknown): string {
+  if (typeof value === "function") return "a function";
+  if (typeof value === "bigint") return `${value}n`;
+  if (typeof value === "number") return String(value);
+  try {
+    return JSON.stringify(value, nameOdd) ?? String(value);
+  } catch {
+    // It contains itself, or has a toJSON() that throws.
+    return inspect(value, { depth: 1, breakLength: Number.POSITIVE_INFINITY });
+  }
+}
+
+const longest = 80;
+
+/** A text of at most 80 characters; those around position `at` are kept. */
+export function shorten(text: string, at: number = 0): string {
+  if (text.length <= longest) return text;
+  const start = Math.max(0, Math.min(at - longest / 2, text.length - longest + 3));
+  const before = start > 0 ? "..." : "";
+  const room = longest - before.length;
+  const rest = text.slice(start);
+  return before + (rest.length > room ? `${rest.slice(0, room - 3)}...` : rest);
+}
+
+/** A value as JSON, shortened; whatever it is. */
 export function show(value: unknown): string {
-  const text =
-    typeof value === "function" ? "a function" : (JSON.stringify(value) ?? String(value));
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+  return shorten(textOf(value));
 }
 
 function sentence(issue: z.core.$ZodIssue, input: unknown, all: Leaf[]): string {

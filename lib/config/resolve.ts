@@ -3,24 +3,32 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { readerOf } from "../data/formats.js";
 import { taskOf } from "../tasks/registry.js";
-import { check, invalid } from "./problems.js";
-import { evaluateSchema, taskSchema, trainSchema } from "./schema.js";
+import { check, invalid, show } from "./problems.js";
+import { evaluateSchema, exportSchema, taskSchema, trainSchema } from "./schema.js";
 import type {
   EvaluateConfig,
+  ExportConfig,
   ResolvedEvaluateConfig,
+  ResolvedExportConfig,
   ResolvedSchedule,
   ResolvedTask,
   ResolvedTrainConfig,
   TrainConfig,
 } from "./types.js";
 
-function checkSchedule({ offload, isa }: ResolvedSchedule): void {
+/** Everything stays on the device in this version: a value that could only be ignored is refused. */
+function checkSchedule(schedule: ResolvedSchedule): void {
+  const { offload } = schedule;
+  const resident = "this version keeps weights resident";
   if (offload === "host" || offload === "disk") {
+    throw invalid(`schedule.offload is ${show(offload)}; ${resident}: use "auto" or "none"`);
+  }
+  for (const name of ["hostMemory", "disk"] as const) {
+    if (schedule[name] === undefined) continue;
     throw invalid(
-      `schedule.offload is "${offload}"; this version keeps weights resident: use "auto" or "none"`,
+      `schedule.${name} is ${schedule[name]}; ${resident}: leave it out, and give schedule.memory`,
     );
   }
-  if (isa.trim() === "") throw invalid('schedule.isa is empty; use "auto"');
 }
 
 /** A path becomes absolute; what is not there may be an id. */
@@ -60,17 +68,19 @@ export function resolveTrainConfig(config: TrainConfig): ResolvedTrainConfig {
 /** Checks an evaluation's configuration. @throws Zo2Error ZO2_INVALID_CONFIG */
 export function resolveEvaluateConfig(config: EvaluateConfig): ResolvedEvaluateConfig {
   const resolved = check(evaluateSchema, config);
-  checkSchedule(resolved.schedule);
   const { model, run, data } = resolved;
-  if ((model === undefined) === (run === undefined)) {
-    throw invalid("give either model (a base model) or run (a run directory)");
-  }
-  if (model !== undefined && data === undefined) {
-    throw invalid("data is missing; it must be a file or a list of rows");
-  }
   if (typeof data === "string") readerOf(data, "data");
-  if (run === undefined) resolveTask(resolved, undefined);
-  return { ...resolved, ...(run !== undefined && { run: resolve(run) }) };
+  if (run !== undefined) return { ...resolved, run: resolve(run) };
+  if (model === undefined) throw invalid("give model (a base model), or run (a run directory)");
+  if (data === undefined) throw invalid("data is missing; it must be a file or a list of rows");
+  resolveTask(resolved, undefined);
+  return resolved;
+}
+
+/** Checks an export's configuration. @throws Zo2Error ZO2_INVALID_CONFIG */
+export function resolveExportConfig(config: ExportConfig): ResolvedExportConfig {
+  const resolved = check(exportSchema, config);
+  return { ...resolved, run: resolve(resolved.run), out: resolve(resolved.out) };
 }
 
 function nameOf(task: ResolvedTask["task"]): string {

@@ -5,7 +5,10 @@ import type { TaskReference } from "../tasks/task.js";
 import { parseSize, sizeForms } from "./sizes.js";
 import type {
   EvaluateConfig,
+  ExportConfig,
   ResolvedEvaluateConfig,
+  ResolvedExportConfig,
+  ResolvedSchedule,
   ResolvedTask,
   ResolvedTrainConfig,
   TaskConfig,
@@ -33,10 +36,8 @@ function choice<const T extends readonly [string, ...string[]]>(values: T, descr
 function integer(least: number, description: string, most: number = 2 ** 53 - 1): z.ZodInt {
   const schema = z.int().min(least).max(most);
   const power = Math.log2(most + 1);
-  return leaf(schema, `an integer from ${least} to 2^${power} - 1`, description);
-}
-function decimal(schema: z.ZodNumber, allowed: string, description: string): z.ZodNumber {
-  return leaf(schema, allowed, description);
+  const limit = Number.isInteger(power) ? `2^${power} - 1` : String(most);
+  return leaf(schema, `an integer from ${least} to ${limit}`, description);
 }
 function size(description: string) {
   const schema = z.union([z.number(), z.string()]).transform((given, context) => {
@@ -104,8 +105,8 @@ const data = z.strictObject({
 
 const method = z.strictObject({
   name: choice(["mezo"], "zeroth-order method").default("mezo"),
-  learningRate: decimal(notNegative, notNegativeForm, "peak learning rate").default(1e-6),
-  epsilon: decimal(
+  learningRate: leaf(notNegative, notNegativeForm, "peak learning rate").default(1e-6),
+  epsilon: leaf(
     z.number().min(1e-30).max(1e10),
     "a number from 1e-30 to 1e10",
     "length of the perturbation",
@@ -114,44 +115,50 @@ const method = z.strictObject({
   distribution: choice(["gaussian", "rademacher"], "distribution of the perturbation").default(
     "gaussian",
   ),
-  weightDecay: decimal(notNegative, notNegativeForm, "decoupled weight decay").default(0),
+  weightDecay: leaf(notNegative, notNegativeForm, "decoupled weight decay").default(0),
   lrSchedulerType: choice(["constant", "linear", "cosine"], "course of the learning rate").default(
     "constant",
   ),
   warmupSteps: integer(0, "steps over which the learning rate rises from 0").default(0),
-  minLearningRateRatio: decimal(
+  minLearningRateRatio: leaf(
     z.number().min(0).max(1),
     "a number from 0 to 1",
     "learning rate at the end of a schedule, as a share of the peak",
   ).default(0),
-  clip: decimal(notNegative, notNegativeForm, "largest |projected gradient|; 0: any").default(0),
+  clip: leaf(notNegative, notNegativeForm, "largest |projected gradient|; 0: any").default(0),
 });
 
+// The engine counts such things in 32 bits.
+const mostSteps = 1e9;
 const roundEvery = leaf(
-  z.union([
-    z.literal("auto"),
-    z
-      .int()
-      .min(1)
-      .max(2 ** 31 - 1),
-  ]),
-  '"auto" or an integer from 1 to 2^31 - 1',
+  z.union([z.literal("auto"), z.int().min(1).max(mostSteps)]),
+  `"auto" or an integer from 1 to ${mostSteps}`,
   "steps between two roundings to the storage type",
 );
-const schedule = z.strictObject({
+const storageTypes = ["f32", "bf16", "f16"] as const;
+const placement = {
   device: choice(["auto", "cpu"], "where to compute").default("auto"),
   memory: size("ceiling of the device tier (for the CPU: RAM)").optional(),
+  threads: integer(0, "worker threads; 0: one per core", 2 ** 10 - 1).default(0),
+  isa: leaf(
+    z.string().regex(/\S/),
+    '"auto", or an instruction set that `zo2 doctor` lists',
+    "instruction set",
+  ).default("auto"),
+};
+const evalBatchTokens = integer(1, "tokens of one evaluation batch").default(4096);
+const schedule = z.strictObject({
+  ...placement,
   hostMemory: size("ceiling of the host tier").optional(),
   disk: size("ceiling of the disk tier").optional(),
-  storage: choice(["f32", "bf16", "f16"], "type of stored weights").default("f32"),
+  storage: choice(storageTypes, "type of stored weights").default("f32"),
   roundEvery: roundEvery.default("auto"),
   rounding: choice(["stochastic", "nearest"], "how weights are rounded").default("stochastic"),
   offload: choice(["auto", "none", "host", "disk"], "where weights wait").default("auto"),
   extentBytes: size("bytes of one extent, the unit that moves").default(64 * 2 ** 20),
-  threads: integer(0, "worker threads; 0: one per core", 2 ** 10 - 1).default(0),
-  isa: text('instruction set: "auto", or one that `zo2 doctor` lists').default("auto"),
-  evalBatchTokens: integer(1, "tokens of one evaluation batch").default(4096),
+  evalBatchTokens,
 });
+const runsExtentBytes = size("bytes of one extent (default: the run's)").optional();
 
 const train = z.strictObject({
   model: text("directory of Hugging Face files, a .gguf file, or an id in the local cache"),
@@ -161,7 +168,7 @@ const train = z.strictObject({
   batchSize: integer(1, "rows a step").default(16),
   seed: integer(0, "seed of everything random").default(42),
   evalEvery: integer(0, "steps between evaluations; 0: only at the end").default(0),
-  maxSkipped: integer(1, "non-finite steps in a row that end the run", 2 ** 31 - 1).default(10),
+  maxSkipped: integer(1, "non-finite steps in a row that end the run", mostSteps).default(10),
   schedule: schedule.prefault({}),
   output: text("run directory"),
   resume: choice(["auto", "never", "required"], "what to do when output holds a run").default(
@@ -170,7 +177,10 @@ const train = z.strictObject({
 });
 
 const evaluate = z.strictObject({
-  model: text("directory of Hugging Face files, a .gguf file, or an id in the cache").optional(),
+  model: text(
+    "directory of Hugging Face files, a .gguf file, or an id in the local cache; with run: where " +
+      "its model is now",
+  ).optional(),
   run: text("directory of a run to evaluate").optional(),
   data: leaf(
     z.union([z.string().min(1), z.array(z.record(z.string(), z.unknown()))]),
@@ -179,11 +189,35 @@ const evaluate = z.strictObject({
   ).optional(),
   ...taskOptions,
   ...z.strictObject(taskFields).partial().shape,
-  schedule: schedule.prefault({}),
+  schedule: z
+    .strictObject({
+      ...placement,
+      storage: choice(
+        storageTypes,
+        "type of stored weights (default: the run's, or f32)",
+      ).optional(),
+      extentBytes: runsExtentBytes,
+      evalBatchTokens,
+    })
+    .prefault({}),
 });
 
-// The declared types and the schema say the same, or this does not compile.
-type Same<A, B> = [A, B] extends [B, A] ? true : never;
+const exporting = z.strictObject({
+  run: text("run directory"),
+  out: text("directory to write; it must be empty or not exist"),
+  model: text("where the run's model is now, if it has moved").optional(),
+  schedule: z.strictObject({ ...placement, extentBytes: runsExtentBytes }).prefault({}),
+});
+
+// The declared types and the schema say the same, or this does not compile. Types are compared for
+// identity, as assignability in both directions does not see an optional field that one of them lacks.
+type Flat<T> = T extends readonly (infer Item)[]
+  ? Flat<Item>[]
+  : T extends object
+    ? { [K in keyof T]: Flat<T[K]> }
+    : T;
+type Probe<T> = <X>() => X extends Flat<T> ? 1 : 2;
+type Same<A, B> = Probe<A> extends Probe<B> ? true : never;
 const proofs: [
   Same<z.input<typeof train>, TrainConfig>,
   Same<z.output<typeof train>, ResolvedTrainConfig>,
@@ -191,7 +225,9 @@ const proofs: [
   Same<z.output<typeof evaluate>, ResolvedEvaluateConfig>,
   Same<z.input<typeof task>, TaskConfig>,
   Same<z.output<typeof task>, ResolvedTask>,
-] = [true, true, true, true, true, true];
+  Same<z.input<typeof exporting>, ExportConfig>,
+  Same<z.output<typeof exporting>, ResolvedExportConfig>,
+] = [true, true, true, true, true, true, true, true];
 void proofs;
 
 /** Schema of {@link TrainConfig}. */
@@ -200,3 +236,7 @@ export const trainSchema: z.ZodType<ResolvedTrainConfig, TrainConfig> = train;
 export const evaluateSchema: z.ZodType<ResolvedEvaluateConfig, EvaluateConfig> = evaluate;
 /** Schema of what is done with rows: {@link ResolvedTask}. */
 export const taskSchema: z.ZodType<ResolvedTask, TaskConfig> = task;
+/** Schema of {@link ExportConfig}. */
+export const exportSchema: z.ZodType<ResolvedExportConfig, ExportConfig> = exporting;
+/** What a schedule is where nothing is given. */
+export const defaultSchedule: ResolvedSchedule = schedule.parse({});

@@ -10,35 +10,27 @@ export interface Leaf extends LeafMeta {
   schema: z.core.$ZodType;
   /** Undefined when there is none. */
   defaultValue: unknown;
-  /** It has neither a default nor may it be left out. */
-  required: boolean;
 }
 
 /** A schema without its default, prefault and optional wrappers, and its default. */
-function unwrap(schema: z.core.$ZodType): {
-  inner: z.core.$ZodType;
-  value: unknown;
-  free: boolean;
-} {
+function unwrap(schema: z.core.$ZodType): { inner: z.core.$ZodType; value: unknown } {
   let inner = schema;
   let value: unknown;
-  let free = false;
   for (;;) {
     if (inner instanceof z.ZodDefault) value = inner.def.defaultValue;
     else if (!(inner instanceof z.ZodOptional || inner instanceof z.ZodPrefault)) break;
-    free = true;
     inner = inner.def.innerType;
   }
-  return { inner, value, free };
+  return { inner, value };
 }
 
 /** Every value of a schema, objects opened. */
 export function leaves(schema: z.core.$ZodType, path: string[] = []): Leaf[] {
-  const { inner, value, free } = unwrap(schema);
+  const { inner, value } = unwrap(schema);
   if (inner instanceof z.ZodObject) {
     return Object.entries(inner.shape).flatMap(([name, field]) => leaves(field, [...path, name]));
   }
   const meta = z.globalRegistry.get(inner) as LeafMeta | undefined;
   const { description = "", allowed = "a valid value" } = meta ?? {};
-  return [{ path, schema: inner, defaultValue: value, required: !free, description, allowed }];
+  return [{ path, schema: inner, defaultValue: value, description, allowed }];
 }

@@ -63,30 +63,38 @@ export interface MethodConfig {
   clip?: number | undefined;
 }
 
-/** Where weights live and how they move. */
-export interface ScheduleConfig {
+/** Where weights are put, and what computes on them. */
+export interface PlacementConfig {
   device?: "auto" | "cpu" | undefined;
   /** Ceiling of the device tier (for the CPU: RAM); default: none. */
   memory?: Size | undefined;
-  /** Ceiling of the host tier; default: none. */
-  hostMemory?: Size | undefined;
-  /** Ceiling of the disk tier; default: none. */
-  disk?: Size | undefined;
-  /** Type of stored weights (default "f32"). */
-  storage?: Storage | undefined;
-  /** Steps between two roundings to the storage type (default "auto"). */
-  roundEvery?: "auto" | number | undefined;
-  rounding?: "stochastic" | "nearest" | undefined;
-  /** Where weights that do not stay on the device wait. */
-  offload?: "auto" | "none" | "host" | "disk" | undefined;
-  /** Bytes of one extent, the unit that moves (default 64 MiB). */
+  /** Bytes of one extent, the unit that moves (default 64 MiB; with a run, the run's). */
   extentBytes?: Size | undefined;
   /** Worker threads; 0 (default): one per core. */
   threads?: number | undefined;
   /** "auto" or one of doctor().isas. */
   isa?: string | undefined;
+}
+
+/** {@link PlacementConfig}, and how rows are evaluated. */
+export interface EvaluateScheduleConfig extends PlacementConfig {
+  /** Type of stored weights (default "f32"; with a run, the run's). */
+  storage?: Storage | undefined;
   /** Tokens of one evaluation batch (default 4096). */
   evalBatchTokens?: number | undefined;
+}
+
+/** Where weights live and how they move. */
+export interface ScheduleConfig extends EvaluateScheduleConfig {
+  /** Ceiling of the host tier; default: none. */
+  hostMemory?: Size | undefined;
+  /** Ceiling of the disk tier; default: none. */
+  disk?: Size | undefined;
+  /** Steps between two roundings to the storage type (default "auto"). */
+  roundEvery?: "auto" | number | undefined;
+  rounding?: "stochastic" | "nearest" | undefined;
+  /** Where weights that do not stay on the device wait. */
+  offload?: "auto" | "none" | "host" | "disk" | undefined;
 }
 
 /** Everything {@link train} needs to know. */
@@ -128,16 +136,25 @@ export type ResolvedData = Filled<
 export type ResolvedTask = Omit<ResolvedData, "train" | "eval">;
 /** {@link MethodConfig} with its defaults. */
 export type ResolvedMethod = Filled<MethodConfig, never>;
+type Sizes = "memory" | "hostMemory" | "disk" | "extentBytes";
+
+/** {@link PlacementConfig} with its defaults; sizes are bytes. */
+export interface ResolvedPlacement extends Omit<Filled<PlacementConfig, never>, Sizes> {
+  memory?: number | undefined;
+  extentBytes?: number | undefined;
+}
+/** {@link EvaluateScheduleConfig} with its defaults. */
+export interface ResolvedEvaluateSchedule extends ResolvedPlacement {
+  storage?: Storage | undefined;
+  evalBatchTokens: number;
+}
 /** {@link ScheduleConfig} with its defaults; sizes are bytes. */
-export type ResolvedSchedule = Omit<
-  Filled<ScheduleConfig, "memory" | "hostMemory" | "disk">,
-  "memory" | "hostMemory" | "disk" | "extentBytes"
-> & {
+export interface ResolvedSchedule extends Omit<Filled<ScheduleConfig, never>, Sizes> {
   memory?: number | undefined;
   hostMemory?: number | undefined;
   disk?: number | undefined;
   extentBytes: number;
-};
+}
 /** {@link TrainConfig} with every default filled in: what config.json in a run directory holds. */
 export interface ResolvedTrainConfig {
   model: string;
@@ -158,15 +175,30 @@ export type JsonRow = Record<string, unknown>;
 
 /** Everything {@link evaluate} needs to know: `model` or `run`, rows, and what to do with them. */
 export interface EvaluateConfig extends TaskConfig {
-  /** Base model to evaluate. */
+  /** Base model to evaluate; with `run`: where the run's model is now, if it has moved. */
   model?: string | undefined;
   /** Directory of a run: its base model with its journal applied, its task, its `data.eval`. */
   run?: string | undefined;
   /** File, or rows in memory (default, with `run`: the run's `data.eval`). */
   data?: string | JsonRow[] | undefined;
-  schedule?: ScheduleConfig | undefined;
+  schedule?: EvaluateScheduleConfig | undefined;
 }
 /** {@link EvaluateConfig} as checked; what has no value here comes from the run, or a default. */
 export interface ResolvedEvaluateConfig extends Omit<EvaluateConfig, "schedule"> {
-  schedule: ResolvedSchedule;
+  schedule: ResolvedEvaluateSchedule;
+}
+
+/** Everything {@link exportModel} needs to know. */
+export interface ExportConfig {
+  /** Run directory. */
+  run: string;
+  /** Directory to write; it must be empty or not exist. */
+  out: string;
+  /** Where the run's model is now, if it has moved. */
+  model?: string | undefined;
+  schedule?: PlacementConfig | undefined;
+}
+/** {@link ExportConfig} with its defaults. */
+export interface ResolvedExportConfig extends Omit<ExportConfig, "schedule"> {
+  schedule: ResolvedPlacement;
 }

@@ -69,6 +69,7 @@ export async function loadData(request: LoadRequest): Promise<LoadedData> {
     batch = [];
   };
   for await (const placed of readRows(source)) {
+    signal?.throwIfAborted();
     try {
       if ("reason" in placed) throw new RowError(placed.reason);
       batch.push({ ...placed, example: task.example(placed.row) });
@@ -76,12 +77,10 @@ export async function loadData(request: LoadRequest): Promise<LoadedData> {
       if (!(error instanceof RowError)) throw error;
       addProblem(report, { line: placed.line, reason: error.message });
     }
-    if (batch.length >= batchRows) {
-      await flush();
-      signal?.throwIfAborted();
-    }
+    if (batch.length >= batchRows) await flush();
   }
   await flush();
+  signal?.throwIfAborted();
   requireRows(report);
   return { rows: packer.finish(), lines, source: kept, report };
 }

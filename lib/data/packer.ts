@@ -1,5 +1,4 @@
 // Rows as the engine takes them: token ids one after another, and where each thing begins.
-import { createHash } from "node:crypto";
 import type { NativeRows } from "../native.js";
 
 /** One sequence of token ids and which of them are to be predicted. */
@@ -63,15 +62,4 @@ export class RowPacker {
     grown.set(this.#tokens.subarray(0, this.#length));
     this.#tokens = grown;
   }
-}
-
-/** SHA-256 of packed rows: equal exactly when the engine is given the same rows. */
-export function fingerprint(rows: NativeRows): string {
-  const hash = createHash("sha256").update(rows.kind);
-  const { tokens, sequenceOffsets, labelStart, rowOffsets, gold, labelMask } = rows;
-  const parts = [tokens, sequenceOffsets, labelStart, rowOffsets, gold];
-  for (const part of labelMask ? [...parts, labelMask] : parts) {
-    hash.update(`:${part.length}:`).update(part);
-  }
-  return hash.digest("hex");
 }

@@ -21,7 +21,7 @@ export interface DataReport {
   unusable: number;
   /** The first few of those left out. */
   problems: RowProblem[];
-  /** Sequences that were cut to the longest length. */
+  /** Rows that were cut to the longest length. */
   truncated: number;
   /**
    * Rows whose prompt's tokens do not begin those of prompt + option, so that the option was

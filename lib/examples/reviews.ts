@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { percent } from "../cli/output.js";
 import { Progress } from "../cli/progress.js";
 import { type EvaluatedRow, evaluate, type JsonRow, type TrainConfig, train } from "../index.js";
 import { bestThreshold, thresholdAccuracy } from "./threshold.js";
@@ -77,7 +78,6 @@ async function run({ output, json, steps, rows }: Settings): Promise<void> {
   const say = (line: string): void => {
     if (!json) console.log(line);
   };
-  const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
   const started = performance.now();
   const before = await measure({ model }, rows);
   say(`before: ${percent(before.accuracy)} of ${before.rows} held-out reviews right,`);

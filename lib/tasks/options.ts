@@ -20,6 +20,12 @@ function indexOf(value: unknown, field: string, labels: readonly string[] | numb
   throw new RowError(`field "${field}" is ${show(value)}, not one of ${show(labels)}`);
 }
 
+function requireDistinct(name: string, values: readonly string[]): void {
+  const again = values.find((value, index) => values.indexOf(value) !== index);
+  if (again === undefined) return;
+  throw invalid(`data.${name} holds ${show(again)} twice; each must differ from the others`);
+}
+
 function parse(template: string): Template {
   try {
     return parseTemplate(template);
@@ -37,6 +43,8 @@ export function options(settings: TaskSettings): Task {
   }
   const prompt = parse(template);
   const values = labels?.map(String) ?? texts.length;
+  requireDistinct("options", texts);
+  if (typeof values !== "number") requireDistinct("labels", values);
   const fields: Fields = {
     ...Object.fromEntries(prompt.fields.map((field) => [field, "text" as const])),
     [labelField]: "any",

@@ -107,6 +107,8 @@ for (const model of ["opt-tied", "opt-350m-layout", "llama-tied-gqa", "llama-bf1
             const order = orders[kind as "lm" | "options"];
             result.rowLoss = unpermute(result.rowLoss, order);
             const same = (first[kind] ??= result);
+            // NaNs would agree.
+            if (same === result) t.ok(result.rowLoss.every(Number.isFinite), `${kind}: finite`);
             const at = firstDifference(result.rowLoss, same.rowLoss);
             t.equal(at, -1, `${kind}, order ${seed}, ${batchTokens} tokens a batch`);
           }

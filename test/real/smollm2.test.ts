@@ -79,16 +79,24 @@ t.test("SmolLM2", { skip: missing(), timeout: 1_500_000 }, async (t) => {
     const tokenizer = await loadTokenizer(path, (file) => native.ggufMetadata(file));
     const encoded = await tokenizer.encode(texts);
     const engine = new native.Engine();
-    await engine.load({ path, storage: "f32", threads: 0, isa: "auto", extentBytes: 1 << 26 });
+    const { vocabSize } = await engine.load({
+      path,
+      storage: "f32",
+      threads: 0,
+      isa: "auto",
+      extentBytes: 1 << 26,
+    });
     let at = 0;
     for (const [i, text] of texts.entries()) {
       t.same([...tokenizer.prefix, ...(encoded[i] ?? []), ...tokenizer.suffix], ids[i], text);
       const logits = await engine.logits(Int32Array.from(ids[i] ?? []));
+      t.equal(logits.length, (ids[i]?.length ?? 0) * vocabSize, "all positions, all tokens");
       let worst = 0;
       for (const value of logits)
         worst = Math.max(worst, Math.abs(value - (expected[at++] ?? NaN)));
       t.ok(worst < 2e-4, `logits within 2e-4 of transformers (${worst})`);
     }
+    t.equal(at, expected.length, "all of transformers' logits were compared");
     await engine.close();
   }
 

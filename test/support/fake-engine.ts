@@ -25,11 +25,17 @@ export interface FakeSettings {
   stepMs?: number;
   /** Milliseconds an evaluation takes. */
   evalMs?: number;
+  /** Milliseconds of load() and of replay(). */
+  loadMs?: number;
+  replayMs?: number;
   /** Loss that evaluations give. */
   evalLoss?: number;
   info?: Partial<NativeModelInfo>;
   failLoad?: Error;
   failAtStep?: number;
+  /** Thrown in the middle of exportTo(). */
+  failExport?: Error;
+  onExport?: () => void;
 }
 
 function rowTexts(options: NativeTrainOptions): number {
@@ -59,7 +65,7 @@ export class FakeEngine implements NativeEngine {
   async load(options: NativeLoadOptions): Promise<NativeModelInfo> {
     this.calls.push("load");
     this.loaded = options;
-    await Promise.resolve();
+    await this.#work(this.settings.loadMs, "loading");
     if (this.settings.failLoad) throw this.settings.failLoad;
     if (options.memoryBytes && options.memoryBytes < 40_000)
       throw Object.assign(new Error("needs 40000 bytes"), { code: "ZO2_OUT_OF_MEMORY" });
@@ -112,9 +118,9 @@ export class FakeEngine implements NativeEngine {
   ): Promise<NativeTrainResult> {
     mkdirSync(options.output, { recursive: true });
     const journal = join(options.output, "journal.ndjson");
-    const lines = existsSync(journal) ? readFileSync(journal, "utf8").split("\n").length - 2 : 0;
-    if (!existsSync(journal)) writeFileSync(journal, '{"record":0}\n');
-    let step = lines;
+    const lines = existsSync(journal) ? readFileSync(journal, "utf8").split("\n").length - 1 : 0;
+    if (lines === 0) writeFileSync(journal, '{"record":0}\n');
+    let step = Math.max(0, lines - 1);
     onEvent(JSON.stringify({ event: "start", resumedFrom: step, steps: options.steps }));
     while (step < options.steps && !this.#stop) {
       if (this.settings.failAtStep === step + 1) {
@@ -150,12 +156,7 @@ export class FakeEngine implements NativeEngine {
 
   async evaluate({ rows }: NativeEvalOptions): Promise<NativeEvalResult> {
     this.calls.push("evaluate");
-    const end = performance.now() + (this.settings.evalMs ?? 0);
-    while (!this.#stop && performance.now() < end) await pause(1);
-    if (this.#stop) {
-      this.#stop = false;
-      throw failure("ZO2_ABORTED", "stopped while evaluating");
-    }
+    await this.#work(this.settings.evalMs, "evaluating");
     const count = rows.rowOffsets.length - 1;
     const sequences = rows.sequenceOffsets.length - 1;
     const options = rows.kind === "options";
@@ -171,8 +172,18 @@ export class FakeEngine implements NativeEngine {
     };
   }
 
+  /** Takes its time, unless stopped. */
+  async #work(ms: number | undefined, what: string): Promise<void> {
+    const end = performance.now() + (ms ?? 0);
+    while (!this.#stop && performance.now() < end) await pause(1);
+    const stopped = this.#stop;
+    this.#stop = false;
+    if (stopped) throw failure("ZO2_ABORTED", `stopped while ${what}`);
+  }
+
   async replay(journal: string): Promise<number> {
     this.calls.push(`replay ${journal}`);
+    await this.#work(this.settings.replayMs, "replaying");
     return readFileSync(journal, "utf8").split("\n").length - 2;
   }
   async exportTo(dir: string): Promise<void> {
@@ -182,6 +193,11 @@ export class FakeEngine implements NativeEngine {
       throw failure("ZO2_INVALID_CONFIG", `${dir} holds a config.json already`);
     }
     this.foundByExport = readdirSync(dir).sort();
+    this.settings.onExport?.();
+    if (this.settings.failExport) {
+      writeFileSync(join(dir, "model.safetensors.partial"), "");
+      throw this.settings.failExport;
+    }
     writeFileSync(join(dir, "config.json"), "{}");
   }
   async logits(): Promise<Float32Array> {

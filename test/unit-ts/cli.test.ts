@@ -1,9 +1,10 @@
 // The command line without the addon: usage, errors, exit codes, progress, how to resume.
 import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
 import type { TrainStep } from "zo2";
-import { sameCommand } from "../../dist/cli/interrupt.js";
+import { resumeCommand } from "../../dist/cli/interrupt.js";
 import { duration, percent, short } from "../../dist/cli/output.js";
 import { Progress } from "../../dist/cli/progress.js";
 import { trainFlags } from "../../dist/config/flags.js";
@@ -14,7 +15,8 @@ const main = join(import.meta.dirname, "../../dist/cli/main.js");
 function zo2(...args: string[]): Promise<{ code: number; out: string; err: string }> {
   return new Promise((done) => {
     execFile(process.execPath, [main, ...args], (error, out, err) => {
-      done({ code: Number(error?.code ?? 0), out, err });
+      // Killed by a signal it has no code.
+      done({ code: error ? Number(error.code ?? 1) : 0, out, err });
     });
   });
 }
@@ -23,7 +25,8 @@ t.test("help lists a flag for every name", async (t) => {
   const { code, out } = await zo2("train", "--help");
   t.equal(code, 0);
   for (const { name } of trainFlags) t.ok(out.includes(`--${name} <value>`), name);
-  t.equal((await zo2("--version")).code, 0);
+  const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
+  t.same(await zo2("--version"), { code: 0, out: `${version}\n`, err: "" });
 });
 
 t.test("wrong usage and configuration exit with 2", async (t) => {
@@ -36,7 +39,8 @@ t.test("wrong usage and configuration exit with 2", async (t) => {
     [["train", "--config", "nowhere.json"], /nowhere.json: no such file/],
     [["train", "--model", "m", "--data", "d", "--steps", "many"], /steps is "many"/],
     [["eval", "--model", "m"], /data is missing/],
-    [["export", "--run", "r"], /--out DIR/],
+    [["eval", "--run", "r", "--rounding", "nearest"], /unknown option '--rounding'/],
+    [["export", "--run", "r"], /out is missing/],
   ];
   for (const [args, message] of cases) {
     const { code, out, err } = await zo2(...args);
@@ -59,10 +63,13 @@ t.test("--json reports errors as a line of stdout", async (t) => {
 
 t.test("the command to resume with can be typed again", async (t) => {
   t.equal(
-    sameCommand(["/bin/node", "/usr/bin/zo2", "train", "--options", " a,it's"]),
+    resumeCommand(["/bin/node", "/usr/bin/zo2", "train", "--options", " a,it's"], "auto"),
     "zo2 train --options ' a,it'\\''s'",
   );
-  t.equal(sameCommand(["node", "dist/cli/main.js", "train"]), "node dist/cli/main.js train");
+  t.equal(
+    resumeCommand(["node", "dist/cli/main.js", "train", "--resume", "never"], "never"),
+    "node dist/cli/main.js train --resume never --resume auto",
+  );
 });
 
 t.test("numbers for people", async (t) => {

@@ -1,9 +1,9 @@
 // The configuration: defaults, limits, sizes, messages, flags.
 import t from "tap";
-import { resolveTrainConfig, type TrainConfig, Zo2Error } from "zo2";
-import { evaluateFlags, mergeFlags, trainFlags } from "../../dist/config/flags.js";
+import { type ExportConfig, resolveTrainConfig, type TrainConfig, Zo2Error } from "zo2";
+import { evaluateFlags, exportFlags, mergeFlags, trainFlags } from "../../dist/config/flags.js";
 import { checkIdentity } from "../../dist/config/identity.js";
-import { resolveEvaluateConfig } from "../../dist/config/resolve.js";
+import { resolveEvaluateConfig, resolveExportConfig } from "../../dist/config/resolve.js";
 import { roundingOf } from "../../dist/config/rounding.js";
 import { parseSize } from "../../dist/config/sizes.js";
 
@@ -67,6 +67,15 @@ t.test("messages name field, value and what is allowed", async (t) => {
   t.match(problem({ method: 3 }), /^method is 3; it must be an object/);
   t.match(problem({ schedule: { memory: "4 parsecs" } }), /schedule.memory is "4 parsecs".*4GiB/);
   t.match(problem({ schedule: { offload: "disk" } }), /offload is "disk".*keeps weights resident/);
+  t.match(
+    problem({ schedule: { hostMemory: "1GB" } }),
+    /^schedule.hostMemory is 1000000000; this version keeps weights resident/,
+  );
+  t.match(problem({ schedule: { disk: 1 } }), /^schedule.disk is 1; .*leave it out/);
+  t.match(problem({ schedule: { isa: " " } }), /^schedule.isa is " "; it must be "auto", or/);
+  t.match(problem({ maxSkipped: 1e9 + 1 }), /is 1000000001; .* from 1 to 1000000000/);
+  t.equal(problem({ maxSkipped: 1e9, schedule: { roundEvery: 1e9 } }), "accepted");
+  t.match(problem({ schedule: { roundEvery: 2 ** 31 - 1 } }), /roundEvery is 2147483647/);
   t.match(problem({ seed: 2 ** 53 }), /^seed is/);
   t.match(problem({ data: { train: "t.txt" } }), /^data.train is "t.txt"; it must end in .*\.csv/);
   t.match(problem({ data: { train: "t", eval: "e.xls" } }), /^data.eval is "e.xls"/);
@@ -76,6 +85,24 @@ t.test("messages name field, value and what is allowed", async (t) => {
   );
   t.match(problem({ data: { train: "t", completionOnlyLoss: "no" } }), /true or false/);
   t.match(problem({ data: { train: "t", labels: [1] } }), /data.labels is \[1\]/);
+});
+
+t.test("any value can be shown", async (t) => {
+  const circular: Record<string, unknown> = {};
+  circular["self"] = circular;
+  t.match(problem({ steps: 3n }), /^steps is 3n;/);
+  t.match(problem({ steps: [3n] }), /^steps is \["3n"\];/);
+  t.match(problem({ steps: circular }), /^steps is <ref \*1> \{ self: \[Circular \*1\] \};/);
+  t.match(problem({ steps: Number.NaN }), /^steps is NaN;/);
+  t.match(problem({ method: { clip: Number.POSITIVE_INFINITY } }), /^method.clip is Infinity;/);
+  t.match(problem({ steps: Symbol("s") }), /^steps is Symbol\(s\);/);
+  const angry = {
+    toJSON() {
+      throw new Error("no");
+    },
+  };
+  t.match(problem({ steps: angry }), /^steps is \{ toJSON/);
+  t.match(problem({ resume: "x".repeat(100) }), /^resume is "x{76}\.\.\.;/);
 });
 
 t.test("unknown names come with a suggestion", async (t) => {
@@ -88,6 +115,7 @@ t.test("unknown names come with a suggestion", async (t) => {
   t.match(problem({ per_device_train_batch_size: 1 }), /did you mean batchSize\?/);
   t.match(problem({ assistantOnlyLoss: true }), /did you mean data.completionOnlyLoss\?/);
   t.match(problem({ zzzzzz: 1 }), /^zzzzzz is not known$/);
+  t.match(problem({ constructor: 1 }), /^constructor is not known$/);
   t.match(problem({ data: { train: "t", task: "sst3" } }), /"sst3".*did you mean "sst2"\?/);
 });
 
@@ -100,6 +128,14 @@ t.test("tasks are checked with the configuration", async (t) => {
   t.match(
     problem({ data: { ...data, template: "x", options, labels: ["a", "b", "c"] } }),
     /3 values/,
+  );
+  t.match(
+    problem({ data: { ...data, template: "x", options: [" a", " a"] } }),
+    /data.options holds " a" twice/,
+  );
+  t.match(
+    problem({ data: { ...data, template: "x", options, labels: ["1", 1] } }),
+    /data.labels holds "1" twice/,
   );
   t.match(problem({ data: { train: "t", template: "x" } }), /task "lm" has none/);
   t.equal(problem({ data: { ...data, template: "{a}", options, labels: ["n", "y"] } }), "accepted");
@@ -128,6 +164,21 @@ t.test("flags", async (t) => {
   const evaluation = evaluateFlags.map(({ name }) => name);
   t.equal(new Set(evaluation).size, evaluation.length);
   for (const name of ["model", "run", "data", "task", "threads"]) t.ok(evaluation.includes(name));
+  for (const name of ["round-every", "rounding", "offload", "host-memory", "disk"]) {
+    t.notOk(evaluation.includes(name), `${name} would do nothing`);
+  }
+  t.same(
+    evaluateFlags.filter(
+      ({ name, defaultValue }) =>
+        ["storage", "extent-bytes"].includes(name) && defaultValue !== undefined,
+    ),
+    [],
+    "the run's apply",
+  );
+  t.same(
+    exportFlags.map(({ name }) => name),
+    ["run", "out", "model", "device", "memory", "threads", "isa", "extent-bytes"],
+  );
 
   const file = { steps: 5, method: { epsilon: 0.1, clip: 2 } };
   const merged = mergeFlags(trainFlags, file, {
@@ -173,6 +224,19 @@ t.test("identity of a run", async (t) => {
     message: /^f belongs .*seed: saved 42, given 1/,
   });
   t.throws(() => checkIdentity(saved, given({ data: { train: "other" } }), "f"), changed);
+  checkIdentity(saved, given({ model: "moved" }), "f");
+  const long = (end: string): ReturnType<typeof given> => {
+    const template = `${"word ".repeat(40)}${end} {a}${" more".repeat(40)}`;
+    return given({ data: { train: "t", task: "options", template, options: ["a", "b"] } });
+  };
+  checkIdentity(long("one"), long("one"), "f");
+  t.throws(() => checkIdentity(long("one"), long("two"), "f"), {
+    ...changed,
+    message: /data.template: saved \.{3}[^;]{20,60}one \{a\}.*, given \.{3}.*two \{a\}/,
+  });
+  t.throws(() => checkIdentity(saved, long("one"), "f"), {
+    message: /data.template: saved nothing, given "word/,
+  });
   t.throws(() => checkIdentity(saved, given({ schedule: { storage: "bf16" } }), "f"), changed);
   const half = (roundEvery: "auto" | number) =>
     given({ schedule: { storage: "bf16", roundEvery, rounding: "nearest" } });
@@ -190,10 +254,6 @@ t.test("identity of a run", async (t) => {
     ],
     "what the engine is told",
   );
-  const long = (end: string): Partial<TrainConfig> => ({
-    data: { train: `${"x".repeat(90)}${end}` },
-  });
-  t.throws(() => checkIdentity(given(long("1")), given(long("2")), "f"), changed);
   t.throws(
     () =>
       checkIdentity(saved, given({ data: { ...minimal.data, completionOnlyLoss: false } }), "f"),
@@ -208,12 +268,25 @@ t.test("identity of a run", async (t) => {
 
 t.test("evaluation", async (t) => {
   const code = "ZO2_INVALID_CONFIG";
-  t.throws(() => resolveEvaluateConfig({}), { code, message: /either model/ });
-  t.throws(() => resolveEvaluateConfig({ model: "m", run: "r" }), {
-    code,
-    message: /either model/,
-  });
+  t.throws(() => resolveEvaluateConfig({}), { code, message: /give model .*, or run/ });
   t.throws(() => resolveEvaluateConfig({ model: "m" }), { code, message: /data is missing/ });
-  t.throws(() => resolveEvaluateConfig({ model: "m", data: "d", task: "?" }), { code });
-  t.match(resolveEvaluateConfig({ model: "m", data: "d" }), { schedule: { storage: "f32" } });
+  const rounded = { model: "m", data: "d", schedule: { roundEvery: 2 } as object };
+  t.throws(() => resolveEvaluateConfig(rounded), { code, message: /schedule.roundEvery is not/ });
+  t.same(resolveEvaluateConfig({ run: "r", model: "m" }).model, "m", "where the run's model is");
+  const { schedule } = resolveEvaluateConfig({ model: "m", data: "d" });
+  t.same(schedule, { device: "auto", threads: 0, isa: "auto", evalBatchTokens: 4096 });
+});
+
+t.test("export", async (t) => {
+  const code = "ZO2_INVALID_CONFIG";
+  const none = {} as ExportConfig;
+  t.throws(() => resolveExportConfig(none), { code, message: /run is missing.*\nout is missing/ });
+  const run = { run: 3, out: "" } as unknown as ExportConfig;
+  t.throws(() => resolveExportConfig(run), { code, message: /^run is 3; .*\nout is "";/ });
+  const schedule = { memory: "1GB", threads: 2 };
+  t.match(resolveExportConfig({ run: "r", out: "o", schedule }), {
+    run: /^\/.*\/r$/,
+    out: /^\/.*\/o$/,
+    schedule: { memory: 1e9, threads: 2, isa: "auto" },
+  });
 });

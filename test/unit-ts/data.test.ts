@@ -2,7 +2,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
-import { fingerprint } from "../../dist/data/packer.js";
 import { describeProblems } from "../../dist/data/report.js";
 import { parseTemplate } from "../../dist/tasks/template.js";
 import type { TaskSettings } from "../../dist/tasks/task.js";
@@ -143,12 +142,9 @@ t.test("templates", async (t) => {
   }
 });
 
-t.test("many rows, and their fingerprint", async (t) => {
+t.test("many rows", async (t) => {
   const rows = Array.from({ length: 3000 }, (_, i) => ({ text: `row number ${i}` }));
-  const [one, two] = [await load(rows), await load(rows)];
-  t.equal(one.rows.rowOffsets.length, 3001);
-  t.same(sequences(one)[2999], [1, ...codes("row number 2999"), 2]);
-  t.equal(fingerprint(one.rows), fingerprint(two.rows));
-  rows.push({ text: "another" });
-  t.not(fingerprint((await load(rows)).rows), fingerprint(one.rows));
+  const loaded = await load(rows);
+  t.equal(loaded.rows.rowOffsets.length, 3001);
+  t.same(sequences(loaded)[2999], [1, ...codes("row number 2999"), 2]);
 });

@@ -83,11 +83,8 @@ void subtract(const Update& update, const Shape& shape, F* value) {
   for (int i = 0; i < kStripVectors<Shape>; ++i) value[i] -= sum[i];
 }
 
-}  // namespace
-
 template <class Shape>
-void update_strip(const Weight& weight, RowNoise noise, const Shape& shape, int64_t index,
-                  F* value) {
+void advance(const Weight& weight, RowNoise noise, const Shape& shape, int64_t index, F* value) {
   decode(weight, shape, index, value);
   // Draws come for an even number of groups.
   for (int i = 4 * shape.groups(); i < kStripVectors<Shape>; ++i) value[i] = F{};
@@ -104,8 +101,17 @@ void update_strip(const Weight& weight, RowNoise noise, const Shape& shape, int6
     if (u + 1 == weight.pending.store_after) encode(weight, shape, index, value);
   }
 }
-template void update_strip<Flat>(const Weight&, RowNoise, const Flat&, int64_t, F*);
-template void update_strip<Tall>(const Weight&, RowNoise, const Tall&, int64_t, F*);
+
+}  // namespace
+
+void update_strip(const Weight& weight, RowNoise noise, const Flat& shape, int64_t index,
+                  F* value) {
+  advance(weight, noise, shape, index, value);
+}
+void update_strip(const Weight& weight, RowNoise noise, const Tall& shape, int64_t index,
+                  F* value) {
+  advance(weight, noise, shape, index, value);
+}
 
 Flat flat_strip(const Weight& weight, int64_t r, int64_t column) {
   const int64_t left = weight.columns - column;

@@ -14,9 +14,8 @@ struct RowNoise {
 
 // The strip's stored value with everything pending applied, written back when the weight says so.
 // `index`: of the strip's first element in weight.data. value: [kStripVectors<Shape>].
-template <class Shape>
-void update_strip(const Weight& weight, RowNoise noise, const Shape& shape, int64_t index,
-                  F* value);
+void update_strip(const Weight& weight, RowNoise noise, const Flat& shape, int64_t index, F* value);
+void update_strip(const Weight& weight, RowNoise noise, const Tall& shape, int64_t index, F* value);
 
 // Of the strip that starts at `column` of one row of the weight, counted from weight.row.
 Flat flat_strip(const Weight& weight, int64_t r, int64_t column);

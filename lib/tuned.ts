@@ -1,0 +1,65 @@
+// A base model, or a run's: its model with its journal applied.
+import { defaultSchedule } from "./config/schema.js";
+import type {
+  ResolvedEvaluateSchedule,
+  ResolvedPlacement,
+  ResolvedTrainConfig,
+} from "./config/types.js";
+import { fromNative, Zo2Error } from "./errors.js";
+import { interruptible, locateModel, type OpenModel, openModel } from "./model.js";
+import { runFiles } from "./run-directory.js";
+import type { Runtime } from "./runtime.js";
+
+export interface Tuned {
+  /** The run's directory and configuration; undefined for a base model. */
+  run: { directory: string; config: ResolvedTrainConfig } | undefined;
+  /** The base model, or where the run's is now. */
+  model: string | undefined;
+  schedule: ResolvedPlacement & Pick<ResolvedEvaluateSchedule, "storage">;
+}
+
+async function locate({ run, model }: Tuned): Promise<string> {
+  const saved = run?.config.model;
+  try {
+    return await locateModel(model ?? saved ?? "");
+  } catch (error) {
+    if (model !== undefined || !(error instanceof Zo2Error)) throw error;
+    const advice = `${run?.directory} was started with it; give model to say where it is now`;
+    throw new Zo2Error(error.code, `${error.message}; ${advice}`, { cause: error });
+  }
+}
+
+/**
+ * Opens a model, has `use` do its work, and frees the model.
+ * @param use gets the model and the last step that its weights hold
+ * @throws Zo2Error; the signal's reason
+ */
+export async function withTuned<T>(
+  runtime: Runtime,
+  tuned: Tuned,
+  signal: AbortSignal | undefined,
+  use: (model: OpenModel, step: number) => Promise<T>,
+): Promise<T> {
+  try {
+    // How a run was computed says nothing of this machine; what its weights are stored as is theirs.
+    const { storage, extentBytes } = tuned.run?.config.schedule ?? defaultSchedule;
+    const own = tuned.schedule;
+    const schedule = {
+      ...own,
+      storage: tuned.run ? storage : (own.storage ?? storage),
+      extentBytes: own.extentBytes ?? extentBytes,
+    };
+    const model = await openModel(runtime, await locate(tuned), schedule, signal);
+    try {
+      const { engine } = model;
+      const journal = tuned.run && runFiles(tuned.run.directory).journal;
+      const replay = async (): Promise<number> => (journal ? engine.replay(journal) : 0);
+      const step = await interruptible(engine, signal, replay);
+      return await use(model, step);
+    } finally {
+      await model.engine.close();
+    }
+  } catch (error) {
+    throw signal?.aborted ? signal.reason : fromNative(error);
+  }
+}

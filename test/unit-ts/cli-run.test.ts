@@ -1,0 +1,82 @@
+// The command line on a small model, with the addon: train, eval and export, and what they print.
+import { execFile } from "node:child_process";
+import { cpSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import t from "tap";
+
+const root = join(import.meta.dirname, "../..");
+const model = join(root, "test/fixtures/models/opt-tied");
+
+type Line = Record<string, unknown> & { event: string };
+interface Ended {
+  code: number;
+  lines: Line[];
+  err: string;
+}
+
+function zo2(...args: string[]): Promise<Ended> {
+  const command = [join(root, "dist/cli/main.js"), ...args, "--json"];
+  return new Promise((done) => {
+    execFile(process.execPath, command, (error, out, err) => {
+      const lines = out.split("\n").filter(Boolean);
+      const code = error ? Number(error.code ?? 1) : 0;
+      done({ code, lines: lines.map((line) => JSON.parse(line) as Line), err });
+    });
+  });
+}
+
+t.test("train, eval, export", async (t) => {
+  const rows = [
+    { input_ids: Array.from({ length: 30 }, (_, i) => 3 + i) },
+    { input_ids: [7, 8, 9] },
+    { input_ids: [1] },
+  ];
+  const text = rows.map((row) => JSON.stringify(row)).join("\n");
+  const dir = t.testdir({ "rows.jsonl": text });
+  const [data, run, out] = [join(dir, "rows.jsonl"), join(dir, "run"), join(dir, "out")];
+  const shared = ["--max-length", "16"];
+  const training = ["--model", model, "--data", data, "--eval-data", data, "--steps", "3"];
+  const trained = await zo2("train", ...training, ...shared, "--output", run);
+  t.equal(trained.code, 0, trained.err);
+  const report = { rows: 2, unusable: 1, truncated: 1 };
+  const evaluated = await zo2("eval", "--run", run, ...shared);
+  t.equal(evaluated.code, 0, evaluated.err);
+  const same = { event: "data", role: "eval", source: data, ...report };
+  t.match(
+    trained.lines.find(({ role }) => role === "eval"),
+    same,
+  );
+  const [told, done] = evaluated.lines;
+  t.match(told, same, "as train tells it");
+  const lossAfter = trained.lines.at(-1)?.["lossAfter"];
+  t.same(done, { event: "done", loss: lossAfter, accuracy: null, rows: 2 });
+  for (const { err } of [trained, evaluated]) {
+    t.match(err, /eval: 2 rows from .*rows.jsonl/);
+    t.match(err, /1 unusable rows left out: .*fewer than two tokens/);
+    t.match(err, /1 rows cut to the longest length/);
+  }
+
+  const exported = await zo2("export", "--run", run, "--out", out, "--threads", "1");
+  t.same(exported.lines, [{ event: "done", out, step: 3 }], exported.err);
+  t.ok(["config.json", "model.safetensors"].every((name) => readdirSync(out).includes(name)));
+  const theirs = await zo2("eval", "--model", out, "--data", data, ...shared);
+  t.same(theirs.lines.at(-1)?.["loss"], lossAfter, "the exported model evaluates the same");
+  t.match(await zo2("export", "--run", run, "--out", out), { code: 2, err: /not empty/ });
+});
+
+t.test("a run goes on with the rows and the model it began with, wherever they are", async (t) => {
+  const row = (ids: number[]): string => `${JSON.stringify({ input_ids: ids })}\n`;
+  const dir = t.testdir({ "rows.jsonl": row([3, 4, 5]) + row([6, 7, 8]) });
+  const [data, output] = [join(dir, "rows.jsonl"), join(dir, "run")];
+  const go = (steps: number, place = model): Promise<Ended> =>
+    zo2("train", "--model", place, "--data", data, "--steps", String(steps), "--output", output);
+  t.equal((await go(2)).code, 0);
+  const moved = join(dir, "moved");
+  cpSync(model, moved, { recursive: true });
+  const resumed = await go(4, moved);
+  t.match(resumed.lines.at(-1), { event: "done", resumedFrom: 2, step: 4 }, resumed.err);
+  const refusal = { code: 1, err: /ZO2_JOURNAL_MISMATCH/ };
+  t.match(await go(5, join(root, "test/fixtures/models/opt-untied-sharded")), refusal);
+  writeFileSync(data, row([3, 4, 5]) + row([6, 7, 9]));
+  t.match(await go(5), { code: 1, err: /ZO2_JOURNAL_MISMATCH: .*dataFingerprint/ });
+});
