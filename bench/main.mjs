@@ -1,72 +1,79 @@
-// npm run bench [-- --shape opt-125m --steps 7 --batch 1 --length 128 --json]
-// Times training steps of a model with random weights: median milliseconds per step and tokens per second,
-// with the machine they were measured on. Peers and larger suites are the next milestones.
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+// npm run bench [-- --suite kernels,step,options,memory] [--no-peers] [--json] ...
+// Times zo2 beside PyTorch on this machine, in turns, and writes bench/results/<suite>.{json,md}.
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { doctor, train } from "zo2";
-import { shapes, writeRandomModel } from "./random-model.mjs";
+import { doctor } from "zo2";
+import { peerMissing } from "./peer.mjs";
+import { markdown } from "./report.mjs";
+import { kernels } from "./suites/kernels.mjs";
+import { memory } from "./suites/memory.mjs";
+import { options as optionScoring, step } from "./suites/steps.mjs";
 
-const { values: options } = parseArgs({
+const { values: flags } = parseArgs({
   options: {
+    suite: { type: "string", default: "kernels,step,options,memory" },
     shape: { type: "string", default: "opt-125m" },
-    steps: { type: "string", default: "7" },
-    batch: { type: "string", default: "1" },
+    batch: { type: "string", default: "1,16" },
     length: { type: "string", default: "128" },
+    steps: { type: "string", default: "2" },
+    rounds: { type: "string", default: "3" },
+    threads: { type: "string" },
+    tokens: { type: "string", default: "16,64,128,512,2048" },
+    size: { type: "string", default: "2048,8192" },
+    results: { type: "string", default: join(import.meta.dirname, "results") },
+    "no-peers": { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
 });
+const numbers = (text) => text.split(",").map(Number);
 
-function median(list) {
-  const sorted = [...list].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)];
+const suites = {
+  kernels: (of) => [
+    () =>
+      kernels({ ...of, size: numbers(flags.size), tokens: numbers(flags.tokens), count: 2 ** 24 }),
+  ],
+  step: (of) => numbers(flags.batch).map((batch) => () => step({ ...of, batch })),
+  options: (of) => [() => optionScoring({ ...of, batch: 16 })],
+  memory: (of) => [() => memory(of)],
+};
+
+function machine() {
+  const { isa, memoryBytes } = doctor();
+  const { model } = cpus()[0] ?? {};
+  return `${model ?? "unknown CPU"}, ${cpus().length} cores, ${isa}, ${Math.round(memoryBytes / 1e9)} GB`;
 }
 
-const shape = shapes[options.shape];
-if (!shape) {
-  console.error(`--shape ${options.shape}: use one of ${Object.keys(shapes).join(", ")}`);
-  process.exit(2);
+async function run(work) {
+  const missing = flags["no-peers"] ? "--no-peers" : peerMissing();
+  if (missing && !flags.json) console.log(`no peers: ${missing}\n`);
+  const [length, steps, rounds] = [flags.length, flags.steps, flags.rounds].map(Number);
+  const threads = Number(flags.threads ?? doctor().cores);
+  const of = { work, shape: flags.shape, length, steps, rounds, threads, withPeers: !missing };
+  const common = { threads, machine: machine(), date: new Date().toISOString().slice(0, 10) };
+  await mkdir(flags.results, { recursive: true });
+  for (const name of flags.suite.split(",")) {
+    if (!suites[name]) throw new Error(`--suite ${name}: use ${Object.keys(suites).join(", ")}`);
+    const results = [];
+    for (const measure of suites[name](of)) {
+      results.push({ suite: name, ...(await measure()), ...common });
+      if (flags.json) console.log(JSON.stringify(results.at(-1)));
+    }
+    const text = markdown(name, results);
+    if (!flags.json) console.log(text);
+    if (results.some((result) => result.skipped)) continue;
+    await writeFile(join(flags.results, `${name}.md`), `${text}\n`);
+    await writeFile(join(flags.results, `${name}.json`), `${JSON.stringify(results, null, 2)}\n`);
+  }
 }
-const [steps, batchSize, length] = [options.steps, options.batch, options.length].map(Number);
+
 const work = await mkdtemp(join(tmpdir(), "zo2-bench-"));
 try {
-  const model = join(work, "model");
-  await writeRandomModel(model, shape);
-  const ids = Array.from({ length: length + 1 }, (_, i) => (i * 7919) % shape.vocabulary);
-  const rows = Array.from({ length: batchSize }, () => JSON.stringify({ input_ids: ids }));
-  await writeFile(join(work, "rows.jsonl"), `${rows.join("\n")}\n`);
-  const times = [];
-  await train(
-    {
-      model,
-      data: { train: join(work, "rows.jsonl"), task: "lm" },
-      steps: steps + 2,
-      batchSize,
-      output: join(work, "run"),
-    },
-    { onStep: (step) => times.push(step.elapsedMs) },
-  );
-  // The first step has nothing pending to apply, the second warms up.
-  const stepMs = median(times.slice(2));
-  const { isa } = doctor();
-  const result = {
-    shape: options.shape,
-    batchSize,
-    length,
-    storage: "f32",
-    stepMs: Number(stepMs.toFixed(1)),
-    tokensPerSecond: Number(((1000 * batchSize * length) / stepMs).toFixed(1)),
-    steps,
-    machine: `${cpus()[0]?.model ?? "unknown"}, ${cpus().length} cores, ${isa}`,
-    date: new Date().toISOString().slice(0, 10),
-  };
-  if (options.json) console.log(JSON.stringify(result));
-  else
-    console.log(
-      `${result.shape}, batch ${batchSize} x ${length}, f32: ${result.stepMs} ms a step (median of ` +
-        `${steps}), ${result.tokensPerSecond} tokens/s, measured on ${result.machine}`,
-    );
+  await run(work);
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
 } finally {
   await rm(work, { recursive: true, force: true });
 }

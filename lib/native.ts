@@ -218,6 +218,22 @@ export interface NativeDoctor {
   checks: { name: string; ok: boolean; detail: string }[];
 }
 
+/** An op to time on the CPU. */
+export interface NativeMeasureOptions {
+  /**
+   * "linear": `in` -> `out`, two branches of `tokens` rows; weights updated, written back and perturbed
+   * on the way, or as they are (noise "none"). "noise": fills `count` floats.
+   */
+  what: "linear" | "noise";
+  noise: "none" | Distribution;
+  threads: number;
+  repeats: number;
+  in?: number;
+  out?: number;
+  tokens?: number;
+  count?: number;
+}
+
 export interface NativeBinding {
   Engine: new () => NativeEngine;
   doctor(): NativeDoctor;
@@ -236,6 +252,8 @@ export interface NativeBinding {
   philox(counter: Uint32Array, key: Uint32Array): Uint32Array;
   /** All metadata of a GGUF file except tensors, by GGUF key (tokenizer.ggml.tokens ...). */
   ggufMetadata(path: string): Record<string, unknown>;
+  /** Seconds of each repetition. Blocks the caller: for benchmarks. */
+  measure(options: NativeMeasureOptions): Float64Array;
 }
 
 const require = createRequire(import.meta.url);
@@ -263,4 +281,5 @@ export const native: NativeBinding = {
   normals: (...of) => addon().normals(...of),
   philox: (counter, key) => addon().philox(counter, key),
   ggufMetadata: (path) => addon().ggufMetadata(path),
+  measure: (options) => addon().measure(options),
 };

@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/lanes.h"
 #include "napi/engine_wrap.h"
+#include "napi/measure.h"
 #include "napi/options.h"
 #include "napi/values.h"
 #include "store/gguf.h"
@@ -115,6 +116,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("normals", Napi::Function::New<normals>(env));
   exports.Set("philox", Napi::Function::New<philox_words>(env));
   exports.Set("ggufMetadata", Napi::Function::New<gguf_metadata_object>(env));
+  exports.Set("measure", Napi::Function::New<measure>(env));
   return exports;
 }
 

@@ -1,6 +1,6 @@
 // What can be run from the repository runs: `npm start` and `npm run bench`, made small. Needs the addon.
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import t from "tap";
@@ -43,17 +43,33 @@ t.test("a task of one's own, from the command line", async (t) => {
 });
 
 t.test("npm run bench", async (t) => {
-  const small = ["--shape", "opt-tiny", "--steps", "2", "--length", "8"];
-  const { stdout } = await node("bench/main.mjs", "--json", ...small);
-  t.match(lastLine(stdout), {
+  const results = t.testdir();
+  const small = ["--results", results, "--shape", "opt-tiny", "--rounds", "1", "--length", "8"];
+  const kernels = ["--size", "128,256", "--tokens", "2,16"];
+  const suites = ["--suite", "kernels,step,memory", "--batch", "1,2", ...kernels];
+  const { stdout } = await node("bench/main.mjs", "--json", ...small, ...suites);
+  const machine = { machine: /cores/, threads: Number, date: /^\d{4}-\d{2}-\d{2}$/ };
+  const lines = stdout.trim().split("\n");
+  const row = { tokens: Number, plain: Number, gaussian: Number, gaussianCost: Number };
+  const step = {
+    suite: "step",
     shape: "opt-tiny",
-    batchSize: 1,
     length: 8,
-    storage: "f32",
     stepMs: Number,
-    tokensPerSecond: Number,
     steps: 2,
-    machine: /cores/,
-    date: /^\d{4}-\d{2}-\d{2}$/,
-  });
+    peers: Array,
+  };
+  t.match(
+    lines.map((line): unknown => JSON.parse(line)),
+    [
+      { suite: "kernels", in: 128, out: 256, linear: [row, row], ...machine },
+      { ...step, batchSize: 1, tokensPerSecond: Number, ...machine },
+      { ...step, batchSize: 2, tokensPerSecond: Number, ...machine },
+      { suite: "memory", weightBytes: Number, peakBytes: Number, ...machine },
+    ],
+  );
+  for (const suite of ["kernels", "step", "memory"]) {
+    t.match(readFileSync(join(results, `${suite}.md`), "utf8"), /^## .*Measured on /s, suite);
+    t.ok(JSON.parse(readFileSync(join(results, `${suite}.json`), "utf8")));
+  }
 });

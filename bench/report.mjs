@@ -1,0 +1,67 @@
+// Results as Markdown.
+const megabytes = (bytes) => `${Math.round(bytes / 1e6)} MB`;
+
+function table(head, rows) {
+  const line = (cells) => `| ${cells.join(" | ")} |`;
+  return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
+}
+
+const sections = {
+  kernels(results) {
+    const [{ in: into, out, linear, normals }] = results;
+    const percent = (share) => (share === undefined ? "" : `${Math.round(100 * share)} %`);
+    const rows = linear.map((row) => [
+      row.tokens,
+      row.matmul ?? "",
+      row.plain,
+      `${row.gaussian} (${percent(row.gaussianShare)})`,
+      `${row.rademacher} (${percent(row.rademacherShare)})`,
+      percent(row.gaussianCost),
+      percent(row.rademacherCost),
+    ]);
+    const head = ["tokens", "torch.matmul", "plain", "Gaussian", "Rademacher", "cost", "cost (R)"];
+    const beside = normals.torch
+      ? `; torch.normal ${normals.torch} M/s: ${normals.ratio} times as fast`
+      : "";
+    return [
+      `Linear ${into} -> ${out}, two branches of so many tokens, f32: GFLOP/s. Gaussian and Rademacher`,
+      "include the update of every weight, writing it back and both perturbations; in brackets their",
+      "share of torch.matmul's speed on plain weights. Cost: time added by noise and update, by tokens of",
+      "a step.",
+      "",
+      table(head, rows),
+      "",
+      `Noise on the whole machine: Gaussian ${normals.gaussian} M/s, Rademacher ${normals.rademacher} M/s${beside}.`,
+    ].join("\n");
+  },
+  step(results) {
+    const rows = results.map((r) => [
+      `${r.shape}, ${r.batchSize} x ${r.length}`,
+      `${r.stepMs} ms`,
+      r.tokensPerSecond,
+      ...(r.peers[0] ? [`${r.peers[0].stepMs} ms`, r.peers[0].ratio] : ["", ""]),
+    ]);
+    const head = ["f32, Gaussian", "zo2, a step", "tokens/s", "MeZO on PyTorch", "ratio"];
+    return table(head, rows);
+  },
+  options([r]) {
+    if (r.skipped) return `skipped: ${r.skipped}`;
+    const rows = r.peers.map((peer) => [peer.name, `${peer.stepMs} ms`, peer.ratio]);
+    const head = [`${r.model}, reviews, batch ${r.batchSize}`, "a step", "ratio"];
+    return table(head, [["zo2", `${r.stepMs} ms`, 1], ...rows]);
+  },
+  memory([r]) {
+    const peer = r.peerPeakBytes ? `; MeZO on PyTorch ${megabytes(r.peerPeakBytes)}` : "";
+    return (
+      `Peak resident memory of steps of ${r.shape}, ${r.batchSize} x ${r.length}, f32: ` +
+      `${megabytes(r.peakBytes)} for ${megabytes(r.weightBytes)} of weights${peer}.`
+    );
+  },
+};
+
+/** A suite's results, with the machine they were measured on. */
+export function markdown(suite, results) {
+  const [{ machine, date, threads }] = results;
+  const where = `Measured on ${machine}, ${threads} threads, ${date}; medians of one run, in turns.`;
+  return [`## ${suite}`, "", sections[suite](results), "", where].join("\n");
+}

@@ -1,0 +1,10 @@
+#pragma once
+
+#include <napi.h>
+
+namespace zo2::napi {
+
+// measure(options: NativeMeasureOptions): Float64Array. Blocks the caller: for benchmarks.
+Napi::Value measure(const Napi::CallbackInfo& info);
+
+}  // namespace zo2::napi

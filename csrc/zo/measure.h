@@ -1,0 +1,29 @@
+// Times of single ops on a device, for benchmarks and doctor: what they cost on the machine at
+// hand.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "device/device.h"
+#include "device/ops.h"
+
+namespace zo2 {
+
+// One Linear of a training step: two branches of `tokens` rows, [out, in] weights in f32 with one
+// pending record, updated, written back and perturbed on the way; or, not trainable, as they are.
+struct LinearCase {
+  int64_t in = 0;
+  int64_t out = 0;
+  int64_t tokens = 0;  // of each branch
+  bool trainable = true;
+  Distribution distribution = Distribution::kGaussian;
+};
+
+// Seconds of each repetition, after one that is not counted.
+std::vector<double> measure_linear(Device& device, const LinearCase& linear, int repeats);
+// Seconds to fill `count` floats with noise, on all threads of the device.
+std::vector<double> measure_noise(Device& device, Distribution distribution, int64_t count,
+                                  int repeats);
+
+}  // namespace zo2
