@@ -51,6 +51,7 @@ std::optional<uint64_t> Checkpointer::advance(uint64_t t, const std::vector<uint
     if (!collect(last)) return std::nullopt;
     if (publishing_ > 0) {
       under_way_ = false;
+      begun_ = publishing_;  // no two of one step: a name is given once
       return std::exchange(publishing_, 0);
     }
     if (!under_way_) {
