@@ -67,7 +67,10 @@ export async function evaluateWith(
   const path = await locateModel(run?.model ?? resolved.model ?? "");
   const model = await openModel(runtime, path, schedule);
   try {
-    if (resolved.run !== undefined) await model.engine.replay(runFiles(resolved.run).journal);
+    if (resolved.run !== undefined) {
+      const { journal, checkpoints } = runFiles(resolved.run);
+      await model.engine.replay(journal, { snapshots: checkpoints });
+    }
     signal?.throwIfAborted();
     return await evaluateRows(model, source, settings, schedule.evalBatchTokens, signal);
   } catch (error) {

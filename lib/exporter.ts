@@ -22,7 +22,7 @@ export interface ExportResult {
 }
 
 /** A directory with other files would be a mixture of two models. */
-async function requireEmpty(out: string): Promise<void> {
+export async function requireEmpty(out: string): Promise<void> {
   try {
     const files = await readdir(out);
     if (files.length > 0) throw invalid(`out ${out} is not empty; give a new directory`);
@@ -56,7 +56,7 @@ export async function exportFrom(model: OpenModel, runtime: Runtime, dir: string
 }
 
 /**
- * Rebuilds a run's weights from its base model and its journal and writes them as a Hugging Face
+ * Rebuilds a run's weights from its base model, its snapshots and its journal and writes them as a Hugging Face
  * directory. @throws Zo2Error
  */
 export async function exportModel(request: ExportRequest): Promise<ExportResult> {
@@ -75,7 +75,8 @@ export async function exportModelWith(
   const schedule = { ...config.schedule, isa: "auto", threads: 0, memory: undefined };
   const model = await openModel(runtime, await locateModel(config.model), schedule);
   try {
-    const step = await model.engine.replay(runFiles(directory).journal);
+    const { journal, checkpoints } = runFiles(directory);
+    const step = await model.engine.replay(journal, { snapshots: checkpoints });
     await exportFrom(model, runtime, out);
     return { out: resolve(out), step };
   } catch (error) {

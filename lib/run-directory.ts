@@ -2,7 +2,7 @@
 // engine owns journal.ndjson and the lock.
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { checkIdentity } from "./config/identity.js";
 import { check } from "./config/problems.js";
 import { trainSchema } from "./config/schema.js";
@@ -13,6 +13,7 @@ export interface RunFiles {
   config: string;
   journal: string;
   metrics: string;
+  checkpoints: string;
 }
 
 export function runFiles(run: string): RunFiles {
@@ -20,6 +21,7 @@ export function runFiles(run: string): RunFiles {
     config: join(run, "config.json"),
     journal: join(run, "journal.ndjson"),
     metrics: join(run, "metrics.ndjson"),
+    checkpoints: join(run, "checkpoints"),
   };
 }
 
@@ -71,6 +73,16 @@ export async function findRun(config: ResolvedTrainConfig): Promise<boolean> {
   return found;
 }
 
+/** Makes what was created and renamed in a directory durable. */
+function syncDirectory(path: string): void {
+  const directory = openSync(path, "r");
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
+  }
+}
+
 let temporaries = 0;
 
 /** Writes a file so that a crash leaves the old one or the new one, never half of one. */
@@ -85,6 +97,7 @@ export function writeAtomically(path: string, text: string): void {
       closeSync(file);
     }
     renameSync(temporary, path);
+    syncDirectory(dirname(path));
   } catch (error) {
     throw fromIo(error, "write", path);
   }

@@ -3,12 +3,13 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { taskOf } from "../tasks/registry.js";
 import { check, invalid } from "./problems.js";
-import { evaluateSchema, trainSchema } from "./schema.js";
+import { evaluateSchema, scheduleSchema, trainSchema } from "./schema.js";
 import type {
   EvaluateConfig,
   ResolvedEvaluateConfig,
   ResolvedSchedule,
   ResolvedTrainConfig,
+  ScheduleConfig,
   TrainConfig,
 } from "./types.js";
 
@@ -19,6 +20,13 @@ function checkSchedule({ offload, isa }: ResolvedSchedule): void {
     );
   }
   if (isa.trim() === "") throw invalid('schedule.isa is empty; use "auto"');
+}
+
+/** A schedule with every default. @throws Zo2Error ZO2_INVALID_CONFIG */
+export function resolveSchedule(schedule: ScheduleConfig): ResolvedSchedule {
+  const resolved = check(scheduleSchema, schedule);
+  checkSchedule(resolved);
+  return resolved;
 }
 
 /** A path becomes absolute; what is not there may be an id. */

@@ -5,7 +5,9 @@ import { parseSize, sizeForms } from "./sizes.js";
 import type {
   EvaluateConfig,
   ResolvedEvaluateConfig,
+  ResolvedSchedule,
   ResolvedTrainConfig,
+  ScheduleConfig,
   TrainConfig,
 } from "./types.js";
 
@@ -123,6 +125,7 @@ const schedule = z.strictObject({
   threads: integer(0, "worker threads; 0: one per core", 2 ** 10 - 1).default(0),
   isa: text('instruction set: "auto", or one that `zo2 doctor` lists').default("auto"),
   evalBatchTokens: integer(1, "tokens of one evaluation batch").default(4096),
+  checkpointEvery: integer(0, "steps between snapshots of the weights; 0: never").default(1000),
 });
 
 const train = z.strictObject({
@@ -165,6 +168,8 @@ const proofs: [
 ] = [true, true, true, true];
 void proofs;
 
+/** Schema of {@link ScheduleConfig}. */
+export const scheduleSchema: z.ZodType<ResolvedSchedule, ScheduleConfig> = schedule;
 /** Schema of {@link TrainConfig}. */
 export const trainSchema: z.ZodType<ResolvedTrainConfig, TrainConfig> = train;
 /** Schema of {@link EvaluateConfig}. */

@@ -72,6 +72,11 @@ export interface ScheduleConfig {
   isa?: string | undefined;
   /** Tokens of one evaluation batch (default 4096). */
   evalBatchTokens?: number | undefined;
+  /**
+   * Steps between snapshots of the weights, which shorten the replay of a resumed run and take twice
+   * the weights' bytes in `output` (default 1000; 0: never).
+   */
+  checkpointEvery?: number | undefined;
 }
 
 /** Everything {@link train} needs to know. */

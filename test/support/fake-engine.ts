@@ -114,7 +114,10 @@ export class FakeEngine implements NativeEngine {
     const lines = existsSync(journal) ? readFileSync(journal, "utf8").split("\n").length - 2 : 0;
     if (!existsSync(journal)) writeFileSync(journal, '{"record":0}\n');
     let step = lines;
-    onEvent(JSON.stringify({ event: "start", resumedFrom: step, steps: options.steps }));
+    const { steps } = options;
+    onEvent(
+      JSON.stringify({ event: "start", resumedFrom: step, steps, replayedFrom: 0, notes: [] }),
+    );
     while (step < options.steps && !this.#stop) {
       if (this.settings.failAtStep === step + 1) {
         throw failure("ZO2_IO", "the disk is full");
