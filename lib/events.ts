@@ -20,7 +20,12 @@ export type DataEvent = { event: "data"; role: "train" | "eval" } & DataReport;
 export type CheckpointEvent = NativeCheckpointEvent;
 
 /** Data reports come first, then the start, then steps; evaluations may come before the start. */
-export type TrainEvent = DataEvent | NativeStartEvent | TrainStep | EvaluationEvent | CheckpointEvent;
+export type TrainEvent =
+  | DataEvent
+  | NativeStartEvent
+  | TrainStep
+  | EvaluationEvent
+  | CheckpointEvent;
 
 /** What {@link train} resolves to. */
 export interface TrainResult {

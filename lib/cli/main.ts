@@ -77,7 +77,8 @@ async function main(argv: readonly string[]): Promise<number> {
     await program.parseAsync(argv);
     return code;
   } catch (thrown) {
-    const help = "give a command: train, eval, replay, export or doctor (zo2 --help lists their flags)";
+    const help =
+      "give a command: train, eval, replay, export or doctor (zo2 --help lists their flags)";
     const error = thrown instanceof CommanderError ? usageError(thrown, help) : thrown;
     if (error === 0) return 0;
     reportError(output, error);

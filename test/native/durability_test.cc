@@ -78,6 +78,9 @@ void check_finished(FaultEnv& env, const TinyOutcome& outcome, const Expected& e
   if (!outcome.error.empty()) return complain(outcome.error);
   if (outcome.weights != expected.weights) complain("weights differ");
   if (env.read_all(kJournal) != expected.journal) complain("the journal differs");
+  // All of it was reported; what the cache alone holds (after a failed sync) would now be gone.
+  env.crash();
+  if (env.read_all(kJournal) != expected.journal) complain("the journal is not durable");
 }
 
 // One process that meets a fault, and what is wrong with how it took it (empty: nothing).
