@@ -110,10 +110,10 @@ TEST_CASE("durability: snapshots change neither weights nor journal") {
       TinyRun with = run;
       with.background = background;
       const TinyOutcome outcome = train_tiny(*env, kModel, kRun, with);
-      check_finished(*env, outcome, expected, background ? "background" : "in turn");
       CHECK(!outcome.checkpoints.empty());
       // A finished run keeps one snapshot and gives the other place back.
       CHECK_EQ(env->files(kSnapshots).size(), size_t{1});
+      check_finished(*env, outcome, expected, background ? "background" : "in turn");
       ReplayOptions options;
       CHECK(replay_tiny(*env, kModel, kJournal, run, options) == expected.weights);
       options.snapshots = kSnapshots;
