@@ -21,11 +21,8 @@ import {
 const steps = 40;
 const variants: Record<string, string[]> = {
   "f32, snapshot every 2": ["--checkpoint-every", "2"],
-  "bf16 rounded every 3, snapshot every 1": [
-    "--checkpoint-every",
-    "1",
-    ...["--storage", "bf16", "--round-every", "3", "--weight-decay", "0.1"],
-  ],
+  "bf16 rounded every 3, snapshot every 1":
+    "--checkpoint-every 1 --storage bf16 --round-every 3 --weight-decay 0.1".split(" "),
   "f32, no snapshots": ["--checkpoint-every", "0"],
 };
 
