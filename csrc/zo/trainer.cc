@@ -108,6 +108,8 @@ void Trainer::open(PendingUpdates& pending) {
     skipped_in_a_row_ = record.skipped ? skipped_in_a_row_ + 1 : 0;
   }
   journal_ = std::make_unique<JournalWriter>(env_, path, saved.contents);
+  // Whoever made the journal may have ended before its name was durable.
+  env_.sync_directory(options_.output);
 }
 
 // Snapshots shorten the replay of a resumed run; new ones get their room before the first step.

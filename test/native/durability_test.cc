@@ -30,7 +30,7 @@ uint64_t test_seed() {
   return seed;
 }
 
-std::vector<TinyRun> variants() {
+std::vector<TinyRun> with_snapshots() {
   TinyRun f32, every_step, bf16, f16, seldom;
   every_step.checkpoint_every = 1;
   bf16.storage = StorageType::kBF16;
@@ -40,6 +40,12 @@ std::vector<TinyRun> variants() {
   f16.bytes_per_boundary = 1 << 20;
   seldom.checkpoint_every = 5;
   return {f32, every_step, bf16, f16, seldom};
+}
+
+std::vector<TinyRun> with_and_without_snapshots() {
+  std::vector<TinyRun> runs = with_snapshots();
+  runs.emplace_back().checkpoint_every = 0;
+  return runs;
 }
 
 std::unique_ptr<FaultEnv> new_machine(uint64_t seed) {
@@ -102,7 +108,7 @@ std::string disturbed_life(FaultEnv& env, const Expected& expected, Fault fault,
 }
 
 TEST_CASE("durability: snapshots change neither weights nor journal") {
-  for (const TinyRun& run : variants()) {
+  for (const TinyRun& run : with_snapshots()) {
     const Expected expected = undisturbed(run);
     CHECK(!expected.weights.empty());
     for (const bool background : {false, true}) {
@@ -124,7 +130,7 @@ TEST_CASE("durability: snapshots change neither weights nor journal") {
 
 TEST_CASE("durability: every operation fails once, in every way; the next process finishes") {
   const uint64_t seed = test_seed();
-  for (const TinyRun& run : variants()) {
+  for (const TinyRun& run : with_and_without_snapshots()) {
     const Expected expected = undisturbed(run);
     for (const Fault fault : {Fault::kNoSpace, Fault::kError, Fault::kKill, Fault::kPowerLoss}) {
       for (uint64_t n = 1; n <= expected.operations; ++n) {
@@ -146,7 +152,7 @@ TEST_CASE("durability: every operation fails once, in every way; the next proces
 TEST_CASE("durability: any number of faults, one after another") {
   const uint64_t seed = test_seed(), trials = from_environment("ZO2_TEST_TRIALS", 150);
   std::vector<Expected> expected;
-  for (const TinyRun& run : variants()) expected.push_back(undisturbed(run));
+  for (const TinyRun& run : with_and_without_snapshots()) expected.push_back(undisturbed(run));
   for (uint64_t trial = 0; trial < trials; ++trial) {
     std::mt19937_64 random(seed + trial);
     const Expected& wanted = expected[random() % expected.size()];
@@ -360,7 +366,7 @@ TEST_CASE("durability: two processes, changed constants, another base") {
 }
 
 TEST_CASE("durability: replay to any step, from base or snapshots") {
-  for (const TinyRun& run : variants()) {
+  for (const TinyRun& run : with_and_without_snapshots()) {
     const auto env = new_machine(0);
     train_tiny(*env, kModel, kRun, run);
     for (uint64_t step = 0; step <= run.steps; ++step) {
