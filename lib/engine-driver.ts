@@ -248,6 +248,7 @@ export class EngineDriver {
       if (event.event === "score") void this.#score(event, data.train);
       else if (event.event === "eval") this.#onEvaluation(event);
       else if (event.event === "step") this.#onStep(event);
+      else if (event.event === "checkpoint") this.#tell(event);
       else {
         // The run directory is locked now, and its journal belongs to this configuration.
         this.#resumedFrom = event.resumedFrom;

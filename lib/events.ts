@@ -1,6 +1,11 @@
 // What a run tells while it goes on, and what it ends with.
 import type { DataReport } from "./data/report.js";
-import type { NativeEvalEvent, NativeStartEvent, NativeStepEvent } from "./native.js";
+import type {
+  NativeCheckpointEvent,
+  NativeEvalEvent,
+  NativeStartEvent,
+  NativeStepEvent,
+} from "./native.js";
 
 /** A committed step: its record is durable when this is sent. */
 export type TrainStep = NativeStepEvent;
@@ -11,8 +16,16 @@ export type EvaluationEvent = NativeEvalEvent;
 /** What became of a file of rows. */
 export type DataEvent = { event: "data"; role: "train" | "eval" } & DataReport;
 
+/** A snapshot of the weights has become complete. */
+export type CheckpointEvent = NativeCheckpointEvent;
+
 /** Data reports come first, then the start, then steps; evaluations may come before the start. */
-export type TrainEvent = DataEvent | NativeStartEvent | TrainStep | EvaluationEvent;
+export type TrainEvent =
+  | DataEvent
+  | NativeStartEvent
+  | TrainStep
+  | EvaluationEvent
+  | CheckpointEvent;
 
 /** What {@link train} resolves to. */
 export interface TrainResult {

@@ -31,7 +31,7 @@ const unfinished = ".zo2-export-";
  * from outside is none.
  * @returns the unfinished exports in it
  */
-async function requireEmpty(out: string): Promise<string[]> {
+export async function requireEmpty(out: string): Promise<string[]> {
   const files = await readdir(out).catch((error: NodeJS.ErrnoException): string[] => {
     if (error.code === "ENOENT") return [];
     throw fromIo(error, "write to", out);
@@ -106,7 +106,7 @@ export async function exportFrom(
 }
 
 /**
- * Rebuilds a run's weights from its base model and its journal and writes them as a Hugging Face
+ * Rebuilds a run's weights from its base model, its snapshots and its journal and writes them as a Hugging Face
  * directory. @throws Zo2Error; the signal's reason
  */
 export async function exportModel(

@@ -20,6 +20,7 @@ export { Zo2Error, type Zo2ErrorCode } from "./errors.js";
 export { type EvaluateOptions, evaluate } from "./evaluate.js";
 export type { EvaluatedRow, EvaluateResult } from "./evaluation.js";
 export type {
+  CheckpointEvent,
   DataEvent,
   EvaluationEvent,
   TrainEvent,
@@ -27,6 +28,7 @@ export type {
   TrainStep,
 } from "./events.js";
 export { type ExportOptions, type ExportResult, exportModel } from "./exporter.js";
+export { type ReplayRequest, replay } from "./replay.js";
 export { normals } from "./noise.js";
 export type { Objective, ScoredRow } from "./objective.js";
 export { defineTask, type TaskDefinition } from "./tasks/define.js";

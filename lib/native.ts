@@ -85,6 +85,8 @@ export interface NativeTrainOptions {
   maxSkipped: number;
   roundEvery: number;
   rounding: "stochastic" | "nearest";
+  /** Snapshots of weights are begun every so many steps; 0 (default): never. */
+  checkpointEvery?: number;
   /** Evaluate `evalRows` every so many steps (and after the last); 0: never. */
   evalEvery: number;
   trainRows: NativeRows;
@@ -143,6 +145,16 @@ export interface NativeStartEvent {
   /** Last committed step found in the journal; 0 for a new run. */
   resumedFrom: number;
   steps: number;
+  /** Step of the oldest weights that were restored from snapshots; 0: from the base. */
+  replayedFrom: number;
+  /** What of the run's snapshots could not be used, and why; sentences for people. */
+  notes: string[];
+}
+/** A snapshot has become complete: a resumed run need not replay the records before it. */
+export interface NativeCheckpointEvent {
+  event: "checkpoint";
+  /** Step at whose boundary it was completed. */
+  step: number;
 }
 /** Asks for the objective of every branch; answer with `answerScore`. */
 export interface NativeScoreEvent {
@@ -156,13 +168,25 @@ export interface NativeScoreEvent {
    */
   logprobs: number[][][];
 }
-export type NativeEvent = NativeStartEvent | NativeStepEvent | NativeEvalEvent | NativeScoreEvent;
+export type NativeEvent =
+  | NativeStartEvent
+  | NativeStepEvent
+  | NativeEvalEvent
+  | NativeCheckpointEvent
+  | NativeScoreEvent;
 
 export interface NativeTrainResult {
   /** Last committed step. */
   step: number;
   /** True when stop() ended the run before `steps`. */
   stopped: boolean;
+}
+
+export interface NativeReplayOptions {
+  /** Last step to apply (default: the journal's last). */
+  step?: number;
+  /** A run's checkpoints/, to begin from instead of the base. */
+  snapshots?: string;
 }
 
 export interface NativeEvalResult {
@@ -188,8 +212,8 @@ export interface NativeEngine {
   /** Every event arrives as one JSON text, in order. */
   train(options: NativeTrainOptions, onEvent: (json: string) => void): Promise<NativeTrainResult>;
   evaluate(options: NativeEvalOptions): Promise<NativeEvalResult>;
-  /** Applies a journal's records to the freshly loaded base; resolves to the last committed step. */
-  replay(journal: string): Promise<number>;
+  /** Applies a journal's records to the freshly loaded base; resolves to the last step applied. */
+  replay(journal: string, options?: NativeReplayOptions): Promise<number>;
   /** Writes a Hugging Face directory (config.json, model.safetensors, companions) of W_t. */
   exportTo(dir: string): Promise<void>;
   /** Logits of every position, [tokens, vocabulary]. */

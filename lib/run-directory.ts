@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { checkIdentity } from "./config/identity.js";
 import { check } from "./config/problems.js";
 import { trainSchema } from "./config/schema.js";
@@ -21,6 +21,7 @@ export interface RunFiles {
   config: string;
   journal: string;
   metrics: string;
+  checkpoints: string;
 }
 
 export function runFiles(run: string): RunFiles {
@@ -28,6 +29,7 @@ export function runFiles(run: string): RunFiles {
     config: join(run, "config.json"),
     journal: join(run, "journal.ndjson"),
     metrics: join(run, "metrics.ndjson"),
+    checkpoints: join(run, "checkpoints"),
   };
 }
 
@@ -108,6 +110,16 @@ export function checkLength({ steps, output }: ResolvedTrainConfig, committed: n
   throw new Zo2Error("ZO2_JOURNAL_MISMATCH", `${message}; ${advice}`);
 }
 
+/** Makes what was created and renamed in a directory durable. */
+function syncDirectory(path: string): void {
+  const directory = openSync(path, "r");
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
+  }
+}
+
 let temporaries = 0;
 
 /** Writes a file so that a crash leaves the old one or the new one, never half of one. */
@@ -122,6 +134,7 @@ function writeAtomically(path: string, text: string): void {
       closeSync(file);
     }
     renameSync(temporary, path);
+    syncDirectory(dirname(path));
   } catch (error) {
     rmSync(temporary, { force: true });
     throw fromIo(error, "write", path);

@@ -24,6 +24,7 @@ export function nativeTrainOptions(config: ResolvedTrainConfig, rest: Rest): Nat
     clip: method.clip,
     maxSkipped: config.maxSkipped,
     ...roundingOf(schedule),
+    checkpointEvery: schedule.checkpointEvery,
     evalEvery: config.evalEvery,
     evalBatchTokens: schedule.evalBatchTokens,
     ...rest,

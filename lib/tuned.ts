@@ -52,8 +52,9 @@ export async function withTuned<T>(
     const model = await openModel(runtime, await locate(tuned), schedule, signal);
     try {
       const { engine } = model;
-      const journal = tuned.run && runFiles(tuned.run.directory).journal;
-      const replay = async (): Promise<number> => (journal ? engine.replay(journal) : 0);
+      const files = tuned.run && runFiles(tuned.run.directory);
+      const replay = async (): Promise<number> =>
+        files ? engine.replay(files.journal, { snapshots: files.checkpoints }) : 0;
       const step = await interruptible(engine, signal, replay);
       return await use(model, step);
     } finally {

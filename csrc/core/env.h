@@ -30,6 +30,18 @@ class AppendFile {
   virtual void sync() = 0;
 };
 
+// A file opened for positioned writes inside bytes that were allocated before. One writer.
+class PlacedFile {
+ public:
+  virtual ~PlacedFile() = default;
+  // Makes the file at least this long and gives its bytes real blocks, so that writes inside them
+  // find room. What the file holds stays.
+  virtual void allocate(uint64_t bytes) = 0;
+  virtual void write(uint64_t offset, const void* data, size_t n) = 0;
+  // As AppendFile::sync.
+  virtual void sync() = 0;
+};
+
 // Held for as long as the object lives.
 class FileLock {
  public:
@@ -44,9 +56,15 @@ class Env {
   virtual std::unique_ptr<AppendFile> open_append(const std::string& path) = 0;
   // Creates or empties the file.
   virtual std::unique_ptr<AppendFile> create(const std::string& path) = 0;
+  // Opens an existing file or creates it.
+  virtual std::unique_ptr<PlacedFile> open_placed(const std::string& path) = 0;
   virtual void truncate(const std::string& path, uint64_t size) = 0;
   virtual bool exists(const std::string& path) = 0;
   virtual void create_directories(const std::string& path) = 0;
+  virtual void remove(const std::string& path) = 0;
+  // Names of what a directory holds, sorted.
+  virtual std::vector<std::string> list(const std::string& path) = 0;
+  // Replaces `to` where it exists.
   virtual void rename(const std::string& from, const std::string& to) = 0;
   virtual void sync_directory(const std::string& path) = 0;
   // Throws Error(kRunLocked) when another process or thread holds it.

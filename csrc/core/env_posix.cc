@@ -101,33 +101,35 @@ class PosixRandomAccessFile final : public RandomAccessFile {
   uint64_t size_ = 0;
 };
 
-class PosixAppendFile final : public AppendFile {
+// What files that are written have in common.
+class WrittenFile {
  public:
-  PosixAppendFile(const std::string& path, int flags)
-      : path_(path), descriptor_(path, "open for writing", O_WRONLY | O_CREAT | O_APPEND | flags) {}
+  WrittenFile(const std::string& path, int flags)
+      : path_(path), descriptor_(path, "open for writing", flags | O_CREAT) {}
 
-  void append(const void* data, size_t n) override {
+  // `transfer(from, n)` is one system call that writes some of n bytes from `from` on.
+  template <class Transfer>
+  void write_all(size_t n, const Transfer& transfer) {
     refuse_after_failure();
-    const auto* bytes = static_cast<const char*>(data);
-    size_t done = 0;
-    while (done < n) {
-      const ssize_t put =
-          ::write(descriptor_.get(), bytes + done, std::min(n - done, kMaxTransferBytes));
+    failed_ = true;
+    for (size_t done = 0; done < n;) {
+      const ssize_t put = transfer(done, std::min(n - done, kMaxTransferBytes));
       if (put < 0 && errno == EINTR) continue;
-      if (put < 0) {
-        failed_ = true;
-        fail(path_, "write", errno);
-      }
+      if (put < 0) fail(path_, "write", errno);
       done += static_cast<size_t>(put);
     }
+    failed_ = false;
   }
 
-  void sync() override {
+  void sync() {
     refuse_after_failure();
     failed_ = true;
     sync_descriptor(descriptor_.get(), path_);
     failed_ = false;
   }
+
+  const std::string& path() const { return path_; }
+  int descriptor() const { return descriptor_.get(); }
 
  private:
   // After a failed sync the kernel may have dropped the dirty pages: a second one would lie.
@@ -138,6 +140,66 @@ class PosixAppendFile final : public AppendFile {
   std::string path_;
   Descriptor descriptor_;
   bool failed_ = false;
+};
+
+class PosixAppendFile final : public AppendFile {
+ public:
+  PosixAppendFile(const std::string& path, int flags) : file_(path, O_WRONLY | O_APPEND | flags) {}
+
+  void append(const void* data, size_t n) override {
+    file_.write_all(n, [&](size_t from, size_t count) {
+      return ::write(file_.descriptor(), static_cast<const char*>(data) + from, count);
+    });
+  }
+
+  void sync() override { file_.sync(); }
+
+ private:
+  WrittenFile file_;
+};
+
+// Blocks for bytes [0, bytes); 0, or the error.
+int allocate_blocks(int fd, off_t bytes) {
+#ifdef __APPLE__
+  fstore_t store = {F_ALLOCATEALL, F_PEOFPOSMODE, 0, bytes, 0};
+  struct stat status;
+  if (::fstat(fd, &status) != 0) return errno;
+  if (status.st_size >= bytes) return 0;
+  store.fst_length = bytes - status.st_size;
+  if (::fcntl(fd, F_PREALLOCATE, &store) != 0) return errno;
+  return ::ftruncate(fd, bytes) == 0 ? 0 : errno;
+#else
+  // Where the file system cannot reserve, glibc writes; that needs a readable descriptor.
+  return ::posix_fallocate(fd, 0, bytes);
+#endif
+}
+
+class PosixPlacedFile final : public PlacedFile {
+ public:
+  explicit PosixPlacedFile(const std::string& path) : file_(path, O_RDWR) {}
+
+  void allocate(uint64_t bytes) override {
+    if (bytes == 0) return;
+    int error;
+    do {
+      error = allocate_blocks(file_.descriptor(), static_cast<off_t>(bytes));
+    } while (error == EINTR);
+    if (error != 0) {
+      fail(file_.path(), ("allocation of " + std::to_string(bytes) + " bytes").c_str(), error);
+    }
+  }
+
+  void write(uint64_t offset, const void* data, size_t n) override {
+    file_.write_all(n, [&](size_t from, size_t count) {
+      return ::pwrite(file_.descriptor(), static_cast<const char*>(data) + from, count,
+                      static_cast<off_t>(offset + from));
+    });
+  }
+
+  void sync() override { file_.sync(); }
+
+ private:
+  WrittenFile file_;
 };
 
 // flock belongs to the open file description, so two locks conflict within one process too.
@@ -175,6 +237,10 @@ class PosixEnv final : public Env {
     return std::make_unique<PosixAppendFile>(path, O_TRUNC);
   }
 
+  std::unique_ptr<PlacedFile> open_placed(const std::string& path) override {
+    return std::make_unique<PosixPlacedFile>(path);
+  }
+
   void truncate(const std::string& path, uint64_t size) override {
     int result;
     do {
@@ -194,6 +260,23 @@ class PosixEnv final : public Env {
     std::error_code error;
     std::filesystem::create_directories(path, error);
     if (error) fail(path, "create directory", error.value());
+  }
+
+  void remove(const std::string& path) override {
+    if (::unlink(path.c_str()) != 0) fail(path, "remove", errno);
+  }
+
+  std::vector<std::string> list(const std::string& path) override {
+    std::vector<std::string> names;
+    std::error_code error;
+    std::filesystem::directory_iterator entry(path, error);
+    while (!error && entry != std::filesystem::directory_iterator()) {
+      names.push_back(entry->path().filename().string());
+      entry.increment(error);
+    }
+    if (error) fail(path, "list directory", error.value());
+    std::sort(names.begin(), names.end());
+    return names;
   }
 
   void rename(const std::string& from, const std::string& to) override {

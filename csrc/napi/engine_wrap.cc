@@ -213,12 +213,14 @@ Napi::Value EngineWrap::evaluate(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value EngineWrap::replay(const Napi::CallbackInfo& info) {
-  return submit(info, [path = info[0].ToString().Utf8Value()](Engine& engine) -> ResultMaker {
-    const ClearStop clear{engine};
-    const double step =
-        static_cast<double>(loaded(engine).replay(path, [&] { return engine.stopping(); }));
-    return [step](napi_env env) { return number_value(env, step); };
-  });
+  return submit(info,
+                [path = info[0].ToString().Utf8Value(),
+                 options = replay_options(info[1])](Engine& engine) -> ResultMaker {
+                  const ClearStop clear{engine};
+                  const double step = static_cast<double>(
+                      loaded(engine).replay(path, options, [&] { return engine.stopping(); }));
+                  return [step](napi_env env) { return number_value(env, step); };
+                });
 }
 
 Napi::Value EngineWrap::export_to(const Napi::CallbackInfo& info) {

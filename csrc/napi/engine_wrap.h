@@ -22,7 +22,7 @@ class EngineWrap final : public Napi::ObjectWrap<EngineWrap> {
   Napi::Value train(const Napi::CallbackInfo& info);
   // evaluate(options: NativeEvalOptions): Promise<NativeEvalResult>
   Napi::Value evaluate(const Napi::CallbackInfo& info);
-  // replay(journal: string): Promise<number>
+  // replay(journal: string, options?: NativeReplayOptions): Promise<number>
   Napi::Value replay(const Napi::CallbackInfo& info);
   // exportTo(dir: string): Promise<void>
   Napi::Value export_to(const Napi::CallbackInfo& info);

@@ -96,12 +96,23 @@ TrainOptions train_options(const Napi::Object& object) {
   o.rules.round_every = int_field(object, "roundEvery");
   o.rules.rounding = named_field<Rounding>(object, "rounding");
   o.rules.distribution = named_field<Distribution>(object, "distribution");
+  if (object.Has("checkpointEvery")) o.checkpoints.every = count_field(object, "checkpointEvery");
   o.identity = json_field(object, "identity");
   if (o.batch_size < 1) wrong(env, "batchSize", "at least 1");
   if (o.directions < 1) wrong(env, "directions", "at least 1");
   if (o.rules.round_every < 1) wrong(env, "roundEvery", "at least 1");
   if (!(o.epsilon > 0)) wrong(env, "epsilon", "positive");
   return o;
+}
+
+ReplayOptions replay_options(const Napi::Value& value) {
+  ReplayOptions options;
+  if (value.IsUndefined()) return options;
+  if (!value.IsObject()) wrong(value.Env(), "options", "an object");
+  const Napi::Object object = value.As<Napi::Object>();
+  if (object.Has("step")) options.step = count_field(object, "step");
+  if (object.Has("snapshots")) options.snapshots = string_field(object, "snapshots");
+  return options;
 }
 
 RawRows raw_rows(const Napi::Value& value, const char* name) {

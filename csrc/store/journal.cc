@@ -107,6 +107,9 @@ JournalContents read_journal(Env& env, const std::string& path) {
     contents.lines.push_back(
         Json::parse(line, path + ": line " + std::to_string(contents.lines.size() + 1)));
     contents.crc = *claimed_crc(line);
+    contents.last_line = all.substr(at, end + 1 - at);
+    contents.hash.add(std::string_view(contents.last_line));
+    contents.digests.push_back(contents.hash.value());
     at = end + 1;
   }
   contents.valid_bytes = at;
@@ -114,8 +117,17 @@ JournalContents read_journal(Env& env, const std::string& path) {
 }
 
 JournalWriter::JournalWriter(Env& env, const std::string& path, const JournalContents& contents)
-    : path_(path), crc_(contents.crc) {
+    : path_(path), crc_(contents.crc), hash_(contents.hash), digests_(contents.digests) {
   if (contents.torn) env.truncate(path, contents.valid_bytes);
+  if (!contents.last_line.empty()) {
+    // The last line may have been read from memory only: its writer was killed before its sync, or
+    // the sync failed, after which the system takes the pages for clean. Written again they are
+    // not.
+    const auto file = env.open_placed(path);
+    const uint64_t at = contents.valid_bytes - contents.last_line.size();
+    file->write(at, contents.last_line.data(), contents.last_line.size());
+    file->sync();
+  }
   file_ = env.open_append(path);
 }
 
@@ -129,6 +141,8 @@ void JournalWriter::append(const Json& object) {
   line += std::string(kCrcKey) + hex8(crc_) + "\"}\n";
   file_->append(line.data(), line.size());
   file_->sync();
+  hash_.add(std::string_view(line));
+  digests_.push_back(hash_.value());
   failed_ = false;
 }
 

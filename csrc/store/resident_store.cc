@@ -50,22 +50,35 @@ ResidentStore::ResidentStore(Device& device, std::vector<StoredTensor> tensors, 
 }
 
 void ResidentStore::load(const Checkpoint& checkpoint, const std::function<bool()>& cancelled) {
+  TensorReader reader = reader_of(checkpoint);
+  std::vector<float> rows;
+  for (size_t i = 0; i < tensors_.size(); ++i)
+    load_from(checkpoint, reader, static_cast<uint32_t>(i), cancelled, rows);
+}
+
+TensorReader ResidentStore::reader_of(const Checkpoint& checkpoint) const {
   std::vector<TensorSource> sources;
   for (const StoredTensor& t : tensors_) sources.push_back(t.source);
-  TensorReader reader(checkpoint, std::move(sources));
+  return TensorReader(checkpoint, std::move(sources));
+}
+
+void ResidentStore::load_tensor(const Checkpoint& checkpoint, uint32_t tensor) {
   std::vector<float> rows;
-  for (size_t e = 0; e < layout_.extents.size(); ++e) {
-    for (const Panel& panel : layout_.extents[e].panels) {
-      if (cancelled()) throw Error(ErrorCode::kAborted, "loading was stopped");
-      const View to{extents_.get(), extent_offset_[e] + panel.offset, panel.bytes};
-      load_matrix_panel(checkpoint, reader, panel, to, rows);
-    }
+  TensorReader reader = reader_of(checkpoint);
+  load_from(checkpoint, reader, tensor, [] { return false; }, rows);
+}
+
+void ResidentStore::load_from(const Checkpoint& checkpoint, TensorReader& reader, uint32_t tensor,
+                              const std::function<bool()>& cancelled, std::vector<float>& rows) {
+  for (const PanelPlace& place : layout_.tensors[tensor]) {
+    if (cancelled()) throw Error(ErrorCode::kAborted, "loading was stopped");
+    const Panel& panel = layout_.extents[place.extent].panels[place.panel];
+    const View to{extents_.get(), extent_offset_[place.extent] + panel.offset, panel.bytes};
+    load_matrix_panel(checkpoint, reader, panel, to, rows);
   }
-  for (size_t i = 0; i < tensors_.size(); ++i) {
-    if (tensors_[i].is_matrix()) continue;
-    reader.read(i, 0, tensors_[i].shape[0], vector(static_cast<uint32_t>(i)).data.as<float>());
-  }
-  step_.assign(tensors_.size(), 0);
+  if (!tensors_[tensor].is_matrix())
+    reader.read(tensor, 0, tensors_[tensor].shape[0], vector(tensor).data.as<float>());
+  step_[tensor] = 0;
 }
 
 void ResidentStore::load_matrix_panel(const Checkpoint& checkpoint, TensorReader& reader,
@@ -102,6 +115,13 @@ Weight ResidentStore::weight(PanelPlace place) const {
   w.columns = tensors_[panel.tensor].shape[1];
   w.trainable = tensors_[panel.tensor].trainable;
   return w;
+}
+
+std::vector<View> ResidentStore::stored_bytes(uint32_t tensor) const {
+  if (!tensors_[tensor].is_matrix()) return {vector(tensor).data};
+  std::vector<View> views;
+  for (const PanelPlace& place : layout_.tensors[tensor]) views.push_back(weight(place).data);
+  return views;
 }
 
 Vector ResidentStore::vector(uint32_t tensor) const {

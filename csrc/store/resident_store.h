@@ -40,18 +40,27 @@ class ResidentStore {
   // panels.
   void load(const Checkpoint& checkpoint, const std::function<bool()>& cancelled);
 
+  // One tensor again, as load() left it.
+  void load_tensor(const Checkpoint& checkpoint, uint32_t tensor);
+
   StorageType type() const { return type_; }
+  const std::vector<StoredTensor>& tensors() const { return tensors_; }
   const Layout& layout() const { return layout_; }
   size_t bytes() const { return layout_.bytes + vector_bytes_; }
 
   // Rows of one panel, nothing pending.
   Weight weight(PanelPlace place) const;
   Vector vector(uint32_t tensor) const;
+  // A tensor's stored bytes in row order, whatever extents they lie in.
+  std::vector<View> stored_bytes(uint32_t tensor) const;
   // The step a tensor's stored bytes hold; all its panels advance in one pass.
   uint64_t step(uint32_t tensor) const { return step_[tensor]; }
   void set_step(uint32_t tensor, uint64_t step) { step_[tensor] = step; }
 
  private:
+  TensorReader reader_of(const Checkpoint& checkpoint) const;
+  void load_from(const Checkpoint& checkpoint, TensorReader& reader, uint32_t tensor,
+                 const std::function<bool()>& cancelled, std::vector<float>& rows);
   void load_matrix_panel(const Checkpoint& checkpoint, TensorReader& reader, const Panel& panel,
                          View to, std::vector<float>& rows) const;
 

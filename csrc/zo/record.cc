@@ -14,11 +14,41 @@ Json numbers(const std::vector<T>& values) {
   return list;
 }
 
+[[noreturn]] void damaged(const std::string& what, const char* name, const char* expected) {
+  throw Error(ErrorCode::kJournalCorrupt, what + ": \"" + name + "\" must be " + expected +
+                                              "; restore the journal from a copy");
+}
+
+const Json& field(const Json& json, const char* name, const std::string& what) {
+  const Json* value = json.is_object() ? json.find(name) : nullptr;
+  if (!value) damaged(what, name, "given");
+  return *value;
+}
+
+uint64_t integer(const Json& json, const char* name, const std::string& what) {
+  const Json& value = field(json, name, what);
+  if (value.type() != Json::Type::kInteger || value.integer() < 0)
+    damaged(what, name, "an integer of at least 0");
+  return static_cast<uint64_t>(value.integer());
+}
+
+double number(const Json& json, const char* name, const std::string& what) {
+  const Json& value = field(json, name, what);
+  if (!value.is_number()) damaged(what, name, "a number");
+  return value.number();
+}
+
+// null stands for what is not finite, where that may be.
 template <class T>
-std::vector<T> parse_numbers(const Json* list) {
+std::vector<T> list(const Json& json, const char* name, const std::string& what, bool finite) {
+  const Json& value = field(json, name, what);
+  if (!value.is_array()) damaged(what, name, "a list of numbers");
   std::vector<T> values;
-  for (const Json& v : list->items())
+  for (const Json& v : value.items()) {
+    if (!v.is_number() && (finite || !v.is_null())) damaged(what, name, "a list of numbers");
     values.push_back(v.is_null() ? static_cast<T>(NAN) : static_cast<T>(v.number()));
+    if (finite && !std::isfinite(values.back())) damaged(what, name, "a list of finite numbers");
+  }
   return values;
 }
 
@@ -40,24 +70,18 @@ Json Record::to_json() const {
 }
 
 Record Record::from_json(const Json& json, const std::string& what) {
-  const auto field = [&](const char* name, bool (Json::*is)() const) {
-    const Json* value = json.find(name);
-    if (!value || !(value->*is)())
-      throw Error(ErrorCode::kJournalCorrupt,
-                  what + ": \"" + name + "\" is missing or of the wrong type");
-    return value;
-  };
   Record r;
-  r.step = static_cast<uint64_t>(field("step", &Json::is_number)->integer());
-  r.seed = static_cast<uint64_t>(field("seed", &Json::is_number)->integer());
-  r.learning_rate = field("learningRate", &Json::is_number)->number();
-  r.loss_plus = parse_numbers<double>(field("lossPlus", &Json::is_array));
-  r.loss_minus = parse_numbers<double>(field("lossMinus", &Json::is_array));
-  r.projected_grad = parse_numbers<double>(field("projectedGrad", &Json::is_array));
-  r.decay = static_cast<float>(field("decay", &Json::is_number)->number());
-  r.coefficients = parse_numbers<float>(field("coefficients", &Json::is_array));
-  const Json* skipped = json.find("skipped");
-  r.skipped = skipped && skipped->type() == Json::Type::kBool && skipped->boolean();
+  r.step = integer(json, "step", what);
+  r.seed = integer(json, "seed", what);
+  r.learning_rate = number(json, "learningRate", what);
+  r.loss_plus = list<double>(json, "lossPlus", what, false);
+  r.loss_minus = list<double>(json, "lossMinus", what, false);
+  r.projected_grad = list<double>(json, "projectedGrad", what, false);
+  r.decay = static_cast<float>(number(json, "decay", what));
+  r.coefficients = list<float>(json, "coefficients", what, true);
+  const Json& skipped = field(json, "skipped", what);
+  if (!skipped.is_bool()) damaged(what, "skipped", "true or false");
+  r.skipped = skipped.boolean();
   return r;
 }
 

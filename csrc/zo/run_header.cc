@@ -41,13 +41,17 @@ Json tensor_list(const ModelSpec& model) {
   return list;
 }
 
-void compare(const Json& saved, const Json& given, const std::string& field,
-             const std::string& path) {
+// `what` is said of the value that is given, and what to do about it.
+struct Mismatch {
+  std::string path, given, advice;
+};
+
+void compare(const Json& saved, const Json& given, const std::string& field, const Mismatch& what) {
   if (saved.is_object() && given.is_object()) {
     for (const auto& [key, value] : given.members()) {
       if (field.empty() && key == "device") continue;
       const Json* other = saved.find(key);
-      compare(other ? *other : Json(), value, field.empty() ? key : field + "." + key, path);
+      compare(other ? *other : Json(), value, field.empty() ? key : field + "." + key, what);
     }
     return;
   }
@@ -56,9 +60,9 @@ void compare(const Json& saved, const Json& given, const std::string& field,
   const auto shorten = [](const std::string& text) {
     return text.size() > 200 ? text.substr(0, 200) + "..." : text;
   };
-  throw Error(ErrorCode::kJournalMismatch,
-              path + ": this run was started with " + field + " = " + shorten(before) + ", but " +
-                  shorten(now) + " is given; use the saved value, or another output directory");
+  throw Error(ErrorCode::kJournalMismatch, what.path + ": this run was started with " + field +
+                                               " = " + shorten(before) + ", but " + what.given +
+                                               shorten(now) + what.advice);
 }
 
 const Json& require(const Json& header, const char* key, const std::string& path) {
@@ -99,7 +103,14 @@ Json replay_header(const ModelSpec& model, const std::string& base_fingerprint,
 }
 
 void check_same(const Json& saved, const Json& given, const std::string& path) {
-  compare(saved, given, "", path);
+  compare(saved, given, "",
+          {path, "this start gives ", "; use the saved value, or another output directory"});
+}
+
+void check_base(const Json& saved, const Json& given, const std::string& path,
+                const std::string& base) {
+  compare(saved, given, "",
+          {path, base + " has ", "; give the base model that the run was started from"});
 }
 
 UpdateRules rules_of(const Json& header, const std::string& path) {
@@ -115,6 +126,15 @@ UpdateRules rules_of(const Json& header, const std::string& path) {
   rules.round_every = round_every.is_number() ? static_cast<int>(round_every.integer()) : 0;
   if (rules.round_every < 1)
     throw Error(ErrorCode::kJournalMismatch, path + ": roundEvery must be at least 1");
+  // What another method's records mean is not known here.
+  const Json& method = require(header, "method", path);
+  const Json* name = method.is_object() ? method.find("name") : nullptr;
+  const Json* version = method.is_object() ? method.find("version") : nullptr;
+  if (!name || name->dump() != Json(kMethod).dump() || !version ||
+      version->dump() != Json(kMethodVersion).dump())
+    throw Error(ErrorCode::kJournalMismatch, path + ": method is " + method.dump() +
+                                                 "; this version knows " + kMethod + ", version " +
+                                                 std::to_string(kMethodVersion));
   return rules;
 }
 

@@ -9,6 +9,9 @@
 
 namespace zo2 {
 
+constexpr const char* kMethod = "mezo";
+constexpr int kMethodVersion = 1;
+
 // The fields about the model and the update rule, without which weights cannot be rebuilt.
 Json replay_header(const ModelSpec& model, const std::string& base_fingerprint,
                    const UpdateRules& rules);
@@ -16,6 +19,10 @@ Json replay_header(const ModelSpec& model, const std::string& base_fingerprint,
 // Throws Error(kJournalMismatch) naming file, field, saved and given value at the first difference.
 // Members only `saved` has are ignored, as is "device": losses may depend on it, weights never do.
 void check_same(const Json& saved, const Json& given, const std::string& path);
+
+// The same for a replay: the difference is then one of the model at `base`, and is said so.
+void check_base(const Json& saved, const Json& given, const std::string& path,
+                const std::string& base);
 
 // What a journal was written with. Throws Error(kJournalMismatch) for a format this version does
 // not read.

@@ -5,6 +5,7 @@
 #include "zo/exporter.h"
 #include "zo/names.h"
 #include "zo/run_header.h"
+#include "zo/run_journal.h"
 
 namespace zo2 {
 namespace {
@@ -80,8 +81,8 @@ TrainResult Session::train(const TrainOptions& options, const RawRows& train, co
     complete.rules.rounding = Rounding::kStochastic;
   }
   start_from_base(complete.rules);
-  Trainer trainer(env_, model_, device_->info(), *pipeline_, base_fingerprint(), complete,
-                  train_rows, eval_rows ? &*eval_rows : nullptr);
+  Trainer trainer(env_, model_, device_->info(), *pipeline_, *store_, *checkpoint_,
+                  base_fingerprint(), complete, train_rows, eval_rows ? &*eval_rows : nullptr);
   return trainer.run(hooks, *pending_);
 }
 
@@ -95,22 +96,31 @@ Evaluation Session::evaluate(const RawRows& raw, int64_t batch_tokens,
   return evaluator.run(*pipeline_, *pending_, stopping);
 }
 
-uint64_t Session::replay(const std::string& path, const std::function<bool()>& stopping) {
+uint64_t Session::replay(const std::string& path, const ReplayOptions& options,
+                         const std::function<bool()>& stopping) {
   require_loaded();
   if (!env_.exists(path)) throw Error(ErrorCode::kIo, path + ": no such journal");
-  const JournalContents contents = read_journal(env_, path);
-  if (contents.lines.empty())
-    throw Error(ErrorCode::kJournalCorrupt, path + ": holds no valid record");
-  const UpdateRules rules = rules_of(contents.lines[0], path);
-  check_same(contents.lines[0], replay_header(model_, base_fingerprint(), rules), path);
+  RunJournal journal = read_run_journal(env_, path);
+  if (journal.empty()) throw Error(ErrorCode::kJournalCorrupt, path + ": holds no valid record");
+  const UpdateRules rules = rules_of(journal.header, path);
+  check_base(journal.header, replay_header(model_, base_fingerprint(), rules), path,
+             checkpoint_->path());
   if (rules.type != store_->type())
     throw Error(ErrorCode::kJournalMismatch,
                 path + ": was written with storage " + name_of(rules.type) +
                     ", but the model is loaded as " + name_of(store_->type()));
+  const uint64_t last = journal.records.size(), step = options.step.value_or(last);
+  if (step > last)
+    throw Error(ErrorCode::kInvalidConfig, "step is " + std::to_string(step) + ", but " + path +
+                                               " ends at step " + std::to_string(last));
   start_from_base(rules);
-  for (size_t i = 1; i < contents.lines.size(); ++i)
-    Record::from_json(contents.lines[i], path + ": line " + std::to_string(i + 1))
-        .commit(*pending_);
+  journal.records.resize(step);
+  for (const Record& record : journal.records) record.commit(*pending_);
+  if (!options.snapshots.empty() && step > 0) {
+    std::vector<uint64_t> digests = journal.contents.digests;
+    digests.resize(step + 1);
+    restore_snapshots(env_, options.snapshots, digests, *store_, *checkpoint_, stopping);
+  }
   pipeline_->settle(*pending_, stopping);
   return pending_->step();
 }

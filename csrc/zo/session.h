@@ -25,6 +25,12 @@ struct LoadOptions {
   size_t memory_bytes = 0;  // budget of weights, activations and scratch; 0: none
 };
 
+struct ReplayOptions {
+  std::optional<uint64_t> step;  // the last one to apply; none: all
+  // A run's checkpoints, to begin from instead of the base; empty: from the journal alone.
+  std::string snapshots;
+};
+
 class Session {
  public:
   // `cancelled` (may be null) ends whatever runs with Error(kAborted); the session is of no use
@@ -44,9 +50,10 @@ class Session {
                     const TrainHooks& hooks);
   Evaluation evaluate(const RawRows& rows, int64_t batch_tokens,
                       const std::function<bool()>& stopping);
-  // Brings the base to the last step of a journal of this model; returns that step. `stopping` ends
-  // it with Error(kAborted).
-  uint64_t replay(const std::string& journal, const std::function<bool()>& stopping);
+  // Brings the base to a step of a journal of this model; returns that step. `stopping` ends it
+  // with Error(kAborted).
+  uint64_t replay(const std::string& journal, const ReplayOptions& options,
+                  const std::function<bool()>& stopping);
   void export_to(const std::string& dir);
   // Of every position of one sequence: [tokens][vocabulary].
   std::vector<float> logits(const std::vector<int32_t>& tokens);

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "zo/run_header.h"
+#include "zo/run_journal.h"
 
 namespace zo2 {
 namespace {
@@ -32,12 +33,14 @@ double elapsed_ms(Clock::time_point since) {
 }  // namespace
 
 Trainer::Trainer(Env& env, const ModelSpec& model, const DeviceInfo& device, Pipeline& pipeline,
-                 std::string base_fingerprint, const TrainOptions& options, const RowSet& train,
-                 const RowSet* eval)
+                 ResidentStore& store, const Checkpoint& base, std::string base_fingerprint,
+                 const TrainOptions& options, const RowSet& train, const RowSet* eval)
     : env_(env),
       model_(model),
       device_(device),
       pipeline_(pipeline),
+      store_(store),
+      base_(base),
       base_fingerprint_(std::move(base_fingerprint)),
       options_(options),
       train_(train),
@@ -54,8 +57,8 @@ Json Trainer::header() const {
   Json header = replay_header(model_, base_fingerprint_, options_.rules);
   Json method = Json::object();
   const LearningRate& lr = options_.learning_rate;
-  method.set("name", "mezo");
-  method.set("version", 1);
+  method.set("name", kMethod);
+  method.set("version", kMethodVersion);
   method.set("epsilon", options_.epsilon);
   method.set("directions", options_.directions);
   method.set("learningRate", lr.peak);
@@ -87,11 +90,11 @@ void Trainer::open(PendingUpdates& pending) {
   env_.sync_directory(parent_of(options_.output));
   lock_ = env_.lock(options_.output + "/lock");
   const std::string path = options_.output + "/journal.ndjson";
-  const JournalContents contents = read_journal(env_, path);
-  if (contents.lines.empty()) {
+  const RunJournal saved = read_run_journal(env_, path);
+  if (saved.empty()) {
     if (options_.resume == Resume::kRequired)
       throw Error(ErrorCode::kRunNotFound, "resume: \"required\", but " + path + " holds no run");
-    journal_ = std::make_unique<JournalWriter>(env_, path, contents);
+    journal_ = std::make_unique<JournalWriter>(env_, path, saved.contents);
     journal_->append(header());
     env_.sync_directory(options_.output);
     return;
@@ -99,16 +102,44 @@ void Trainer::open(PendingUpdates& pending) {
   if (options_.resume == Resume::kNever)
     throw Error(ErrorCode::kRunExists,
                 "resume: \"never\", but " + path + " holds a run; choose another output");
-  check_same(contents.lines[0], header(), path);
-  for (size_t i = 1; i < contents.lines.size(); ++i) {
-    const std::string what = path + ": line " + std::to_string(i + 1);
-    const Record record = Record::from_json(contents.lines[i], what);
-    if (record.step != i)
-      throw Error(ErrorCode::kJournalCorrupt, what + ": holds step " + std::to_string(record.step));
+  check_same(saved.header, header(), path);
+  for (const Record& record : saved.records) {
     record.commit(pending);
     skipped_in_a_row_ = record.skipped ? skipped_in_a_row_ + 1 : 0;
   }
-  journal_ = std::make_unique<JournalWriter>(env_, path, contents);
+  journal_ = std::make_unique<JournalWriter>(env_, path, saved.contents);
+  // Whoever made the journal may have ended before its name was durable.
+  env_.sync_directory(options_.output);
+}
+
+// Snapshots shorten the replay of a resumed run; new ones get their room before the first step.
+void Trainer::restore(PendingUpdates& pending, const TrainHooks& hooks) {
+  const std::string directory = options_.output + "/checkpoints";
+  try {
+    restored_ = restore_snapshots(env_, directory, journal_->digests(), store_, base_,
+                                  [&] { return hooks.stopping(); });
+  } catch (const Error& e) {
+    if (e.code() != ErrorCode::kAborted || !hooks.stopping()) throw;
+    return;  // whatever step each tensor holds, the rest is pending; run() sees the stop
+  }
+  pending.trim(pipeline_.held_by_all());
+  if (pending.step() >= options_.steps ||
+      !Checkpointer::due(options_.steps, options_.checkpoints, restored_.complete))
+    return;
+  checkpointer_ = std::make_unique<Checkpointer>(env_, directory, store_, options_.checkpoints,
+                                                 restored_.complete);
+  env_.sync_directory(options_.output);
+}
+
+void Trainer::start(const PendingUpdates& pending, const TrainHooks& hooks) const {
+  Json notes = Json::array(), started = Json::object();
+  for (const std::string& note : restored_.notes) notes.push(note);
+  started.set("event", "start");
+  started.set("resumedFrom", pending.step());
+  started.set("steps", options_.steps);
+  started.set("replayedFrom", restored_.oldest_step);
+  started.set("notes", notes);
+  hooks.event(started);
 }
 
 // The shape of the largest batch ahead: of every batch when that is quickly seen, else of the
@@ -145,11 +176,8 @@ bool Trainer::catch_up(const PendingUpdates& pending, const TrainHooks& hooks) {
 
 TrainResult Trainer::run(const TrainHooks& hooks, PendingUpdates& pending) {
   open(pending);
-  Json started = Json::object();
-  started.set("event", "start");
-  started.set("resumedFrom", pending.step());
-  started.set("steps", options_.steps);
-  hooks.event(started);
+  restore(pending, hooks);
+  start(pending, hooks);
   TrainResult result;
   result.step = pending.step();
   if (result.step < options_.steps) reserve(result.step + 1);
@@ -188,6 +216,7 @@ TrainResult Trainer::run(const TrainHooks& hooks, PendingUpdates& pending) {
     if (evaluator_ &&
         (t == options_.steps || (options_.eval_every > 0 && t % options_.eval_every == 0)))
       evaluate(t, pending, hooks);
+    checkpoint(t, hooks);
   }
   return result;
 }
@@ -272,6 +301,17 @@ void Trainer::report(const Record& record, double ms, const TrainHooks& hooks) c
   event.set("skipped", record.skipped);
   event.set("elapsedMs", ms);
   event.set("tokens", static_cast<uint64_t>(batch_.ids.size() * branches_.size()));
+  hooks.event(event);
+}
+
+void Trainer::checkpoint(uint64_t t, const TrainHooks& hooks) {
+  if (!checkpointer_) return;
+  const auto complete = t == options_.steps ? checkpointer_->finish(t, journal_->digests())
+                                            : checkpointer_->boundary(t, journal_->digests());
+  if (!complete) return;
+  Json event = Json::object();
+  event.set("event", "checkpoint");
+  event.set("step", *complete);
   hooks.event(event);
 }
 

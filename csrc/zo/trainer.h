@@ -10,7 +10,10 @@
 #include <vector>
 
 #include "core/env.h"
+#include "store/checkpoint.h"
 #include "store/journal.h"
+#include "store/snapshot.h"
+#include "zo/checkpointer.h"
 #include "zo/evaluator.h"
 #include "zo/learning_rate.h"
 #include "zo/names.h"
@@ -34,6 +37,7 @@ struct TrainOptions {
   uint64_t eval_every = 0;
   int64_t eval_batch_tokens = 4096;
   size_t memory_bytes = 0;  // budget of weights, activations and scratch; 0: none
+  CheckpointOptions checkpoints;
   UpdateRules rules;
   Json identity = Json::object();  // kept in the header, compared on resume
 };
@@ -59,10 +63,10 @@ struct TrainResult {
 
 class Trainer {
  public:
-  // `base_fingerprint` identifies the weights in `pipeline`, which must hold step 0.
+  // `pipeline` runs over `store`, which must hold the weights of `base`.
   Trainer(Env& env, const ModelSpec& model, const DeviceInfo& device, Pipeline& pipeline,
-          std::string base_fingerprint, const TrainOptions& options, const RowSet& train,
-          const RowSet* eval);
+          ResidentStore& store, const Checkpoint& base, std::string base_fingerprint,
+          const TrainOptions& options, const RowSet& train, const RowSet* eval);
 
   // Opens or resumes the run directory and trains to options.steps or until stopping. What the last
   // record changes is left in `pending`.
@@ -71,6 +75,8 @@ class Trainer {
  private:
   Json header() const;
   void open(PendingUpdates& pending);
+  void restore(PendingUpdates& pending, const TrainHooks& hooks);
+  void start(const PendingUpdates& pending, const TrainHooks& hooks) const;
   void reserve(uint64_t first_step);
   bool catch_up(const PendingUpdates& pending, const TrainHooks& hooks);
   Record step(uint64_t t, const PendingUpdates& pending, const TrainHooks& hooks);
@@ -78,12 +84,15 @@ class Trainer {
   std::vector<double> losses(uint64_t t, const std::vector<uint32_t>& rows,
                              const TrainHooks& hooks) const;
   void report(const Record& record, double elapsed_ms, const TrainHooks& hooks) const;
+  void checkpoint(uint64_t t, const TrainHooks& hooks);
   void evaluate(uint64_t t, const PendingUpdates& pending, const TrainHooks& hooks);
 
   Env& env_;
   const ModelSpec& model_;
   DeviceInfo device_;
   Pipeline& pipeline_;
+  ResidentStore& store_;
+  const Checkpoint& base_;
   std::string base_fingerprint_;
   const TrainOptions& options_;
   const RowSet& train_;
@@ -91,6 +100,8 @@ class Trainer {
   Sampler sampler_;
   std::unique_ptr<FileLock> lock_;
   std::unique_ptr<JournalWriter> journal_;
+  Restored restored_;
+  std::unique_ptr<Checkpointer> checkpointer_;
   HostBatch batch_;
   std::vector<Branch> branches_;
   int skipped_in_a_row_ = 0;

@@ -1,15 +1,16 @@
 // zo2 export
 import { exportFlags } from "../config/flags.js";
 import type { ExportConfig } from "../config/types.js";
-import { exportModel } from "../exporter.js";
+import { type ExportResult, exportModel } from "../exporter.js";
 import { interrupted, listenForInterrupts } from "./interrupt.js";
 import type { Output } from "./output.js";
 import { type Given, gather } from "./settings.js";
 
-/** @returns exit code */
-export async function exportCommand(given: Given, output: Output): Promise<number> {
-  // What is gathered is unchecked; exportModel() checks it.
-  const config = (await gather(exportFlags, given)) as unknown as ExportConfig;
+/** Has `write` write a model; Ctrl-C ends it. @returns exit code */
+export async function writing(
+  output: Output,
+  write: (signal: AbortSignal) => Promise<ExportResult>,
+): Promise<number> {
   const controller = new AbortController();
   const { signal } = controller;
   const interrupts = listenForInterrupts(() => {
@@ -17,7 +18,7 @@ export async function exportCommand(given: Given, output: Output): Promise<numbe
     controller.abort();
   });
   try {
-    const result = await exportModel(config, { signal });
+    const result = await write(signal);
     output.object({ event: "done", ...result });
     output.text(`wrote the weights after step ${result.step} to ${result.out}`);
     return 0;
@@ -28,4 +29,11 @@ export async function exportCommand(given: Given, output: Output): Promise<numbe
   } finally {
     interrupts.release();
   }
+}
+
+/** @returns exit code */
+export async function exportCommand(given: Given, output: Output): Promise<number> {
+  // What is gathered is unchecked; exportModel() checks it.
+  const config = (await gather(exportFlags, given)) as unknown as ExportConfig;
+  return writing(output, (signal) => exportModel(config, { signal }));
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// zo2 train | eval | export | doctor. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration,
+// zo2 train | eval | replay | export | doctor. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration,
 // 130 interrupted.
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
@@ -9,6 +9,7 @@ import { doctorCommand } from "./doctor.js";
 import { evalCommand } from "./eval.js";
 import { exportCommand } from "./export.js";
 import { createOutput, endWithReader, type Output, reportError } from "./output.js";
+import { replayCommand } from "./replay.js";
 import { addFlags, addJson, type Given } from "./settings.js";
 import { trainCommand } from "./train.js";
 
@@ -42,6 +43,14 @@ function createProgram(output: Output, finish: (code: number) => void): Command 
   addFlags(exporting, exportFlags).action(async (given: Given) => {
     finish(await exportCommand(given, output));
   });
+  addJson(command("replay", "write the weights that a base model and a journal give"))
+    .option("--base <model>", "the model the run was started from")
+    .option("--journal <file>", "journal.ndjson of the run; nothing else of it is needed")
+    .option("--out <dir>", "new directory to write")
+    .option("--step <n>", "last step to apply (default: the journal's last)")
+    .action(async (given: Given) => {
+      finish(await replayCommand(given, output));
+    });
   addJson(command("doctor", "what this machine offers, and self-tests")).action(() => {
     finish(doctorCommand(output));
   });
@@ -66,7 +75,8 @@ async function main(argv: readonly string[]): Promise<number> {
     await program.parseAsync(argv);
     return code;
   } catch (thrown) {
-    const help = "give a command: train, eval, export or doctor (zo2 --help lists their flags)";
+    const help =
+      "give a command: train, eval, replay, export or doctor (zo2 --help lists their flags)";
     const error = thrown instanceof CommanderError ? usageError(thrown, help) : thrown;
     if (error === 0) return 0;
     reportError(output, error);

@@ -15,11 +15,16 @@ function show(event: TrainEvent, progress: Progress, output: Output): void {
     progress.step(event);
     return;
   }
+  if (event.event === "checkpoint") return; // people have nothing to do about it
   progress.clear();
   if (event.event === "data") {
     for (const note of dataNotes(event.role, event)) output.note(note);
   } else if (event.event === "start") {
-    if (event.resumedFrom > 0) output.note(`resuming after step ${event.resumedFrom}`);
+    for (const note of event.notes) output.note(note);
+    if (event.resumedFrom > 0) {
+      const from = event.replayedFrom > 0 ? `a snapshot of step ${event.replayedFrom}` : "the base";
+      output.note(`resuming after step ${event.resumedFrom}, from ${from}`);
+    }
   } else {
     const accuracy = event.accuracy === null ? "" : `  accuracy ${percent(event.accuracy)}`;
     output.note(`step ${event.step}: evaluation loss ${short(event.loss)}${accuracy}`);

@@ -24,6 +24,7 @@ const free = new Set([
   "schedule.threads",
   "schedule.isa",
   "schedule.evalBatchTokens",
+  "schedule.checkpointEvery",
 ]);
 
 function valueOf(config: ResolvedTrainConfig, path: string[]): unknown {

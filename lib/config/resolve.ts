@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { readerOf } from "../data/formats.js";
 import { taskOf } from "../tasks/registry.js";
 import { check, invalid, show } from "./problems.js";
-import { evaluateSchema, exportSchema, taskSchema, trainSchema } from "./schema.js";
+import { evaluateSchema, exportSchema, scheduleSchema, taskSchema, trainSchema } from "./schema.js";
 import type {
   EvaluateConfig,
   ExportConfig,
@@ -13,6 +13,7 @@ import type {
   ResolvedSchedule,
   ResolvedTask,
   ResolvedTrainConfig,
+  ScheduleConfig,
   TrainConfig,
 } from "./types.js";
 
@@ -29,6 +30,13 @@ function checkSchedule(schedule: ResolvedSchedule): void {
       `schedule.${name} is ${schedule[name]}; ${resident}: leave it out, and give schedule.memory`,
     );
   }
+}
+
+/** A schedule with every default. @throws Zo2Error ZO2_INVALID_CONFIG */
+export function resolveSchedule(schedule: ScheduleConfig): ResolvedSchedule {
+  const resolved = check(scheduleSchema, schedule);
+  checkSchedule(resolved);
+  return resolved;
 }
 
 /** A path becomes absolute; what is not there may be an id. */

@@ -11,6 +11,7 @@ import type {
   ResolvedSchedule,
   ResolvedTask,
   ResolvedTrainConfig,
+  ScheduleConfig,
   TaskConfig,
   TrainConfig,
 } from "./types.js";
@@ -157,6 +158,7 @@ const schedule = z.strictObject({
   offload: choice(["auto", "none", "host", "disk"], "where weights wait").default("auto"),
   extentBytes: size("bytes of one extent, the unit that moves").default(64 * 2 ** 20),
   evalBatchTokens,
+  checkpointEvery: integer(0, "steps between snapshots of the weights; 0: never").default(1000),
 });
 const runsExtentBytes = size("bytes of one extent (default: the run's)").optional();
 
@@ -230,6 +232,8 @@ const proofs: [
 ] = [true, true, true, true, true, true, true, true];
 void proofs;
 
+/** Schema of {@link ScheduleConfig}. */
+export const scheduleSchema: z.ZodType<ResolvedSchedule, ScheduleConfig> = schedule;
 /** Schema of {@link TrainConfig}. */
 export const trainSchema: z.ZodType<ResolvedTrainConfig, TrainConfig> = train;
 /** Schema of {@link EvaluateConfig}. */

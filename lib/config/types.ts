@@ -82,6 +82,11 @@ export interface EvaluateScheduleConfig extends PlacementConfig {
   storage?: Storage | undefined;
   /** Tokens of one evaluation batch (default 4096). */
   evalBatchTokens?: number | undefined;
+  /**
+   * Steps between snapshots of the weights, which shorten the replay of a resumed run and take twice
+   * the weights' bytes in `output` (default 1000; 0: never).
+   */
+  checkpointEvery?: number | undefined;
 }
 
 /** Where weights live and how they move. */

@@ -40,6 +40,35 @@ TEST_CASE("env: append, create, truncate, rename, read") {
   CHECK(!env.exists(dir.file("b/below-a-file")));
 }
 
+TEST_CASE("env: placed writes, allocation, list, remove") {
+  const TempDir dir;
+  Env& env = Env::posix();
+  const std::string path = dir.file("b-placed");
+  {
+    const auto file = env.open_placed(path);
+    file->allocate(10000);
+    file->write(4000, "hello", 5);
+    file->sync();
+    file->allocate(5);  // no shorter, and nothing lost
+  }
+  const std::string bytes = env.read_all(path);
+  CHECK_EQ(bytes.size(), size_t{10000});
+  CHECK_EQ(bytes.substr(4000, 5), "hello");
+  CHECK_EQ(bytes.substr(0, 4000), std::string(4000, '\0'));
+  env.open_placed(path)->write(4001, "a", 1);
+  CHECK_EQ(env.read_all(path).substr(4000, 5), "hallo");
+  dir.write("a", "x");
+  CHECK(env.list(dir.path()) == (std::vector<std::string>{"a", "b-placed"}));
+  env.remove(path);
+  CHECK(env.list(dir.path()) == (std::vector<std::string>{"a"}));
+  const std::string none = "No such file or directory";
+  CHECK_THROWS(ErrorCode::kIo, (Texts{path, "remove", none}), env.remove(path));
+  CHECK_THROWS(ErrorCode::kIo, (Texts{"list directory", none}), env.list(path));
+  // More than any disk: refused at once, not when it is written to.
+  CHECK_THROWS(ErrorCode::kIo, (Texts{path, "allocation of"}),
+               env.open_placed(path)->allocate(uint64_t{1} << 60));
+}
+
 TEST_CASE("env: errors name the file, the operation and the reason") {
   const TempDir dir;
   Env& env = Env::posix();

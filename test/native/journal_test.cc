@@ -1,10 +1,13 @@
 // The journal's promise: a torn tail is cut, every other damage is an error (docs/journal.md).
 #include "store/journal.h"
 
+#include <cmath>
 #include <random>
+#include <set>
 
 #include "check.h"
 #include "files.h"
+#include "zo/record.h"
 
 namespace zo2::test {
 namespace {
@@ -85,6 +88,52 @@ TEST_CASE("journal: any damaged byte before the last line is an error") {
     damaged[at] = static_cast<char>(damaged[at] ^ (1 << random() % 8));
     CHECK_EQ(lines_after(dir, damaged), at + 1 < text.size() ? 4 : -1);
   }
+}
+
+TEST_CASE("journal: digests are of the bytes, whoever wrote them") {
+  const TempDir dir;
+  const std::string path = write_journal(dir, 3);
+  const JournalContents contents = read_journal(Env::posix(), path);
+  JournalWriter writer(Env::posix(), path, contents);
+  CHECK(writer.digests() == contents.digests);
+  writer.append(record(4));
+  const std::vector<uint64_t> digests = read_journal(Env::posix(), path).digests;
+  CHECK(writer.digests() == digests);
+  CHECK_EQ(digests.size(), size_t{5});
+  CHECK_EQ(std::set<uint64_t>(digests.begin(), digests.end()).size(), size_t{5});
+}
+
+Json step_record(const char* changed, const Json& value) {
+  Record record;
+  record.step = 1;
+  record.seed = 5;
+  record.loss_plus = record.loss_minus = record.projected_grad = {0.5};
+  record.coefficients = {0.25f};
+  Json json = Json::object();
+  const Json whole = record.to_json();
+  for (const auto& [key, old] : whole.members()) json.set(key, key == changed ? value : old);
+  return json;
+}
+
+TEST_CASE("journal: a record of the wrong form is refused by name, whatever its checksum says") {
+  const auto read = [](const char* changed, const Json& value) {
+    return Record::from_json(step_record(changed, value), "j: line 2");
+  };
+  CHECK_EQ(read("none", Json()).coefficients[0], 0.25f);
+  CHECK(std::isnan(read("lossPlus", Json(Json::Array{Json()})).loss_plus[0]));
+  const std::vector<std::pair<const char*, Json>> wrong = {
+      {"step", Json(-1)},
+      {"step", Json(1.5)},
+      {"seed", Json("5")},
+      {"decay", Json()},
+      {"learningRate", Json(true)},
+      {"skipped", Json(1)},
+      {"coefficients", Json(0.25)},
+      {"coefficients", Json(Json::Array{Json()})},
+      {"coefficients", Json(Json::Array{Json(1e300)})},
+      {"projectedGrad", Json(Json::Array{Json("x")})}};
+  for (const auto& [name, value] : wrong)
+    CHECK_THROWS(ErrorCode::kJournalCorrupt, (Texts{"j: line 2", name}), read(name, value));
 }
 
 TEST_CASE("journal: a file that is not one is never overwritten") {

@@ -13,6 +13,8 @@ t.test("native unit tests", (t) => {
   }
   const run = spawnSync(executable, { encoding: "utf8", maxBuffer: 1 << 26 });
   const cases = [...run.stdout.matchAll(/^(not ok|ok) \d+ - (.*)$/gm)];
+  // Seeds, and what failed.
+  for (const [, comment] of run.stdout.matchAll(/^# (.*)$/gm)) t.comment(comment);
   for (const [, verdict, name] of cases) t.equal(verdict, "ok", name ?? "");
   t.ok(cases.length > 0, "cases were run");
   t.equal(run.status, 0, `exit status; ${run.stderr.slice(-2000)}`);

@@ -121,7 +121,8 @@ export class FakeEngine implements NativeEngine {
     const lines = existsSync(journal) ? readFileSync(journal, "utf8").split("\n").length - 1 : 0;
     if (lines === 0) writeFileSync(journal, '{"record":0}\n');
     let step = Math.max(0, lines - 1);
-    onEvent(JSON.stringify({ event: "start", resumedFrom: step, steps: options.steps }));
+    const start = { event: "start", resumedFrom: step, steps: options.steps };
+    onEvent(JSON.stringify({ ...start, replayedFrom: 0, notes: [] }));
     while (step < options.steps && !this.#stop) {
       if (this.settings.failAtStep === step + 1) {
         throw failure("ZO2_IO", "the disk is full");

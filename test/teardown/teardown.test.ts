@@ -1,26 +1,36 @@
-// However a process or worker ends while the engine is at work, Node is never aborted.
+// However a process or worker ends, in whatever state the engine is, Node is never aborted.
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
-import t from "tap";
+import t, { type Test } from "tap";
+import { states } from "./states.js";
 
-const ways = {
-  exit: "process.exit in the middle of training",
-  "exit-while-asked": "process.exit while an objective is being waited for",
-  throw: "an event callback that throws null",
-  worker: "a worker terminated in the middle of training",
-  collect: "engines that are collected without close()",
-};
+t.setTimeout(300_000);
+
 const scenario = join(".test-dist", "teardown", "scenario.js");
 
-for (const [mode, name] of Object.entries(ways)) {
+function ends(t: Test, ...args: string[]): void {
+  const run = spawnSync(process.execPath, ["--expose-gc", scenario, ...args], { encoding: "utf8" });
+  t.equal(run.signal, null, `${args.join(", ")}: no signal; ${run.stderr}`);
+  t.equal(run.status, 7, `${args.join(", ")}: the exit code that was asked for; ${run.stderr}`);
+}
+
+const ways = {
+  exit: "process.exit()",
+  worker: "a worker that is terminated",
+};
+for (const [way, name] of Object.entries(ways)) {
   t.test(name, (t) => {
-    for (let round = 0; round < 3; round++) {
-      const run = spawnSync(process.execPath, ["--expose-gc", scenario, mode], {
-        encoding: "utf8",
-      });
-      t.equal(run.signal, null, `no signal; ${run.stderr}`);
-      t.equal(run.status, 7, "the exit code that was asked for");
-    }
+    for (const state of states) ends(t, way, state);
     t.end();
   });
 }
+
+t.test("an event callback that throws null", (t) => {
+  ends(t, "throw", "training", join(t.testdir(), "run"));
+  t.end();
+});
+
+t.test("engines that are collected without close()", (t) => {
+  for (let round = 0; round < 3; round++) ends(t, "collect");
+  t.end();
+});

@@ -1,0 +1,19 @@
+// zo2 replay
+import { invalid } from "../config/problems.js";
+import { replay } from "../replay.js";
+import { writing } from "./export.js";
+import type { Output } from "./output.js";
+import type { Given } from "./settings.js";
+
+/** @returns exit code */
+export async function replayCommand(given: Given, output: Output): Promise<number> {
+  const { base, journal, out, step } = given;
+  if (typeof base !== "string") throw invalid("base is missing; give --base MODEL");
+  if (typeof journal !== "string") throw invalid("journal is missing; give --journal FILE");
+  if (typeof out !== "string") throw invalid("out is missing; give --out DIR");
+  if (typeof step === "string" && !/^\d+$/.test(step)) {
+    throw invalid(`step is ${JSON.stringify(step)}; it must be an integer of at least 0`);
+  }
+  const last = typeof step === "string" ? Number(step) : undefined;
+  return writing(output, (signal) => replay({ base, journal, out, step: last }, { signal }));
+}

@@ -1,0 +1,92 @@
+// replay(): tuned weights from a base model and a journal alone, on any machine.
+import { resolve } from "node:path";
+import { invalid } from "./config/problems.js";
+import { resolveSchedule } from "./config/resolve.js";
+import type { Storage } from "./config/types.js";
+import { readLines } from "./data/lines.js";
+import { fromNative, Zo2Error } from "./errors.js";
+import { type ExportOptions, type ExportResult, exportFrom, requireEmpty } from "./exporter.js";
+import { interruptible, locateModel, openModel } from "./model.js";
+import { nativeRuntime, type Runtime } from "./runtime.js";
+
+export interface ReplayRequest {
+  /** The model the run was started from: directory, .gguf file, or id in the local cache. */
+  base: string;
+  /** The run's journal.ndjson; nothing else of the run is needed. */
+  journal: string;
+  /** Directory to write; it must be empty or not exist. */
+  out: string;
+  /** Last step to apply (default: the journal's last). */
+  step?: number | undefined;
+}
+
+const storages: readonly Storage[] = ["f32", "bf16", "f16"];
+
+function checkRequest({ base, journal, out, step }: ReplayRequest): void {
+  for (const [name, value] of Object.entries({ base, journal, out })) {
+    if (typeof value !== "string" || value === "") throw invalid(`${name} must be a path`);
+  }
+  if (step !== undefined && (!Number.isSafeInteger(step) || step < 0)) {
+    throw invalid(`step is ${String(step)}; it must be an integer of at least 0`);
+  }
+}
+
+/** How the journal's weights were stored; everything else in it is judged by the engine. */
+async function storageOf(journal: string): Promise<Storage> {
+  let header: unknown;
+  for await (const { text } of readLines(journal)) {
+    try {
+      header = JSON.parse(text ?? "");
+    } catch {
+      // Said below.
+    }
+    break;
+  }
+  const { format, storage } = (header ?? {}) as { format?: unknown; storage?: unknown };
+  if (format !== "zo2-journal") {
+    const message = `${journal}: is not a journal of zo2, or its first line is damaged`;
+    throw new Zo2Error("ZO2_JOURNAL_CORRUPT", `${message}; give the journal.ndjson of a run`);
+  }
+  const known = storages.find((name) => name === storage);
+  if (known) return known;
+  const message = `${journal}: storage is ${JSON.stringify(storage)}; this version knows ${storages.join(", ")}`;
+  throw new Zo2Error("ZO2_JOURNAL_MISMATCH", message);
+}
+
+/**
+ * Rebuilds the weights of a run, or of any of its steps, and writes what `exportModel` would write,
+ * byte for byte. @throws Zo2Error; the signal's reason
+ */
+export async function replay(
+  request: ReplayRequest,
+  options: ExportOptions = {},
+): Promise<ExportResult> {
+  return replayWith(nativeRuntime, request, options);
+}
+
+/** {@link replay} on a given runtime. */
+export async function replayWith(
+  runtime: Runtime,
+  request: ReplayRequest,
+  { signal }: ExportOptions,
+): Promise<ExportResult> {
+  checkRequest(request);
+  signal?.throwIfAborted();
+  const journal = resolve(request.journal);
+  const out = resolve(request.out);
+  await requireEmpty(out);
+  const schedule = resolveSchedule({ storage: await storageOf(journal) });
+  const model = await openModel(runtime, await locateModel(request.base), schedule, signal);
+  const upTo = request.step === undefined ? {} : { step: request.step };
+  try {
+    const step = await interruptible(model.engine, signal, () =>
+      model.engine.replay(journal, upTo),
+    );
+    await exportFrom(model, runtime, out, signal);
+    return { out, step };
+  } catch (error) {
+    throw signal?.aborted ? signal.reason : fromNative(error);
+  } finally {
+    await model.engine.close();
+  }
+}

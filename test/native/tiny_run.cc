@@ -1,0 +1,120 @@
+#include "tiny_run.h"
+
+#include <random>
+
+#include "backends/cpu/cpu_device.h"
+#include "core/error.h"
+#include "model/families.h"
+#include "store/safetensors_writer.h"
+
+namespace zo2::test {
+namespace {
+
+constexpr const char* kConfig =
+    R"({"architectures":["LlamaForCausalLM"],"model_type":"llama","hidden_act":"silu",)"
+    R"("hidden_size":8,"intermediate_size":12,"num_attention_heads":2,"num_key_value_heads":1,)"
+    R"("num_hidden_layers":2,"vocab_size":30,"max_position_embeddings":32,"rms_norm_eps":1e-5,)"
+    R"("rope_theta":10000.0,"tie_word_embeddings":true,"torch_dtype":"float32"})";
+
+RawRows tiny_rows() {
+  std::mt19937 random(5);
+  RawRows rows;
+  rows.kind = RowKind::kLanguageModel;
+  rows.sequence_offsets = {0};
+  rows.row_offsets = {0};
+  for (int row = 0; row < 5; ++row) {
+    for (int i = 0; i < 4 + row; ++i) rows.tokens.push_back(static_cast<int32_t>(random() % 30));
+    rows.sequence_offsets.push_back(static_cast<uint32_t>(rows.tokens.size()));
+    rows.label_start.push_back(1);
+    rows.row_offsets.push_back(static_cast<uint32_t>(row + 1));
+    rows.gold.push_back(-1);
+  }
+  return rows;
+}
+
+std::unique_ptr<Session> load(Env& env, const std::string& model, const TinyRun& run) {
+  auto session = std::make_unique<Session>(env, make_cpu_device({1, "auto"}), nullptr);
+  LoadOptions options;
+  options.path = model;
+  options.storage = run.storage;
+  session->load(options, [] { return false; });
+  return session;
+}
+
+std::vector<std::vector<float>> weights_of(Session& session) {
+  std::vector<std::vector<float>> weights;
+  for (size_t i = 0; i < session.model().tensors.size(); ++i)
+    weights.push_back(session.tensor(static_cast<TensorId>(i)));
+  return weights;
+}
+
+void hear(const Json& event, TinyOutcome& outcome) {
+  const std::string& what = event.find("event")->string();
+  if (what == "start") {
+    outcome.resumed_from = static_cast<uint64_t>(event.find("resumedFrom")->integer());
+    outcome.replayed_from = static_cast<uint64_t>(event.find("replayedFrom")->integer());
+    for (const Json& note : event.find("notes")->items()) outcome.notes.push_back(note.string());
+  } else {
+    const uint64_t step = static_cast<uint64_t>(event.find("step")->integer());
+    if (what == "step") outcome.reported = step;
+    if (what == "checkpoint") outcome.checkpoints.push_back(step);
+  }
+}
+
+}  // namespace
+
+void write_tiny_model(Env& env, const std::string& directory, uint32_t seed) {
+  env.create_directories(directory);
+  const std::string config = kConfig;
+  env.create(directory + "/config.json")->append(config.data(), config.size());
+  const ModelSpec model = describe_model(Json::parse(config, "config"), directory);
+  std::vector<SafetensorsEntry> entries;
+  for (const TensorSpec& t : model.tensors) entries.push_back({t.name, t.shape, "F32"});
+  SafetensorsWriter writer(env, directory + "/model.safetensors", entries);
+  std::mt19937 random(seed);
+  for (const TensorSpec& t : model.tensors) {
+    std::vector<float> values(static_cast<size_t>(t.elements()));
+    for (float& v : values)
+      v = (t.is_matrix() ? 0.0f : 1.0f) + static_cast<float>(random() % 2001) / 4000.0f - 0.25f;
+    writer.append(values.data(), values.size() * sizeof(float));
+  }
+  writer.finish();
+}
+
+TinyOutcome train_tiny(Env& env, const std::string& model, const std::string& output,
+                       const TinyRun& run) {
+  TinyOutcome outcome;
+  try {
+    const auto session = load(env, model, run);
+    TrainOptions options;
+    options.output = output;
+    options.steps = run.steps;
+    options.batch_size = 2;
+    options.seed = run.seed;
+    options.learning_rate.peak = 1e-2;
+    options.weight_decay = 0.1;
+    options.rules.round_every = run.round_every;
+    options.checkpoints.every = run.checkpoint_every;
+    options.checkpoints.bytes_per_boundary = run.bytes_per_boundary;
+    options.checkpoints.background = run.background;
+    TrainHooks hooks;
+    hooks.event = [&](const Json& event) { hear(event, outcome); };
+    hooks.stopping = [] { return false; };
+    session->train(options, tiny_rows(), nullptr, hooks);
+    outcome.weights = weights_of(*session);
+  } catch (const Error& e) {
+    outcome.error = e.what();
+    outcome.code = e.code();
+  }
+  return outcome;
+}
+
+std::vector<std::vector<float>> replay_tiny(Env& env, const std::string& model,
+                                            const std::string& journal, const TinyRun& run,
+                                            const ReplayOptions& options) {
+  const auto session = load(env, model, run);
+  session->replay(journal, options, [] { return false; });
+  return weights_of(*session);
+}
+
+}  // namespace zo2::test

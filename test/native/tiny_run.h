@@ -1,0 +1,48 @@
+// Training runs of a model of a few hundred weights on any Env, and what must not depend on it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/env.h"
+#include "core/error.h"
+#include "zo/session.h"
+
+namespace zo2::test {
+
+struct TinyRun {
+  uint64_t steps = 14;
+  StorageType storage = StorageType::kF32;
+  int round_every = 1;
+  uint64_t checkpoint_every = 2;
+  uint64_t bytes_per_boundary = 2000;  // of about 9000: a snapshot takes several boundaries
+  bool background = false;
+  uint64_t seed = 7;
+};
+
+// What a run told before it ended, in whatever way.
+struct TinyOutcome {
+  uint64_t resumed_from = 0;
+  uint64_t replayed_from = 0;
+  uint64_t reported = 0;  // last step that was told of
+  std::vector<std::string> notes;
+  std::vector<uint64_t> checkpoints;  // steps of snapshots that became complete
+  std::string error;                  // empty: none
+  ErrorCode code = ErrorCode::kInternal;
+  std::vector<std::vector<float>>
+      weights;  // by tensor id, after the last step; empty after an error
+};
+
+// A base model: "DIR/config.json" and "DIR/model.safetensors". Other seeds give other weights.
+void write_tiny_model(Env& env, const std::string& directory, uint32_t seed);
+
+// Trains (or goes on with) the run in `output`; errors are part of the outcome.
+TinyOutcome train_tiny(Env& env, const std::string& model, const std::string& output,
+                       const TinyRun& run);
+
+// W_t from base and journal, by Session::replay; `snapshots` as in ReplayOptions.
+std::vector<std::vector<float>> replay_tiny(Env& env, const std::string& model,
+                                            const std::string& journal, const TinyRun& run,
+                                            const ReplayOptions& options);
+
+}  // namespace zo2::test
