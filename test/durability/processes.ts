@@ -38,8 +38,10 @@ export interface Watch {
 /** Runs `zo2 ... --json` to its end, whatever that is. */
 export function zo2(args: string[], { onLine, killAfterMs, shell }: Watch = {}): Promise<Ended> {
   const program = [process.execPath, main, ...args, "--json"];
+  // Without what the test runner puts into the environment: it would write files of its own.
+  const before = `unset NODE_OPTIONS NODE_V8_COVERAGE; ${shell}; exec "$@"`;
   const child = shell
-    ? spawn("bash", ["-c", `${shell}; exec "$@"`, "bash", ...program])
+    ? spawn("bash", ["-c", before, "bash", ...program])
     : spawn(process.execPath, program.slice(1));
   const kill = (): void => {
     child.kill("SIGKILL");
