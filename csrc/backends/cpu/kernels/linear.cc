@@ -10,8 +10,9 @@ namespace {
 // Columns of the weight that are packed at once, at most: a tile of them fits the first-level
 // cache, and y is read and written once for each block.
 constexpr int kMostColumns = 4 * kStripColumns;
-// Weight rows of one task, at most: x is copied once for each task.
-constexpr int64_t kMostRows = 512;
+// Weight rows of one task, at most: x is copied once for each task, so few are better; several a
+// thread, where there are many rows, so that a thread that is held up does not hold up all.
+constexpr int64_t kMostRows = 320;
 // Rows of x a packed block meets at a time. They are copied together: at their own stride, often a
 // power of two, they would evict each other from the first-level cache.
 constexpr int64_t kRowsOfX = 8 * kTileRows;
@@ -25,10 +26,10 @@ int64_t column_block(int64_t columns) {
   return ceil_div(strips, blocks) * kStripColumns;
 }
 
-// At least two tasks a thread, so that one that is held up does not hold up all.
+// The same number of tasks for every thread.
 int64_t tasks(const Linear& op, int threads) {
   const int64_t tiles = ceil_div(op.weight.rows, kTileColumns);
-  const int64_t wanted = ceil_div(ceil_div(op.weight.rows, kMostRows), 2 * threads) * 2 * threads;
+  const int64_t wanted = ceil_div(op.weight.rows, kMostRows * threads) * threads;
   return ceil_div(tiles, ceil_div(tiles, wanted));
 }
 int64_t task_rows(const Linear& op, int64_t tasks) {
