@@ -21,6 +21,7 @@ struct EngineLoadOptions {
 // Throw a JavaScript TypeError that names the field.
 EngineLoadOptions load_options(const Napi::Object& object);
 TrainOptions train_options(const Napi::Object& object);
+GenerateOptions generate_options(const Napi::Object& object);
 RawRows raw_rows(const Napi::Value& value, const char* name);
 bool boolean_field(const Napi::Object& object, const char* name);
 double number_field(const Napi::Object& object, const char* name);
