@@ -195,7 +195,7 @@ t.test("prompts and budgets that cannot be used", async (t) => {
       message: `prompt 1 has token id ${vocabSize}, outside the vocabulary of ${vocabSize}`,
     },
   );
-  await t.rejects(generated(engine, [new Array<number>(maxPositions).fill(1)]), {
+  await t.rejects(generated(engine, [Array.from({ length: maxPositions }, () => 1)]), {
     message: new RegExp(`prompt 0 has ${maxPositions} tokens; the model's max_position_embeddings`),
   });
   const memoryBytes = info.weightBytes + 1000;
@@ -203,7 +203,7 @@ t.test("prompts and budgets that cannot be used", async (t) => {
   t.teardown(() => small.engine.close());
   const prompts = [[1, 2, 3], [4]];
   const failure = await generated(small.engine, prompts).catch((error: Error) => error);
-  const { message = "" } = failure as Error;
+  const { message } = failure as Error;
   t.match(message, /key\/value caches of 38 tokens need \d+; give at least that much/);
   const enough = Number(/need (\d+)/.exec(message)?.[1]);
   for (const [bytes, works] of [
