@@ -30,7 +30,12 @@ export type {
 } from "./events.js";
 export { type ExportOptions, type ExportResult, exportModel } from "./exporter.js";
 export { generate, type GenerateOptions, generateStream } from "./generate.js";
-export type { FinishReason, Generation, TokenEvent } from "./generation/generation.js";
+export type {
+  FinishReason,
+  Generation,
+  GenerationTimes,
+  TokenEvent,
+} from "./generation/generation.js";
 export { normals } from "./noise.js";
 export type { Objective, ScoredRow } from "./objective.js";
 export { defineTask, type TaskDefinition } from "./tasks/define.js";
