@@ -4,9 +4,11 @@ export type {
   EvaluateConfig,
   EvaluateScheduleConfig,
   ExportConfig,
+  GenerateConfig,
   JsonRow,
   MethodConfig,
   PlacementConfig,
+  Prompt,
   ResolvedTrainConfig,
   ScheduleConfig,
   Size,
@@ -29,6 +31,13 @@ export type {
 } from "./events.js";
 export { type ExportOptions, type ExportResult, exportModel } from "./exporter.js";
 export { type ReplayRequest, replay } from "./replay.js";
+export { generate, type GenerateOptions, generateStream } from "./generate.js";
+export type {
+  FinishReason,
+  Generation,
+  GenerationTimes,
+  TokenEvent,
+} from "./generation/generation.js";
 export { normals } from "./noise.js";
 export type { Objective, ScoredRow } from "./objective.js";
 export { defineTask, type TaskDefinition } from "./tasks/define.js";

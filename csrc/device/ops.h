@@ -131,16 +131,29 @@ struct Rope {
   int rotary = 0;
 };
 
+// Keys and values of earlier passes, for sequences that are read piece by piece: sequence s has the
+// rows from starts[s], of which the first prefixes[s] are filled.
+struct KeyValueCache {
+  View k;         // [rows][kv_heads * qk_columns]
+  View v;         // [rows][kv_heads * v_columns]
+  View starts;    // int32 [sequences]
+  View prefixes;  // int32 [sequences]
+
+  explicit operator bool() const { return static_cast<bool>(starts); }
+};
+
 // Causal attention of packed sequences; query head h reads key/value head h / (heads / kv_heads).
+// With a cache, k and v are appended to it, and queries see what it held before, too.
 struct Attention {
-  View q;        // [branches][tokens][heads * qk_columns]
-  View k;        // [branches][tokens][kv_heads * qk_columns]
-  View v;        // [branches][tokens][kv_heads * v_columns]
-  View y;        // [branches][tokens][heads * v_columns]
-  View offsets;  // int32 [sequences + 1]
+  View q;               // [branches][tokens][heads * qk_columns]
+  View k;               // [branches][tokens][kv_heads * qk_columns]
+  View v;               // [branches][tokens][kv_heads * v_columns]
+  View y;               // [branches][tokens][heads * v_columns]
+  View offsets;         // int32 [sequences + 1]
+  KeyValueCache cache;  // empty: sequences are whole; else there is one branch
   int64_t tokens = 0;
   int sequences = 0;
-  int64_t longest = 0;  // tokens of the longest sequence
+  int64_t longest = 0;  // tokens of the longest sequence, cached ones included
   int branches = 1;
   int heads = 0;
   int kv_heads = 0;

@@ -27,10 +27,11 @@ class Walk {
     }
   }
 
-  void block(const BlockSpec& block) {
+  void block(size_t index) {
+    const BlockSpec& block = model_.blocks[index];
     // Norm first: x += f(norm(x)). Norm last: x = norm(x + f(x)).
     if (block.norm_first) norm(block.attention_norm, a_.residual, a_.normed, batch_.tokens);
-    attention(block.attention, block.norm_first ? a_.normed : a_.residual);
+    attention(block.attention, block.norm_first ? a_.normed : a_.residual, cache(index));
     if (!block.norm_first) norm(block.attention_norm, a_.residual, a_.residual, batch_.tokens);
     if (block.norm_first) norm(block.mlp_norm, a_.residual, a_.normed, batch_.tokens);
     mlp(block.mlp, block.norm_first ? a_.normed : a_.residual);
@@ -38,6 +39,7 @@ class Walk {
   }
 
   void head() {
+    if (batch_.label_rows == 0) return;  // pieces of prompts
     Norm gather = norm_op(model_.final_norm, a_.residual, a_.labels, batch_.label_rows);
     gather.gather = batch_.label_index;
     gather.x_rows = batch_.tokens;
@@ -115,7 +117,15 @@ class Walk {
     sink_.enqueue({op});
   }
 
-  void attention(const AttentionSpec& spec, View x) {
+  KeyValueCache cache(size_t block) const {
+    if (!a_.caches) return {};
+    KeyValueCache cache = (*a_.caches)[block];
+    cache.starts = batch_.cache_starts;
+    cache.prefixes = batch_.cache_prefixes;
+    return cache;
+  }
+
+  void attention(const AttentionSpec& spec, View x, const KeyValueCache& cache) {
     linear(spec.q, x, a_.q, batch_.tokens, false);
     linear(spec.k, x, a_.k, batch_.tokens, false);
     linear(spec.v, x, a_.v, batch_.tokens, false);
@@ -129,6 +139,7 @@ class Walk {
     op.v = a_.v;
     op.y = a_.attended;
     op.offsets = batch_.offsets;
+    op.cache = cache;
     op.tokens = batch_.tokens;
     op.sequences = batch_.sequences;
     op.longest = batch_.longest;
@@ -169,7 +180,7 @@ void emit_forward(const ModelSpec& model, const Batch& batch, const Branches& br
                   const Activations& a, OpSink& sink) {
   Walk walk(model, batch, branches, a, sink);
   walk.embedding();
-  for (const BlockSpec& block : model.blocks) walk.block(block);
+  for (size_t i = 0; i < model.blocks.size(); ++i) walk.block(i);
   walk.head();
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "device/device.h"
 #include "device/ops.h"
@@ -32,9 +33,11 @@ struct Batch {
   View positions;          // int32 [tokens]
   View table_positions;    // int32 [tokens]: positions + ModelSpec::position_offset
   View offsets;            // int32 [sequences + 1]
-  View label_index;        // int32 [label_rows]
-  View target_rows;        // int32 [targets]
-  View target_ids;         // int32 [targets]
+  View cache_starts;    // int32 [sequences]: KeyValueCache::starts, only with Activations::caches
+  View cache_prefixes;  // int32 [sequences]
+  View label_index;     // int32 [label_rows]
+  View target_rows;     // int32 [targets]
+  View target_ids;      // int32 [targets]
 };
 
 // Activations of one forward pass; sizes in schedule/plan.cc.
@@ -49,6 +52,8 @@ struct Activations {
   View partials, target_logits, logprobs;
   View logits;  // [branches][label rows][vocabulary] or empty
   View cosine, sine;
+  // One per block (starts and prefixes empty), owned by the pipeline; null: sequences are whole.
+  const std::vector<KeyValueCache>* caches = nullptr;
 };
 
 void emit_forward(const ModelSpec& model, const Batch& batch, const Branches& branches,

@@ -162,6 +162,21 @@ void Engine::answer(std::vector<double> scores, std::optional<std::string> error
   changed_.notify_all();
 }
 
+void Engine::end_sequence(uint32_t sequence) {
+  std::lock_guard lock(mutex_);
+  ended_.insert(sequence);
+}
+
+bool Engine::sequence_ended(uint32_t sequence) {
+  std::lock_guard lock(mutex_);
+  return ended_.contains(sequence);
+}
+
+void Engine::forget_ended() {
+  std::lock_guard lock(mutex_);
+  ended_.clear();
+}
+
 void Engine::run() {
   for (;;) {
     std::unique_lock lock(mutex_);

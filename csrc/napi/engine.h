@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <unordered_set>
 #include <vector>
 
 #include "zo/session.h"
@@ -50,6 +51,8 @@ class Engine {
   napi_value close(napi_env env);
   // JavaScript thread: the answer to a "score" event.
   void answer(std::vector<double> scores, std::optional<std::string> error);
+  // JavaScript thread: more of a sequence that is being generated is of no use.
+  void end_sequence(uint32_t sequence);
 
   // Engine thread:
   std::unique_ptr<Session> session;
@@ -62,6 +65,8 @@ class Engine {
   // Sends `question` and waits for answer(). Throws Error(kAborted) when stopped first, the
   // answer's error as Error(kInvalidData).
   std::vector<double> ask(Delivery question);
+  bool sequence_ended(uint32_t sequence);
+  void forget_ended();
 
  private:
   struct Task {
@@ -87,6 +92,7 @@ class Engine {
   // state below is protected by mutex_
   std::deque<Task> queue_;
   bool closed_ = false;
+  std::unordered_set<uint32_t> ended_;  // sequences
   bool asking_ = false;
   std::optional<std::vector<double>> answer_;
   std::optional<std::string> answer_error_;

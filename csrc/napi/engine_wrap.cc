@@ -70,6 +70,47 @@ class Callback {
   napi_ref reference_ = nullptr;
 };
 
+// Hands texts to a JavaScript function, in order. The reference is freed behind the last of them,
+// whatever ends the job.
+class Teller {
+ public:
+  Teller(Engine& engine, std::shared_ptr<Callback> callback)
+      : engine_(engine), callback_(std::move(callback)) {}
+  ~Teller() {
+    engine_.post([callback = callback_](napi_env env) { callback->release(env); });
+  }
+  Delivery delivery(const Json& event) const {
+    return [&engine = engine_, callback = callback_, text = event.dump()](napi_env env) {
+      if (!callback->call(env, text)) engine.stop();
+    };
+  }
+  void tell(const Json& event) const { engine_.post(delivery(event)); }
+
+ private:
+  Engine& engine_;
+  std::shared_ptr<Callback> callback_;
+};
+
+std::shared_ptr<Callback> callback_of(const Napi::Value& value) {
+  if (!value.IsFunction()) throw Napi::TypeError::New(value.Env(), "onEvent must be a function");
+  return std::make_shared<Callback>(value.Env(), value);
+}
+
+Json tokens_event(const std::vector<GeneratedToken>& made) {
+  Json sequences = Json::array(), tokens = Json::array(), ends = Json::array();
+  for (const GeneratedToken& token : made) {
+    sequences.push(static_cast<uint64_t>(token.sequence));
+    tokens.push(static_cast<int64_t>(token.id));
+    ends.push(name_of(token.end));
+  }
+  Json event = Json::object();
+  event.set("event", "tokens");
+  event.set("sequences", sequences);
+  event.set("tokens", tokens);
+  event.set("ends", ends);
+  return event;
+}
+
 Json score_event(const ScoreRequest& request) {
   Json rows = Json::array(), branches = Json::array();
   for (const uint32_t row : request.rows) rows.push(static_cast<uint64_t>(row));
@@ -109,6 +150,8 @@ Napi::Function EngineWrap::define(Napi::Env env) {
       env, "Engine",
       {InstanceMethod<&EngineWrap::load>("load"), InstanceMethod<&EngineWrap::train>("train"),
        InstanceMethod<&EngineWrap::evaluate>("evaluate"),
+       InstanceMethod<&EngineWrap::generate>("generate"),
+       InstanceMethod<&EngineWrap::end_sequence>("endSequence"),
        InstanceMethod<&EngineWrap::replay>("replay"),
        InstanceMethod<&EngineWrap::export_to>("exportTo"),
        InstanceMethod<&EngineWrap::logits>("logits"), InstanceMethod<&EngineWrap::tensor>("tensor"),
@@ -154,30 +197,17 @@ Napi::Value EngineWrap::train(const Napi::CallbackInfo& info) {
   if (!object.Get("evalRows").IsNull())
     eval = std::make_shared<const RawRows>(raw_rows(object.Get("evalRows"), "evalRows"));
   const bool custom = boolean_field(object, "customObjective");
-  if (!info[1].IsFunction()) throw Napi::TypeError::New(info.Env(), "onEvent must be a function");
-  const auto callback = std::make_shared<Callback>(info.Env(), info[1]);
+  const auto callback = callback_of(info[1]);
 
   return submit(info, [=](Engine& engine) -> ResultMaker {
-    const auto tell = [&engine, callback](const std::string& text) {
-      return [&engine, callback, text](napi_env env) {
-        if (!callback->call(env, text)) engine.stop();
-      };
-    };
-    // The reference is freed behind the last event, whatever ends the run.
-    struct Release {
-      Engine& engine;
-      std::shared_ptr<Callback> callback;
-      ~Release() {
-        engine.post([callback = callback](napi_env env) { callback->release(env); });
-      }
-    } release{engine, callback};
+    const Teller teller(engine, callback);
     const ClearStop clear{engine};
     TrainHooks hooks;
-    hooks.event = [&](const Json& event) { engine.post(tell(event.dump())); };
+    hooks.event = [&](const Json& event) { teller.tell(event); };
     hooks.stopping = [&] { return engine.stopping(); };
     if (custom)
       hooks.score = [&](const ScoreRequest& request) {
-        return unflatten(engine.ask(tell(score_event(request).dump())), request);
+        return unflatten(engine.ask(teller.delivery(score_event(request))), request);
       };
     const TrainResult result = loaded(engine).train(*options, *rows, eval.get(), hooks);
     return [result](napi_env env) -> napi_value {
@@ -210,6 +240,43 @@ Napi::Value EngineWrap::evaluate(const Napi::CallbackInfo& info) {
       return object;
     };
   });
+}
+
+Napi::Value EngineWrap::generate(const Napi::CallbackInfo& info) {
+  const auto options =
+      std::make_shared<const GenerateOptions>(generate_options(info[0].As<Napi::Object>()));
+  const auto callback = callback_of(info[1]);
+  return submit(info, [=](Engine& engine) -> ResultMaker {
+    const Teller teller(engine, callback);
+    const ClearStop clear{engine};
+    engine.forget_ended();
+    GenerateHooks hooks;
+    hooks.tokens = [&](const std::vector<GeneratedToken>& made) {
+      teller.tell(tokens_event(made));
+    };
+    hooks.stopping = [&] { return engine.stopping(); };
+    hooks.ended = [&](uint32_t sequence) { return engine.sequence_ended(sequence); };
+    const auto result =
+        std::make_shared<const GenerateResult>(loaded(engine).generate(*options, hooks));
+    return [result](napi_env env) -> napi_value {
+      napi_value object;
+      if (napi_create_object(env, &object) != napi_ok) return nullptr;
+      const auto number = [&](const char* name, double value) {
+        set(env, object, name, number_value(env, value));
+      };
+      number("promptTokens", static_cast<double>(result->prompt_tokens));
+      number("newTokens", static_cast<double>(result->new_tokens));
+      number("decodedTokens", static_cast<double>(result->decoded_tokens));
+      number("prefillMs", result->prefill_ms);
+      number("decodeMs", result->decode_ms);
+      set(env, object, "logits", typed_array(env, result->logits));
+      return object;
+    };
+  });
+}
+
+void EngineWrap::end_sequence(const Napi::CallbackInfo& info) {
+  engine_->end_sequence(info[0].ToNumber().Uint32Value());
 }
 
 Napi::Value EngineWrap::replay(const Napi::CallbackInfo& info) {

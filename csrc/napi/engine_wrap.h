@@ -22,6 +22,11 @@ class EngineWrap final : public Napi::ObjectWrap<EngineWrap> {
   Napi::Value train(const Napi::CallbackInfo& info);
   // evaluate(options: NativeEvalOptions): Promise<NativeEvalResult>
   Napi::Value evaluate(const Napi::CallbackInfo& info);
+  // generate(options: NativeGenerateOptions, onEvent: (json: string) => void):
+  // Promise<NativeGenerateResult>
+  Napi::Value generate(const Napi::CallbackInfo& info);
+  // endSequence(index: number): void
+  void end_sequence(const Napi::CallbackInfo& info);
   // replay(journal: string, options?: NativeReplayOptions): Promise<number>
   Napi::Value replay(const Napi::CallbackInfo& info);
   // exportTo(dir: string): Promise<void>

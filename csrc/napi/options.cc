@@ -115,6 +115,32 @@ ReplayOptions replay_options(const Napi::Value& value) {
   return options;
 }
 
+GenerateOptions generate_options(const Napi::Object& object) {
+  const Napi::Env env = object.Env();
+  const auto ids = [&](const char* name) {
+    return copy<int32_t>(array_field<Napi::Int32Array>(object, name, napi_int32_array));
+  };
+  GenerateOptions o;
+  o.tokens = ids("tokens");
+  o.offsets = copy<uint32_t>(array_field<Napi::Uint32Array>(object, "offsets", napi_uint32_array));
+  o.eos_ids = ids("eosIds");
+  o.stop_ids = ids("stopIds");
+  o.max_new_tokens = int_field(object, "maxNewTokens");
+  o.batch_size = count_field(object, "batchSize");
+  o.prefill_tokens = int_field(object, "prefillTokens");
+  o.sampling.temperature = number_field(object, "temperature");
+  o.sampling.top_k = int_field(object, "topK");
+  o.sampling.top_p = number_field(object, "topP");
+  o.sampling.seed = count_field(object, "seed");
+  o.keep_logits = boolean_field(object, "keepLogits");
+  if (o.max_new_tokens < 1) wrong(env, "maxNewTokens", "at least 1");
+  if (o.batch_size < 1) wrong(env, "batchSize", "at least 1");
+  if (o.prefill_tokens < 1) wrong(env, "prefillTokens", "at least 1");
+  if (!(o.sampling.temperature >= 0)) wrong(env, "temperature", "at least 0");
+  if (!(o.sampling.top_p > 0 && o.sampling.top_p <= 1)) wrong(env, "topP", "above 0, at most 1");
+  return o;
+}
+
 RawRows raw_rows(const Napi::Value& value, const char* name) {
   if (!value.IsObject()) wrong(value.Env(), name, "rows");
   const Napi::Object object = value.As<Napi::Object>();

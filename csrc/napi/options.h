@@ -22,6 +22,7 @@ struct EngineLoadOptions {
 EngineLoadOptions load_options(const Napi::Object& object);
 TrainOptions train_options(const Napi::Object& object);
 ReplayOptions replay_options(const Napi::Value& value);
+GenerateOptions generate_options(const Napi::Object& object);
 RawRows raw_rows(const Napi::Value& value, const char* name);
 bool boolean_field(const Napi::Object& object, const char* name);
 double number_field(const Napi::Object& object, const char* name);

@@ -18,8 +18,10 @@ BatchLimits HostBatch::limits(int branches, bool logits) const {
   BatchLimits l;
   l.tokens = static_cast<int64_t>(ids.size());
   l.sequences = static_cast<int>(offsets.size()) - 1;
-  for (size_t i = 1; i < offsets.size(); ++i)
-    l.longest = std::max<int64_t>(l.longest, offsets[i] - offsets[i - 1]);
+  for (size_t i = 1; i < offsets.size(); ++i) {
+    const int32_t cached = cache_prefixes.empty() ? 0 : cache_prefixes[i - 1];
+    l.longest = std::max<int64_t>(l.longest, cached + offsets[i] - offsets[i - 1]);
+  }
   l.label_rows = static_cast<int64_t>(label_index.size());
   l.targets = static_cast<int64_t>(target_ids.size());
   l.branches = branches;
@@ -28,7 +30,9 @@ BatchLimits HostBatch::limits(int branches, bool logits) const {
 }
 
 void HostBatch::clear() {
-  for (auto* v : {&ids, &positions, &offsets, &label_index, &target_rows, &target_ids}) v->clear();
+  for (auto* v : {&ids, &positions, &offsets, &label_index, &target_rows, &target_ids,
+                  &cache_starts, &cache_prefixes})
+    v->clear();
   offsets.push_back(0);
 }
 
@@ -62,7 +66,9 @@ void Pipeline::need_scratch(size_t bytes) {
 
 // The same walk as a step's, with ops measured instead of run.
 size_t Pipeline::measure_scratch(const BatchLimits& limits) {
-  const ActivationPlan plan = plan_activations(model_, limits, nullptr);
+  ActivationPlan plan = plan_activations(model_, limits, nullptr);
+  const CachePlan cache = plan_cache(model_, limits.cache_rows, nullptr);
+  if (limits.cache_rows > 0) plan.activations.caches = &cache.blocks;
   const PendingUpdates none{UpdateRules{}};
   Branches branches;
   branches.count = limits.branches;
@@ -81,18 +87,33 @@ void Pipeline::reserve(const BatchLimits& limits, size_t memory_bytes) {
   const size_t scratch = measure_scratch(limits);
   const size_t rope =
       2 * static_cast<size_t>(limits.longest) * model_.rope.inverse_frequencies.size() * 4;
-  const size_t needed = store_.bytes() + arena + scratch + rope;
+  const size_t cache = plan_cache(model_, limits.cache_rows, nullptr).bytes;
+  const size_t needed = store_.bytes() + arena + scratch + rope + cache;
   if (memory_bytes > 0 && needed > memory_bytes)
-    throw Error(ErrorCode::kOutOfMemory,
-                "schedule.memory is " + std::to_string(memory_bytes) + " bytes, but weights (" +
-                    std::to_string(store_.bytes()) + ") and the activations of a batch of " +
-                    std::to_string(limits.tokens) + " tokens need " + std::to_string(needed) +
-                    "; give at least that much, or a smaller batchSize or maxLength");
+    throw Error(
+        ErrorCode::kOutOfMemory,
+        "schedule.memory is " + std::to_string(memory_bytes) + " bytes, but weights (" +
+            std::to_string(store_.bytes()) + ") and the activations of a batch of " +
+            std::to_string(limits.tokens) + " tokens" +
+            (cache > 0
+                 ? " and key/value caches of " + std::to_string(limits.cache_rows) + " tokens need "
+                 : " need ") +
+            std::to_string(needed) + "; give at least that much, or a smaller batchSize or " +
+            (cache > 0 ? "maxNewTokens" : "maxLength"));
   need_rope(limits.longest);
   need_scratch(scratch);
+  if (cache > 0) {
+    cache_ = device_.alloc("key/value caches", Tier::kDevice, cache);
+    cache_plan_ = plan_cache(model_, limits.cache_rows, cache_.get());
+  }
   if (arena_ && arena_->bytes() >= arena) return;
   auto larger = device_.alloc("activations", Tier::kDevice, arena);
   arena_ = std::move(larger);
+}
+
+void Pipeline::release_cache() {
+  cache_plan_ = {};
+  cache_.reset();
 }
 
 void Pipeline::upload(const HostBatch& batch) {
@@ -102,6 +123,8 @@ void Pipeline::upload(const HostBatch& batch) {
   put(plan_.batch.ids, batch.ids);
   put(plan_.batch.positions, batch.positions);
   put(plan_.batch.offsets, batch.offsets);
+  put(plan_.batch.cache_starts, batch.cache_starts);
+  put(plan_.batch.cache_prefixes, batch.cache_prefixes);
   put(plan_.batch.label_index, batch.label_index);
   put(plan_.batch.target_rows, batch.target_rows);
   put(plan_.batch.target_ids, batch.target_ids);
@@ -120,6 +143,7 @@ void Pipeline::forward(const HostBatch& host, const Branches& branches,
     plan_.activations.cosine = {rope_.get(), 0, bytes};
     plan_.activations.sine = {rope_.get(), bytes, bytes};
   }
+  if (!host.cache_starts.empty()) plan_.activations.caches = &cache_plan_.blocks;
   upload(host);
   Branches all = branches;
   all.distribution = pending.rules().distribution;

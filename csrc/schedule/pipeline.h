@@ -22,6 +22,9 @@ struct HostBatch {
   std::vector<int32_t> ids, positions, offsets;  // offsets: sequences + 1
   std::vector<int32_t> label_index;              // token indices the head sees
   std::vector<int32_t> target_rows, target_ids;  // target_rows: indices into label_index
+  // Per sequence: its first row of the caches, and how many of its rows are filled. Empty: the
+  // sequences are whole.
+  std::vector<int32_t> cache_starts, cache_prefixes;
 
   BatchLimits limits(int branches, bool logits) const;
   void clear();
@@ -37,6 +40,9 @@ class Pipeline final : private OpSink {
   // Error(kOutOfMemory) naming the least budget when weights, activations and scratch exceed
   // `memory_bytes` (0: no budget); the pipeline is as usable as before.
   void reserve(const BatchLimits& limits, size_t memory_bytes);
+
+  // Frees the key/value caches that reserve() made.
+  void release_cache();
 
   // Writes pending updates into stored bytes on the way, as far as the rules allow, when `store` (a
   // training step); 1-D parameters are always brought up to date. Results are read with logprobs()
@@ -85,6 +91,8 @@ class Pipeline final : private OpSink {
   std::unique_ptr<Buffer> rope_;  // cosines, then sines: [positions][rotating columns / 2]
   std::unique_ptr<Buffer> arena_;
   std::unique_ptr<Buffer> scratch_;
+  std::unique_ptr<Buffer> cache_;
+  CachePlan cache_plan_;
   ActivationPlan plan_;
 
   // Of the pass in progress.

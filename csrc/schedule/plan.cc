@@ -56,6 +56,7 @@ void BatchLimits::include(const BatchLimits& o) {
   targets = std::max(targets, o.targets);
   branches = std::max(branches, o.branches);
   logits = logits || o.logits;
+  cache_rows = std::max(cache_rows, o.cache_rows);
 }
 
 void BatchLimits::append(const BatchLimits& o) {
@@ -64,6 +65,21 @@ void BatchLimits::append(const BatchLimits& o) {
   longest = std::max(longest, o.longest);
   label_rows += o.label_rows;
   targets += o.targets;
+}
+
+CachePlan plan_cache(const ModelSpec& model, int64_t rows, Buffer* buffer) {
+  CachePlan plan;
+  Arena arena(buffer);
+  if (rows == 0) return plan;
+  for (const BlockSpec& block : model.blocks) {
+    const AttentionSpec& a = block.attention;
+    KeyValueCache cache;
+    cache.k = arena.take(rows * a.kv_heads * a.qk_columns);
+    cache.v = arena.take(rows * a.kv_heads * a.v_columns);
+    plan.blocks.push_back(cache);
+  }
+  plan.bytes = arena.high();
+  return plan;
 }
 
 ActivationPlan plan_activations(const ModelSpec& model, const BatchLimits& limits, Buffer* buffer) {
@@ -83,6 +99,8 @@ ActivationPlan plan_activations(const ModelSpec& model, const BatchLimits& limit
   in.positions = arena.take(limits.tokens);
   in.table_positions = arena.take(limits.tokens);
   in.offsets = arena.take(limits.sequences + 1);
+  in.cache_starts = arena.take(limits.sequences);
+  in.cache_prefixes = arena.take(limits.sequences);
   in.label_index = arena.take(limits.label_rows);
   in.target_rows = arena.take(limits.targets);
   in.target_ids = arena.take(limits.targets);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "model/forward.h"
 #include "model/spec.h"
@@ -17,6 +18,7 @@ struct BatchLimits {
   int64_t targets = 0;
   int branches = 1;
   bool logits = false;
+  int64_t cache_rows = 0;  // of key/value caches; 0: none
 
   // Element-wise maximum.
   void include(const BatchLimits& other);
@@ -29,6 +31,15 @@ struct ActivationPlan {
   Activations activations;  // views of the arena given to plan_activations
   Batch batch;              // counts, and views likewise
 };
+
+struct CachePlan {
+  size_t bytes = 0;
+  std::vector<KeyValueCache> blocks;  // keys and values, as views of the buffer given to plan_cache
+};
+
+// Room for the keys and values of `rows` tokens in every block; none without rows. `buffer` may be
+// null, as below.
+CachePlan plan_cache(const ModelSpec& model, int64_t rows, Buffer* buffer);
 
 // `arena` may be null: then only `bytes` and the offsets inside the views mean anything.
 ActivationPlan plan_activations(const ModelSpec& model, const BatchLimits& limits, Buffer* arena);

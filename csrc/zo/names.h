@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "device/ops.h"
+#include "zo/generator.h"
 #include "zo/learning_rate.h"
 #include "zo/rows.h"
 
@@ -47,6 +48,14 @@ template <>
 struct Names<RowKind> {
   static constexpr std::pair<RowKind, const char*> all[] = {{RowKind::kLanguageModel, "lm"},
                                                             {RowKind::kOptions, "options"}};
+};
+
+template <>
+struct Names<SequenceEnd> {
+  static constexpr std::pair<SequenceEnd, const char*> all[] = {{SequenceEnd::kNone, ""},
+                                                                {SequenceEnd::kEos, "eos"},
+                                                                {SequenceEnd::kStop, "stop"},
+                                                                {SequenceEnd::kLength, "length"}};
 };
 
 template <class T>

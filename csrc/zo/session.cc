@@ -96,6 +96,18 @@ Evaluation Session::evaluate(const RawRows& raw, int64_t batch_tokens,
   return evaluator.run(*pipeline_, *pending_, stopping);
 }
 
+GenerateResult Session::generate(const GenerateOptions& options, const GenerateHooks& hooks) {
+  require_loaded();
+  struct Release {  // the caches are this call's, whatever ends it
+    Pipeline& pipeline;
+    ~Release() { pipeline.release_cache(); }
+  } release{*pipeline_};
+  Generator generator(model_, options);
+  pipeline_->reserve(generator.limits(), memory_bytes_);
+  pipeline_->settle(*pending_, hooks.stopping);
+  return generator.run(*pipeline_, *pending_, hooks);
+}
+
 uint64_t Session::replay(const std::string& path, const ReplayOptions& options,
                          const std::function<bool()>& stopping) {
   require_loaded();

@@ -14,6 +14,7 @@
 #include "schedule/pipeline.h"
 #include "store/checkpoint.h"
 #include "zo/evaluator.h"
+#include "zo/generator.h"
 #include "zo/trainer.h"
 
 namespace zo2 {
@@ -50,6 +51,7 @@ class Session {
                     const TrainHooks& hooks);
   Evaluation evaluate(const RawRows& rows, int64_t batch_tokens,
                       const std::function<bool()>& stopping);
+  GenerateResult generate(const GenerateOptions& options, const GenerateHooks& hooks);
   // Brings the base to a step of a journal of this model; returns that step. `stopping` ends it
   // with Error(kAborted).
   uint64_t replay(const std::string& journal, const ReplayOptions& options,

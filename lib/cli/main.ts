@@ -1,13 +1,14 @@
 #!/usr/bin/env node
-// zo2 train | eval | replay | export | doctor. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration,
+// zo2 train | eval | generate | export | replay | doctor. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration,
 // 130 interrupted.
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { evaluateFlags, exportFlags, trainFlags } from "../config/flags.js";
+import { evaluateFlags, exportFlags, generateFlags, trainFlags } from "../config/flags.js";
 import { Zo2Error } from "../errors.js";
 import { doctorCommand } from "./doctor.js";
 import { evalCommand } from "./eval.js";
 import { exportCommand } from "./export.js";
+import { generateCommand } from "./generate.js";
 import { createOutput, endWithReader, type Output, reportError } from "./output.js";
 import { replayCommand } from "./replay.js";
 import { addFlags, addJson, type Given } from "./settings.js";
@@ -39,6 +40,10 @@ function createProgram(output: Output, finish: (code: number) => void): Command 
     .action(async (given: Given) => {
       finish(await evalCommand(given, output));
     });
+  const generating = command("generate", "continue prompts with a model or a run");
+  addFlags(generating, generateFlags).action(async (given: Given) => {
+    finish(await generateCommand(given, output));
+  });
   const exporting = command("export", "write a run's model as a Hugging Face directory");
   addFlags(exporting, exportFlags).action(async (given: Given) => {
     finish(await exportCommand(given, output));
@@ -76,7 +81,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return code;
   } catch (thrown) {
     const help =
-      "give a command: train, eval, replay, export or doctor (zo2 --help lists their flags)";
+      "give a command: train, eval, generate, export, replay or doctor (zo2 --help lists their flags)";
     const error = thrown instanceof CommanderError ? usageError(thrown, help) : thrown;
     if (error === 0) return 0;
     reportError(output, error);

@@ -8,6 +8,8 @@ export interface Output {
   object(value: object): void;
   /** A line of stdout without --json. */
   text(line: string): void;
+  /** A piece of stdout without --json. */
+  piece(text: string): void;
   /** A line of stderr. */
   note(line: string): void;
 }
@@ -20,6 +22,9 @@ export function createOutput(json: boolean): Output {
     },
     text(line) {
       if (!json) process.stdout.write(`${line}\n`);
+    },
+    piece(text) {
+      if (!json) process.stdout.write(text);
     },
     note(line) {
       process.stderr.write(`${line}\n`);

@@ -1,7 +1,7 @@
 // The command line's view of the configuration: one flag for every name, derived from the schema.
 import { z } from "zod";
 import { invalid } from "./problems.js";
-import { evaluateSchema, exportSchema, trainSchema } from "./schema.js";
+import { evaluateSchema, exportSchema, generateSchema, trainSchema } from "./schema.js";
 import { type Leaf, leaves } from "./tree.js";
 
 /** One flag of the command line. */
@@ -18,6 +18,8 @@ const named: Record<string, string> = {
   "data.train": "data",
   "data.eval": "eval-data",
   "method.name": "method",
+  prompts: "prompt",
+  promptsFile: "prompts",
 };
 
 function kebab(name: string): string {
@@ -38,6 +40,9 @@ export const evaluateFlags: readonly Flag[] = table(evaluateSchema);
 /** Flags of `zo2 export`. */
 export const exportFlags: readonly Flag[] = table(exportSchema);
 
+/** Flags of `zo2 generate`. */
+export const generateFlags: readonly Flag[] = table(generateSchema);
+
 function takesNumber(schema: z.core.$ZodType): boolean {
   if (schema instanceof z.ZodUnion) return schema.options.some(takesNumber);
   return schema instanceof z.ZodNumber;
@@ -45,9 +50,14 @@ function takesNumber(schema: z.core.$ZodType): boolean {
 
 const truths: Readonly<Record<string, boolean>> = { true: true, false: false };
 
-/** A list on the command line is JSON, or texts between commas. */
-function parseList(flag: string, text: string): unknown {
-  if (!text.trimStart().startsWith("[")) return text.split(",");
+/** A list on the command line is JSON, or texts or numbers between commas. */
+function parseList(flag: string, text: string, ofNumbers: boolean): unknown {
+  if (!text.trimStart().startsWith("[")) {
+    const items = text.split(",");
+    return ofNumbers
+      ? items.map((item) => (Number.isNaN(Number(item)) ? item : Number(item)))
+      : items;
+  }
   try {
     return JSON.parse(text);
   } catch (error) {
@@ -57,7 +67,9 @@ function parseList(flag: string, text: string): unknown {
 
 /** The value that the text of a flag stands for; the schema judges it later. */
 function parseFlag(flag: Flag, text: string): unknown {
-  if (flag.schema instanceof z.ZodArray) return parseList(flag.name, text);
+  if (flag.schema instanceof z.ZodArray) {
+    return parseList(flag.name, text, takesNumber(flag.schema.element));
+  }
   if (flag.schema instanceof z.ZodBoolean) return truths[text] ?? text;
   const number = Number(text);
   return takesNumber(flag.schema) && text.trim() !== "" && !Number.isNaN(number) ? number : text;

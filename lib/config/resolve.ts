@@ -1,15 +1,24 @@
 // From what a user gives to what a run is made from.
 import { existsSync } from "node:fs";
-import { resolve } from "node:path";
+import { extname, resolve } from "node:path";
 import { readerOf } from "../data/formats.js";
 import { taskOf } from "../tasks/registry.js";
 import { check, invalid, show } from "./problems.js";
-import { evaluateSchema, exportSchema, scheduleSchema, taskSchema, trainSchema } from "./schema.js";
+import {
+  evaluateSchema,
+  exportSchema,
+  generateSchema,
+  scheduleSchema,
+  taskSchema,
+  trainSchema,
+} from "./schema.js";
 import type {
   EvaluateConfig,
   ExportConfig,
+  GenerateConfig,
   ResolvedEvaluateConfig,
   ResolvedExportConfig,
+  ResolvedGenerateConfig,
   ResolvedSchedule,
   ResolvedTask,
   ResolvedTrainConfig,
@@ -83,6 +92,28 @@ export function resolveEvaluateConfig(config: EvaluateConfig): ResolvedEvaluateC
   if (data === undefined) throw invalid("data is missing; it must be a file or a list of rows");
   resolveTask(resolved, undefined);
   return resolved;
+}
+
+/** Checks a generation's configuration. @throws Zo2Error ZO2_INVALID_CONFIG */
+export function resolveGenerateConfig(config: GenerateConfig): ResolvedGenerateConfig {
+  const resolved = check(generateSchema, config);
+  const { model, run, prompts, promptsFile, temperature } = resolved;
+  if (run === undefined && model === undefined) {
+    throw invalid("give model (a base model), or run (a run directory)");
+  }
+  if ((prompts === undefined) === (promptsFile === undefined)) {
+    throw invalid("give either prompts (what to continue), or promptsFile (a file of them)");
+  }
+  if (promptsFile !== undefined && extname(promptsFile) !== ".txt") {
+    readerOf(promptsFile, "promptsFile");
+  }
+  if (temperature === 0 && (resolved.topK > 0 || resolved.topP < 1)) {
+    const what = resolved.topK > 0 ? `topK is ${resolved.topK}` : `topP is ${resolved.topP}`;
+    throw invalid(
+      `${what}, but temperature 0 always takes the likeliest token; give a temperature`,
+    );
+  }
+  return { ...resolved, ...(run !== undefined && { run: resolve(run) }) };
 }
 
 /** Checks an export's configuration. @throws Zo2Error ZO2_INVALID_CONFIG */

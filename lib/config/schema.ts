@@ -1,13 +1,17 @@
 // The schema of the whole configuration: every name, every limit and every default, here only.
 // Command-line flags (flags.ts) and messages (problems.ts) are read off it.
 import { z } from "zod";
+import { arePrompts } from "../generation/are-prompts.js";
 import type { TaskReference } from "../tasks/task.js";
 import { parseSize, sizeForms } from "./sizes.js";
 import type {
   EvaluateConfig,
   ExportConfig,
+  GenerateConfig,
+  Prompt,
   ResolvedEvaluateConfig,
   ResolvedExportConfig,
+  ResolvedGenerateConfig,
   ResolvedSchedule,
   ResolvedTask,
   ResolvedTrainConfig,
@@ -211,6 +215,67 @@ const exporting = z.strictObject({
   schedule: z.strictObject({ ...placement, extentBytes: runsExtentBytes }).prefault({}),
 });
 
+const generation = z.strictObject({
+  model: text(
+    "directory of Hugging Face files, a .gguf file, or an id in the local cache; with run: where " +
+      "its model is now",
+  ).optional(),
+  run: text("directory of a run to continue prompts with").optional(),
+  prompts: leaf(
+    z.custom<Prompt | Prompt[]>(arePrompts),
+    "a text, a list of messages ({ role, content }), or a list of those",
+    "text to continue",
+  ).optional(),
+  promptsFile: text(
+    'file of prompts: .txt (one a line), or rows with "prompt" or "messages" (.jsonl, .json, .csv ...)',
+  ).optional(),
+  chat: leaf(
+    z.boolean(),
+    "true or false",
+    "a text is what a user says: the model's chat template makes the prompt",
+  ).default(false),
+  chatTemplate: taskOptions.chatTemplate,
+  maxNewTokens: integer(1, "most tokens to add to a prompt", 2 ** 24 - 1).default(128),
+  temperature: leaf(
+    z.number().min(0).max(1e6),
+    "a number from 0 to 1e6",
+    "logits are divided by it; 0: always the likeliest token",
+  ).default(0),
+  topK: integer(0, "choose among so many likeliest tokens; 0: all", 2 ** 24 - 1).default(0),
+  topP: leaf(
+    z.number().gt(0).max(1),
+    "a number above 0, at most 1",
+    "choose among the likeliest tokens of this probability together",
+  ).default(1),
+  seed: integer(0, "seed of the choices").default(42),
+  stop: leaf(
+    z.union([z.string().min(1), z.array(z.string().min(1))]),
+    "a non-empty text, or a list of them",
+    "text that ends a continuation; it is cut off",
+  ).optional(),
+  stopTokenIds: leaf(
+    z.array(
+      z
+        .int()
+        .min(0)
+        .max(2 ** 31 - 1),
+    ),
+    "a list of token ids",
+    "token ids that end a continuation, besides the model's own",
+  ).optional(),
+  batchSize: integer(1, "prompts at once", 2 ** 16 - 1).default(8),
+  schedule: z
+    .strictObject({
+      ...placement,
+      storage: choice(
+        storageTypes,
+        "type of stored weights (default: the run's, or f32)",
+      ).optional(),
+      extentBytes: runsExtentBytes,
+    })
+    .prefault({}),
+});
+
 // The declared types and the schema say the same, or this does not compile. Types are compared for
 // identity, as assignability in both directions does not see an optional field that one of them lacks.
 type Flat<T> = T extends readonly (infer Item)[]
@@ -229,7 +294,9 @@ const proofs: [
   Same<z.output<typeof task>, ResolvedTask>,
   Same<z.input<typeof exporting>, ExportConfig>,
   Same<z.output<typeof exporting>, ResolvedExportConfig>,
-] = [true, true, true, true, true, true, true, true];
+  Same<z.input<typeof generation>, GenerateConfig>,
+  Same<z.output<typeof generation>, ResolvedGenerateConfig>,
+] = [true, true, true, true, true, true, true, true, true, true];
 void proofs;
 
 /** Schema of {@link ScheduleConfig}. */
@@ -242,5 +309,7 @@ export const evaluateSchema: z.ZodType<ResolvedEvaluateConfig, EvaluateConfig> =
 export const taskSchema: z.ZodType<ResolvedTask, TaskConfig> = task;
 /** Schema of {@link ExportConfig}. */
 export const exportSchema: z.ZodType<ResolvedExportConfig, ExportConfig> = exporting;
+/** Schema of {@link GenerateConfig}. */
+export const generateSchema: z.ZodType<ResolvedGenerateConfig, GenerateConfig> = generation;
 /** What a schedule is where nothing is given. */
 export const defaultSchedule: ResolvedSchedule = schedule.parse({});

@@ -1,7 +1,7 @@
 // The configuration as its users see it. schema.ts checks it and holds every default; at the end of
 // that file the compiler proves that the two say the same.
 
-import type { TaskReference } from "../tasks/task.js";
+import type { ChatMessage, TaskReference } from "../tasks/task.js";
 
 /** Bytes, or a string with a unit: "500MB", "4GB" (10^9), "4GiB" (2^30). */
 export type Size = number | string;
@@ -206,4 +206,50 @@ export interface ExportConfig {
 /** {@link ExportConfig} with its defaults. */
 export interface ResolvedExportConfig extends Omit<ExportConfig, "schedule"> {
   schedule: ResolvedPlacement;
+}
+
+/** A text to continue, or a conversation that the assistant is to go on with. */
+export type Prompt = string | ChatMessage[];
+
+/** Everything {@link generate} needs to know: `model` or `run`, and `prompts` or `promptsFile`. */
+export interface GenerateConfig {
+  /** Base model; with `run`: where the run's model is now, if it has moved. */
+  model?: string | undefined;
+  /** Directory of a run: its base model with its journal applied. */
+  run?: string | undefined;
+  prompts?: Prompt | Prompt[] | undefined;
+  /** File: .txt (a prompt a line), or rows with "prompt" or "messages". */
+  promptsFile?: string | undefined;
+  /** A text is what a user says: the chat template makes the prompt of it (default false). */
+  chat?: boolean | undefined;
+  /** Jinja file used instead of the model's own chat template. */
+  chatTemplate?: string | undefined;
+  /** Most tokens to add to a prompt (default 128). */
+  maxNewTokens?: number | undefined;
+  /** Logits are divided by it; 0 (default): always the likeliest token. */
+  temperature?: number | undefined;
+  /** Choose among so many likeliest tokens; 0 (default): all. */
+  topK?: number | undefined;
+  /** Choose among the likeliest tokens of this probability together; 1 (default): all. */
+  topP?: number | undefined;
+  /** Integer from 0 to 2^53 - 1 (default 42). */
+  seed?: number | undefined;
+  /** Texts that end a continuation; they are cut off. */
+  stop?: string | string[] | undefined;
+  /** Token ids that end a continuation, besides the model's own. */
+  stopTokenIds?: number[] | undefined;
+  /** Prompts at once (default 8). */
+  batchSize?: number | undefined;
+  schedule?: Omit<EvaluateScheduleConfig, "evalBatchTokens"> | undefined;
+}
+/** {@link GenerateConfig} with its defaults. */
+export interface ResolvedGenerateConfig
+  extends Omit<
+    Filled<
+      GenerateConfig,
+      "model" | "run" | "prompts" | "promptsFile" | "chatTemplate" | "stop" | "stopTokenIds"
+    >,
+    "schedule"
+  > {
+  schedule: Omit<ResolvedEvaluateSchedule, "evalBatchTokens">;
 }

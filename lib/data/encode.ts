@@ -22,6 +22,7 @@ const noTokenizer: TextEncoder = {
   prefixesSpace: false,
   encode: async () => [],
   encodings: async () => [],
+  decode: async () => [],
   chatTemplate() {
     throw new Zo2Error("ZO2_INTERNAL", "a chat template was asked for without a tokenizer");
   },

@@ -9,11 +9,15 @@ import { type ChatMessage, RowError, type Task, type TaskSettings } from "./task
 
 type Messages = readonly ChatMessage[];
 
-function readTemplate(path: string): string {
+/**
+ * @param name what the configuration calls the file
+ * @throws Zo2Error ZO2_INVALID_CONFIG
+ */
+export function readChatTemplate(path: string, name: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    throw invalid(`data.chatTemplate: ${fromIo(error, "read", path).message}`, error);
+    throw invalid(`${name}: ${fromIo(error, "read", path).message}`, error);
   }
 }
 
@@ -29,7 +33,8 @@ function toolsOf(value: unknown): readonly unknown[] | undefined {
 
 export function chat(settings: TaskSettings): Task {
   const { messagesField, promptField, completionField, completionOnlyLoss } = settings;
-  const template = settings.chatTemplate && readTemplate(settings.chatTemplate);
+  const template =
+    settings.chatTemplate && readChatTemplate(settings.chatTemplate, "data.chatTemplate");
   const part = (row: Readonly<Record<string, unknown>>, field: string): Messages => {
     const value = row[field];
     if (Array.isArray(value)) return value as Messages;

@@ -16,6 +16,7 @@ export interface EncodeOptions {
 export interface BackendTokenizer {
   encode(text: string, pair: null, options: EncodeOptions): Promise<BackendEncoding>;
   encodeBatch(texts: readonly string[], options: EncodeOptions): Promise<BackendEncoding[]>;
+  decodeBatch(ids: readonly (readonly number[])[], skipSpecialTokens: boolean): Promise<string[]>;
   tokenToId(token: string): number | null;
   disableTruncation(): void;
   disablePadding(): void;

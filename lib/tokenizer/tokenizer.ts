@@ -49,6 +49,8 @@ export interface TextEncoder {
   encodings(texts: readonly string[]): Promise<Encoding[]>;
   /** The ids of {@link encodings}. */
   encode(texts: readonly string[]): Promise<number[][]>;
+  /** The text of each list of ids, special tokens left out. */
+  decode(ids: readonly (readonly number[])[]): Promise<string[]>;
   /**
    * The model's chat template, or one from the source given.
    * @throws Zo2Error ZO2_INVALID_MODEL
@@ -115,6 +117,10 @@ export class Tokenizer implements TextEncoder {
       }
     }
     return all;
+  }
+
+  async decode(ids: readonly (readonly number[])[]): Promise<string[]> {
+    return this.backend.decodeBatch(ids, true);
   }
 
   chatTemplate(source: string = templateOf(this.config, this.file)): ChatTemplate {

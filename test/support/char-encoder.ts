@@ -29,6 +29,7 @@ export function charEncoder(
     eos: 2,
     prefixesSpace: false,
     encode: async (texts) => texts.map((text) => encoding(text).ids),
+    decode: async (lists) => lists.map((ids) => ids.map((id) => String.fromCodePoint(id)).join("")),
     encodings: async (texts) => texts.map(encoding),
     chatTemplate: (source) =>
       new ChatTemplate(source ?? template, { bos_token: "<", eos_token: ">" }),

@@ -13,6 +13,8 @@ import type {
   NativeEngine,
   NativeEvalOptions,
   NativeEvalResult,
+  NativeGenerateOptions,
+  NativeGenerateResult,
   NativeLoadOptions,
   NativeModelInfo,
   NativeTrainOptions,
@@ -30,6 +32,8 @@ export interface FakeSettings {
   replayMs?: number;
   /** Loss that evaluations give. */
   evalLoss?: number;
+  /** Tokens that generate() gives for each prompt. */
+  generated?: number[][];
   info?: Partial<NativeModelInfo>;
   failLoad?: Error;
   failAtStep?: number;
@@ -54,6 +58,8 @@ export class FakeEngine implements NativeEngine {
   readonly calls: string[] = [];
   loaded: NativeLoadOptions | undefined;
   trained: NativeTrainOptions | undefined;
+  generated: NativeGenerateOptions | undefined;
+  readonly endedSequences = new Set<number>();
   closed = false;
   /** Files in the directory that exportTo() was given. */
   foundByExport: string[] = [];
@@ -171,6 +177,41 @@ export class FakeEngine implements NativeEngine {
         ? Float64Array.from({ length: sequences }, (_, i) => -i)
         : new Float64Array(0),
     };
+  }
+
+  /** Says `generated` of the settings in turns of the event loop, one token a turn. */
+  async generate(
+    options: NativeGenerateOptions,
+    onEvent: (json: string) => void,
+  ): Promise<NativeGenerateResult> {
+    this.calls.push("generate");
+    this.generated = options;
+    const said = this.settings.generated ?? [];
+    let newTokens = 0;
+    for (let step = 0; step < options.maxNewTokens && !this.#stop; step++) {
+      await pause(this.settings.stepMs ?? 0);
+      const speaking = said.flatMap((tokens, index) =>
+        step < tokens.length && !this.endedSequences.has(index) ? [index] : [],
+      );
+      if (speaking.length === 0) break;
+      const tokens = speaking.map((index) => said[index]?.[step] ?? 0);
+      const isLast = (index: number): boolean =>
+        step + 1 === said[index]?.length || step + 1 === options.maxNewTokens;
+      const ends = speaking.map((index, i) => {
+        if (options.eosIds.includes(tokens[i] ?? -1)) return "eos";
+        if (options.stopIds.includes(tokens[i] ?? -1)) return "stop";
+        return isLast(index) ? "length" : "";
+      });
+      newTokens += tokens.length;
+      onEvent(JSON.stringify({ event: "tokens", sequences: speaking, tokens, ends }));
+    }
+    await this.#work(0, "generating");
+    const times = { prefillMs: 1, decodeMs: 1, logits: new Float32Array(0) };
+    const promptTokens = options.tokens.length;
+    return { promptTokens, newTokens, decodedTokens: newTokens, ...times };
+  }
+  endSequence(index: number): void {
+    this.endedSequences.add(index);
   }
 
   /** Takes its time, unless stopped. */

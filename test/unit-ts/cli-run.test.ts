@@ -80,3 +80,53 @@ t.test("a run goes on with the rows and the model it began with, wherever they a
   writeFileSync(data, row([3, 4, 5]) + row([6, 7, 9]));
   t.match(await go(5), { code: 1, err: /ZO2_JOURNAL_MISMATCH: .*dataFingerprint/ });
 });
+
+t.test("generate", async (t) => {
+  const base = join(root, "test/fixtures/models/gguf-qwen2-q5-0");
+  const gguf = join(base, readdirSync(base).find((name) => name.endsWith(".gguf")) ?? "");
+  const rows = Array.from({ length: 4 }, (_, i) => JSON.stringify({ text: `some text ${i}` }));
+  const dir = t.testdir({
+    "rows.jsonl": rows.join("\n"),
+    "prompts.jsonl": '{"prompt":"hello"}\n{"prompt":"the"}\n{"prompt":"a b c"}\n',
+  });
+  const [run, out] = [join(dir, "run"), join(dir, "out")];
+  const data = ["--data", join(dir, "rows.jsonl"), "--steps", "2", "--batch-size", "2"];
+  const method = ["--learning-rate", "1e-2", "--output", run];
+  const trained = await zo2("train", "--model", gguf, ...data, ...method);
+  t.equal(trained.code, 0, trained.err);
+  const exported = await zo2("export", "--run", run, "--out", out);
+  t.equal(exported.code, 0, exported.err);
+
+  const prompts = ["--prompts", join(dir, "prompts.jsonl"), "--max-new-tokens", "9"];
+  const texts = ({ lines }: Ended) => lines.filter(({ event }) => event === "result");
+  const tuned = await zo2("generate", "--run", run, ...prompts);
+  t.equal(tuned.code, 0, tuned.err);
+  t.equal(texts(tuned).length, 3);
+  t.match(tuned.lines.at(-1), { event: "done", prompts: 3 });
+  const tokens = tuned.lines.filter(({ event, index }) => event === "token" && index === 1);
+  const second = texts(tuned).find(({ index }) => index === 1);
+  t.same(
+    tokens.map(({ token }) => token),
+    second?.["tokens"],
+  );
+  t.equal(tokens.map(({ text }) => text).join(""), second?.["text"]);
+  const byIndex = (ended: Ended) =>
+    texts(ended).sort((a, b) => Number(a["index"]) - Number(b["index"]));
+  const again = await zo2("generate", "--model", out, ...prompts, "--batch-size", "1");
+  t.same(byIndex(again), byIndex(tuned), "the exported model says what the run says");
+  const untuned = await zo2("generate", "--model", gguf, ...prompts);
+  t.notSame(byIndex(untuned), byIndex(tuned), "the base model does not");
+
+  const small = await zo2("generate", "--model", gguf, ...prompts, "--memory", "340kB");
+  t.equal(small.code, 1);
+  t.match(small.err, /ZO2_OUT_OF_MEMORY: schedule\.memory is 340000 bytes.*key\/value caches/);
+  const wrong = await zo2("generate", "--model", gguf, "--prompt", "a", "--top-p", "2");
+  t.equal(wrong.code, 2);
+  t.match(wrong.err, /topP is 2; it must be a number above 0, at most 1/);
+  const plain = await new Promise<string>((done) => {
+    const command = [join(root, "dist/cli/main.js"), "generate", "--model", gguf, ...prompts];
+    execFile(process.execPath, command, (_, stdout) => done(stdout));
+  });
+  const expected = byIndex(untuned).map(({ text }, i) => `# prompt ${i}\n${String(text)}\n`);
+  t.equal(plain, expected.join(""));
+});

@@ -1,7 +1,7 @@
 // Causal attention of packed sequences. A task is one (branch, sequence, key/value head): keys and
 // values are packed once and meet all query heads of the group in blocks of queries, so memory
 // grows with the sequence, never with its square. Every row's softmax runs over its own keys in
-// ascending order.
+// ascending order, counted from the sequence's beginning, whichever of them come from a cache.
 #include "backends/cpu/kernels/gemm.h"
 #include "backends/cpu/kernels/rows.h"
 
@@ -72,10 +72,12 @@ struct Head {
   float* output;
 };
 
-void attend_block(const Attention& op, const Head& head, int64_t first, int64_t count, int64_t n) {
+// Queries [first, first + count) of a head, of which query i sees keys [0, seen + i]; there are n.
+void attend_block(const Attention& op, const Head& head, int64_t first, int64_t count, int64_t seen,
+                  int64_t n) {
   const int64_t q_stride = static_cast<int64_t>(op.heads) * op.qk_columns;
   const int64_t y_stride = static_cast<int64_t>(op.heads) * op.v_columns;
-  const int64_t keys = first + count;  // the block's last query sees this many
+  const int64_t keys = seen + first + count;  // the block's last query sees this many
   const int64_t padded = pad_columns(keys), score_stride = pad_columns(op.longest);
   const int64_t value_columns = pad_columns(op.v_columns);
   for (int64_t tile = 0; tile < padded; tile += kTileColumns) {
@@ -90,7 +92,8 @@ void attend_block(const Attention& op, const Head& head, int64_t first, int64_t 
   }
   float inverse[kQueryBlock];
   for (int64_t i = 0; i < count; ++i)
-    inverse[i] = softmax_row(head.scores + i * score_stride, first + i + 1, padded, op.scale);
+    inverse[i] =
+        softmax_row(head.scores + i * score_stride, seen + first + i + 1, padded, op.scale);
   for (int64_t tile = 0; tile < value_columns; tile += kTileColumns) {
     Tile t;
     t.a = head.scores;
@@ -108,35 +111,162 @@ void attend_block(const Attention& op, const Head& head, int64_t first, int64_t 
   }
 }
 
-void run(const Attention& op, int64_t task, const TaskScratch& memory) {
-  const int kv_head = static_cast<int>(task % op.kv_heads);
-  const int sequence = static_cast<int>(task / op.kv_heads % op.sequences);
+// The rows a task works on: this pass's first row, and all keys and values its queries may see.
+struct Rows {
+  int64_t first = 0;
+  int64_t n = 0;     // queries
+  int64_t seen = 0;  // cached keys before this pass
+  const float* keys = nullptr;
+  const float* values = nullptr;
+};
+
+int64_t key_stride(const Attention& op) { return int64_t{op.kv_heads} * op.qk_columns; }
+int64_t value_stride(const Attention& op) { return int64_t{op.kv_heads} * op.v_columns; }
+
+void append_rows(float* to, const float* from, int64_t rows, int64_t stride, int64_t columns) {
+  for (int64_t i = 0; i < rows; ++i)
+    std::memcpy(to + i * stride, from + i * stride, sizeof(float) * static_cast<size_t>(columns));
+}
+
+// With a cache, what this pass adds to it is appended first.
+Rows rows_of(const Attention& op, int64_t task) {
+  const int64_t kv_head = task % op.kv_heads;
+  const int64_t sequence = task / op.kv_heads % op.sequences;
   const int64_t branch = task / op.kv_heads / op.sequences;
   const int32_t* offsets = op.offsets.as<const int32_t>();
-  const int64_t begin = offsets[sequence], n = offsets[sequence + 1] - begin;
-  const int64_t row = branch * op.tokens + begin;
-  const int64_t k_stride = static_cast<int64_t>(op.kv_heads) * op.qk_columns;
-  const int64_t v_stride = static_cast<int64_t>(op.kv_heads) * op.v_columns;
+  const int64_t k_stride = key_stride(op), v_stride = value_stride(op);
+  const int64_t k_column = kv_head * op.qk_columns, v_column = kv_head * op.v_columns;
+  Rows rows;
+  rows.first = branch * op.tokens + offsets[sequence];
+  rows.n = offsets[sequence + 1] - offsets[sequence];
+  rows.keys = op.k.as<const float>() + rows.first * k_stride + k_column;
+  rows.values = op.v.as<const float>() + rows.first * v_stride + v_column;
+  if (!op.cache) return rows;
+  rows.seen = op.cache.prefixes.as<const int32_t>()[sequence];
+  const int64_t start = op.cache.starts.as<const int32_t>()[sequence];
+  float* keys = op.cache.k.as<float>() + start * k_stride + k_column;
+  float* values = op.cache.v.as<float>() + start * v_stride + v_column;
+  append_rows(keys + rows.seen * k_stride, rows.keys, rows.n, k_stride, op.qk_columns);
+  append_rows(values + rows.seen * v_stride, rows.values, rows.n, v_stride, op.v_columns);
+  rows.keys = keys;
+  rows.values = values;
+  return rows;
+}
 
-  float* keys = memory.local;
+// ---- one query: packing would cost more than the products
+// ------------------------------------------------
+
+// Query heads that share what is loaded of keys and values.
+constexpr int kHeadsAtOnce = 4;
+
+struct Query {
+  const float* q;  // [heads][qk_columns]
+  float* y;        // [heads][v_columns]
+  const Rows* rows;
+  int64_t keys;  // that it sees
+  int heads;     // at most kHeadsAtOnce
+  float* scores;
+  int64_t score_stride;
+};
+
+// The sums of multiply(), lanes over keys: each in ascending order of the head's columns.
+void score_keys(const Attention& op, const Query& query) {
+  for (int64_t first = 0; first < query.keys; first += kWidth) {
+    Tall shape;
+    shape.columns = op.qk_columns;
+    shape.rows = static_cast<int>(smaller(query.keys - first, kWidth));
+    shape.stride = key_stride(op);
+    const float* keys = query.rows->keys + first * shape.stride;
+    F sum[kHeadsAtOnce] = {};
+    for (int u = 0; u < shape.groups(); ++u) {
+      F key[4];
+      gather_group(shape, u, keys, key);
+      transpose_lanes(key);
+      const int columns = static_cast<int>(smaller(op.qk_columns - 4 * u, 4));
+      for (int c = 0; c < columns; ++c) {
+#pragma GCC unroll 4
+        for (int h = 0; h < kHeadsAtOnce; ++h)
+          if (h < query.heads)
+            sum[h] = fma(splat(query.q[h * op.qk_columns + 4 * u + c]), key[c], sum[h]);
+      }
+    }
+    for (int h = 0; h < query.heads; ++h)
+      store(query.scores + h * query.score_stride + first, sum[h]);
+  }
+}
+
+// Lanes over columns, keys in ascending order.
+void sum_values(const Attention& op, const Query& query, const float* inverse) {
+  const int64_t stride = value_stride(op);
+  for (int64_t column = 0; column < op.v_columns; column += kWidth) {
+    const int take = static_cast<int>(smaller(op.v_columns - column, kWidth));
+    F sum[kHeadsAtOnce] = {};
+    for (int64_t i = 0; i < query.keys; ++i) {
+      const float* from = query.rows->values + i * stride + column;
+      const F value = take == kWidth ? load(from) : load_partial(from, take, 0);
+#pragma GCC unroll 4
+      for (int h = 0; h < kHeadsAtOnce; ++h)
+        if (h < query.heads)
+          sum[h] = fma(splat(query.scores[h * query.score_stride + i]), value, sum[h]);
+    }
+    for (int h = 0; h < query.heads; ++h)
+      store_partial(query.y + h * op.v_columns + column, sum[h] * splat(inverse[h]), take);
+  }
+}
+
+void attend_query(const Attention& op, int kv_head, const Rows& rows, float* scores) {
+  const int group = op.heads / op.kv_heads;
+  const int64_t stride = pad_columns(op.longest);
+  for (int head = 0; head < group; head += kHeadsAtOnce) {
+    const int64_t h = rows.first * op.heads + kv_head * group + head;
+    Query query;
+    query.q = op.q.as<const float>() + h * op.qk_columns;
+    query.y = op.y.as<float>() + h * op.v_columns;
+    query.rows = &rows;
+    query.keys = rows.seen + 1;
+    query.heads = static_cast<int>(smaller(group - head, kHeadsAtOnce));
+    query.scores = scores;
+    query.score_stride = stride;
+    score_keys(op, query);
+    float inverse[kHeadsAtOnce];
+    for (int i = 0; i < query.heads; ++i)
+      inverse[i] = softmax_row(scores + i * stride, query.keys, pad_columns(query.keys), op.scale);
+    sum_values(op, query, inverse);
+  }
+}
+
+// ---- blocks of queries
+// -------------------------------------------------------------------------------------
+
+void attend_blocks(const Attention& op, int kv_head, const Rows& rows, float* local) {
+  const int64_t total = rows.seen + rows.n;
+  float* keys = local;
   float* values = keys + pad_columns(op.longest) * op.qk_columns;
   float* scores = values + pad_columns(op.v_columns) * op.longest;
   float* output = scores + kQueryBlock * pad_columns(op.longest);
-  pack_keys(op.k.as<const float>() + row * k_stride + kv_head * op.qk_columns, k_stride, n,
-            op.qk_columns, keys);
-  pack_values(op.v.as<const float>() + row * v_stride + kv_head * op.v_columns, v_stride, n,
-              op.v_columns, values);
+  pack_keys(rows.keys, key_stride(op), total, op.qk_columns, keys);
+  pack_values(rows.values, value_stride(op), total, op.v_columns, values);
   const int group = op.heads / op.kv_heads;
   for (int h = kv_head * group; h < (kv_head + 1) * group; ++h) {
     Head head;
-    head.q = op.q.as<const float>() + row * op.heads * op.qk_columns + h * op.qk_columns;
-    head.y = op.y.as<float>() + row * op.heads * op.v_columns + h * op.v_columns;
+    head.q = op.q.as<const float>() + rows.first * op.heads * op.qk_columns + h * op.qk_columns;
+    head.y = op.y.as<float>() + rows.first * op.heads * op.v_columns + h * op.v_columns;
     head.keys = keys;
     head.values = values;
     head.scores = scores;
     head.output = output;
-    for (int64_t first = 0; first < n; first += kQueryBlock)
-      attend_block(op, head, first, n - first < kQueryBlock ? n - first : kQueryBlock, n);
+    for (int64_t first = 0; first < rows.n; first += kQueryBlock)
+      attend_block(op, head, first, smaller(rows.n - first, kQueryBlock), rows.seen, total);
+  }
+}
+
+void run(const Attention& op, int64_t task, const TaskScratch& memory) {
+  const int kv_head = static_cast<int>(task % op.kv_heads);
+  const Rows rows = rows_of(op, task);
+  if (rows.n == 1) {
+    attend_query(op, kv_head, rows, memory.local);
+  } else {
+    attend_blocks(op, kv_head, rows, memory.local);
   }
 }
 

@@ -1,15 +1,13 @@
 // y_b = x_b W_b^T. Rows of W are updated, perturbed and packed block by block in cache, inside the
 // product: perturbed weights never exist in memory, and each weight's noise is drawn once for all
 // rows of x.
+#include "backends/cpu/kernels/linear.h"
+
 #include "backends/cpu/kernels/gemm.h"
-#include "backends/cpu/kernels/rows.h"
 
 namespace zo2::ISA_NS {
 namespace {
 
-// Columns of the weight that are packed at once, at most: a tile of them fits the first-level
-// cache, and y is read and written once for each block.
-constexpr int kMostColumns = 4 * kStripColumns;
 // Weight rows of one task, at most: x is copied once for each task, so few are better; several a
 // thread, where there are many rows, so that a thread that is held up does not hold up all.
 constexpr int64_t kMostRows = 320;
@@ -17,14 +15,6 @@ constexpr int64_t kMostRows = 320;
 // power of two, they would evict each other from the first-level cache.
 constexpr int64_t kRowsOfX = 8 * kTileRows;
 constexpr int64_t kXStride = kMostColumns + 16;
-
-// Blocks are as equal as whole strips allow. A function of the columns alone: it is part of the
-// order of every sum.
-int64_t column_block(int64_t columns) {
-  const int64_t strips = ceil_div(columns, kStripColumns);
-  const int64_t blocks = ceil_div(columns, kMostColumns);
-  return ceil_div(strips, blocks) * kStripColumns;
-}
 
 // The same number of tasks for every thread.
 int64_t tasks(const Linear& op, int threads) {
@@ -140,6 +130,7 @@ void run(const Linear& op, int64_t task, const TaskScratch& memory) {
   at.first = task * size.rows;
   at.rows = smaller(op.weight.rows - at.first, size.rows);
   if (op.bias.data) bias += prepare_bias(op, at.first, at.rows, size, bias);
+  if (is_few(op)) return multiply_few(op, at.first, at.rows, op.bias.data ? bias : nullptr);
 
   for (; at.column < op.weight.columns; at.column += size.columns) {
     at.columns = smaller(op.weight.columns - at.column, size.columns);

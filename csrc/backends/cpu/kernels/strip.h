@@ -76,19 +76,50 @@ ZO2_INLINE void transpose_lanes(F x[4], std::index_sequence<J...>) {
 }
 ZO2_INLINE void transpose_lanes(F x[4]) { transpose_lanes(x, std::make_index_sequence<kWidth>()); }
 
+// Four elements of T, as a vector.
+template <class T>
+struct Quad {
+  typedef T Type __attribute__((vector_size(4 * sizeof(T))));
+};
+// All elements of a, then all of b.
+template <class V, class P, size_t... I>
+ZO2_INLINE V joined(P a, P b, std::index_sequence<I...>) {
+  return __builtin_shufflevector(a, b, I...);
+}
+// Four elements from each of from + at(0), from + at(4) ...: through registers, as a vector that is
+// loaded from pieces just stored would have to wait for all of them.
+template <class V, class T, class At>
+ZO2_INLINE V load_quads(const T* from, const At& at) {
+  using Q = typename Quad<T>::Type;
+  Q q[kWidth / 4];
+#pragma GCC unroll 4
+  for (int i = 0; i < kWidth / 4; ++i) std::memcpy(&q[i], from + at(4 * i), sizeof(Q));
+  if constexpr (kWidth == 4) {
+    return (V)q[0];
+  } else if constexpr (kWidth == 8) {
+    return joined<V>(q[0], q[1], std::make_index_sequence<8>());
+  } else {
+    typedef T Half8 __attribute__((vector_size(8 * sizeof(T))));
+    const Half8 low = joined<Half8>(q[0], q[1], std::make_index_sequence<8>());
+    const Half8 high = joined<Half8>(q[2], q[3], std::make_index_sequence<8>());
+    return joined<V>(low, high, std::make_index_sequence<16>());
+  }
+}
+
 // Four columns of every lane between memory and a group's vectors: 128-bit lane L of x[k] is what
 // lies at lane 4 L + k, before the transposition.
 template <class T, class V, class Shape>
 ZO2_INLINE void gather_group(const Shape& shape, int u, const T* from, V x[4]) {
+  if (shape.whole(u)) [[likely]] {
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k)
+      x[k] = load_quads<V>(from, [&](int i) { return shape.offset(u, i + k); });
+    return;
+  }
   T pieces[4][kWidth];
-  const bool whole = shape.whole(u);
   for (int k = 0; k < 4; ++k) {
     for (int j = k; j < kWidth; j += 4) {
       T* to = pieces[k] + j / 4 * 4;
-      if (whole) [[likely]] {
-        std::memcpy(to, from + shape.offset(u, j), 4 * sizeof(T));
-        continue;
-      }
       const int valid = shape.valid(u, j);
       for (int i = 0; i < 4; ++i) to[i] = i < valid ? from[shape.offset(u, j) + i] : T{};
     }

@@ -1,0 +1,112 @@
+// generate(): prompts continued by a base model, or by a run's.
+import { Broadcast } from "./broadcast.js";
+import { invalid } from "./config/problems.js";
+import { resolveGenerateConfig } from "./config/resolve.js";
+import type { GenerateConfig } from "./config/types.js";
+import {
+  type Generation,
+  type GenerationHooks,
+  generateFrom,
+  type TokenEvent,
+} from "./generation/generation.js";
+import { openRun } from "./run-directory.js";
+import { nativeRuntime, type Runtime } from "./runtime.js";
+import { withTuned } from "./tuned.js";
+import { UserCode } from "./user-code.js";
+
+/** What {@link generate} tells while it goes on; `signal` ends it, between two tokens. */
+export type GenerateOptions = GenerationHooks;
+
+/**
+ * Continues prompts with a base model (`model`) or a tuned one (`run`). Results are in the order of
+ * the prompts. @throws Zo2Error; the signal's reason; what callbacks throw
+ */
+export async function generate(
+  config: GenerateConfig,
+  options: GenerateOptions = {},
+): Promise<Generation[]> {
+  return generateWith(nativeRuntime, config, options);
+}
+
+/** {@link generate} on a given runtime. */
+export async function generateWith(
+  runtime: Runtime,
+  config: GenerateConfig,
+  options: GenerateOptions,
+): Promise<Generation[]> {
+  const failing = new AbortController();
+  const user = new UserCode(() => failing.abort());
+  const signals = [failing.signal, ...(options.signal ? [options.signal] : [])];
+  try {
+    const hooks = { ...options, signal: AbortSignal.any(signals) };
+    const results = await generateChecked(runtime, config, hooks, user);
+    await user.settled();
+    user.throwIfFailed();
+    return results;
+  } catch (error) {
+    await user.settled();
+    user.throwIfFailed();
+    throw error;
+  }
+}
+
+async function generateChecked(
+  runtime: Runtime,
+  config: GenerateConfig,
+  options: GenerateOptions,
+  user: UserCode,
+): Promise<Generation[]> {
+  const { signal } = options;
+  const resolved = resolveGenerateConfig(config);
+  const { run: directory, model, schedule, chatTemplate } = resolved;
+  signal?.throwIfAborted();
+  const saved = directory === undefined ? undefined : await openRun(directory);
+  const { storage } = schedule;
+  if (saved && storage !== undefined && storage !== saved.schedule.storage) {
+    throw invalid(
+      `schedule.storage is "${storage}", but the run's is "${saved.schedule.storage}"; leave it out`,
+    );
+  }
+  const run = directory !== undefined && saved ? { directory, config: saved } : undefined;
+  const settings = { ...resolved, chatTemplate: chatTemplate ?? saved?.data.chatTemplate };
+  return withTuned(runtime, { run, model, schedule }, signal, (opened) =>
+    generateFrom(opened, settings, options, user),
+  );
+}
+
+/**
+ * {@link generate} as a loop over its tokens; breaking out of it ends it.
+ *
+ * ```ts
+ * for await (const { text } of generateStream({ model, prompts })) process.stdout.write(text);
+ * ```
+ */
+export function generateStream(
+  config: GenerateConfig,
+  options: Pick<GenerateOptions, "signal"> = {},
+): AsyncGenerator<TokenEvent, void, undefined> {
+  return generateStreamWith(nativeRuntime, config, options);
+}
+
+/** {@link generateStream} on a given runtime. */
+export async function* generateStreamWith(
+  runtime: Runtime,
+  config: GenerateConfig,
+  { signal }: Pick<GenerateOptions, "signal">,
+): AsyncGenerator<TokenEvent, void, undefined> {
+  const leaving = new AbortController();
+  const both = signal ? AbortSignal.any([signal, leaving.signal]) : leaving.signal;
+  const tokens = new Broadcast<TokenEvent>();
+  const seen = tokens.iterate();
+  const onToken = (token: TokenEvent): void => tokens.send(token);
+  const finished = generateWith(runtime, config, { signal: both, onToken }).then(
+    () => tokens.end(),
+    (reason: unknown) => tokens.fail(reason),
+  );
+  try {
+    yield* seen;
+  } finally {
+    leaving.abort();
+    await finished;
+  }
+}
