@@ -1,5 +1,5 @@
 // Writes a model of a named shape with random weights, so that speed can be measured without a download.
-import { createWriteStream } from "node:fs";
+import { createWriteStream, existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { finished } from "node:stream/promises";
@@ -50,8 +50,17 @@ function values(name, count) {
   return out;
 }
 
+/** The directory below `work` of a random model of a named shape, written on first use. */
+export async function randomModel(work, name) {
+  if (!shapes[name])
+    throw new Error(`--shape ${name}: use one of ${Object.keys(shapes).join(", ")}`);
+  const dir = join(work, name);
+  if (!existsSync(dir)) await writeRandomModel(dir, shapes[name]);
+  return dir;
+}
+
 /** Makes `dir` a Hugging Face directory of the shape; f32. */
-export async function writeRandomModel(dir, shape) {
+async function writeRandomModel(dir, shape) {
   await mkdir(dir, { recursive: true });
   const { hidden, layers, heads, ffn, vocabulary } = shape;
   const config = {

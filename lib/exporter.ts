@@ -6,10 +6,9 @@ import { resolveExportConfig } from "./config/resolve.js";
 import type { ExportConfig } from "./config/types.js";
 import { fromIo, fromNative } from "./errors.js";
 import type { OpenModel } from "./model.js";
-import { openRun } from "./run-directory.js";
 import { nativeRuntime, type Runtime } from "./runtime.js";
 import { tokenizerFromGguf } from "./tokenizer/gguf.js";
-import { withTuned } from "./tuned.js";
+import { openTuned, withTuned } from "./tuned.js";
 
 export interface ExportOptions {
   /** Ends it: loading at once, writing when the weights are written; nothing is left then. */
@@ -122,11 +121,11 @@ export async function exportModelWith(
   given: ExportConfig,
   { signal }: ExportOptions,
 ): Promise<ExportResult> {
-  const { run: directory, out, model, schedule } = resolveExportConfig(given);
+  const resolved = resolveExportConfig(given);
+  const { out } = resolved;
   signal?.throwIfAborted();
-  const config = await openRun(directory);
+  const tuned = await openTuned(resolved);
   await requireEmpty(out);
-  const tuned = { run: { directory, config }, model, schedule };
   return withTuned(runtime, tuned, signal, async (opened, step) => {
     await exportFrom(opened, runtime, out, signal);
     return { out, step };

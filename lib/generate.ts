@@ -1,6 +1,5 @@
 // generate(): prompts continued by a base model, or by a run's.
 import { Broadcast } from "./broadcast.js";
-import { invalid } from "./config/problems.js";
 import { resolveGenerateConfig } from "./config/resolve.js";
 import type { GenerateConfig } from "./config/types.js";
 import {
@@ -9,9 +8,8 @@ import {
   generateFrom,
   type TokenEvent,
 } from "./generation/generation.js";
-import { openRun } from "./run-directory.js";
 import { nativeRuntime, type Runtime } from "./runtime.js";
-import { withTuned } from "./tuned.js";
+import { openTuned, withTuned } from "./tuned.js";
 import { UserCode } from "./user-code.js";
 
 /** What {@link generate} tells while it goes on; `signal` ends it, between two tokens. */
@@ -58,18 +56,11 @@ async function generateChecked(
 ): Promise<Generation[]> {
   const { signal } = options;
   const resolved = resolveGenerateConfig(config);
-  const { run: directory, model, schedule, chatTemplate } = resolved;
   signal?.throwIfAborted();
-  const saved = directory === undefined ? undefined : await openRun(directory);
-  const { storage } = schedule;
-  if (saved && storage !== undefined && storage !== saved.schedule.storage) {
-    throw invalid(
-      `schedule.storage is "${storage}", but the run's is "${saved.schedule.storage}"; leave it out`,
-    );
-  }
-  const run = directory !== undefined && saved ? { directory, config: saved } : undefined;
-  const settings = { ...resolved, chatTemplate: chatTemplate ?? saved?.data.chatTemplate };
-  return withTuned(runtime, { run, model, schedule }, signal, (opened) =>
+  const tuned = await openTuned(resolved);
+  const chatTemplate = resolved.chatTemplate ?? tuned.run?.config.data.chatTemplate;
+  const settings = { ...resolved, chatTemplate };
+  return withTuned(runtime, tuned, signal, (opened) =>
     generateFrom(opened, settings, options, user),
   );
 }

@@ -1,4 +1,5 @@
 // A base model, or a run's: its model with its journal applied.
+import { invalid } from "./config/problems.js";
 import { defaultSchedule } from "./config/schema.js";
 import type {
   ResolvedEvaluateSchedule,
@@ -7,7 +8,7 @@ import type {
 } from "./config/types.js";
 import { fromNative, Zo2Error } from "./errors.js";
 import { interruptible, locateModel, type OpenModel, openModel } from "./model.js";
-import { runFiles } from "./run-directory.js";
+import { openRun, runFiles } from "./run-directory.js";
 import type { Runtime } from "./runtime.js";
 
 export interface Tuned {
@@ -15,7 +16,28 @@ export interface Tuned {
   run: { directory: string; config: ResolvedTrainConfig } | undefined;
   /** The base model, or where the run's is now. */
   model: string | undefined;
-  schedule: ResolvedPlacement & Pick<ResolvedEvaluateSchedule, "storage">;
+  schedule: ResolvedPlacement & Partial<Pick<ResolvedEvaluateSchedule, "storage">>;
+}
+
+/**
+ * What a configuration's `run`, `model` and `schedule` ask for.
+ * @throws Zo2Error where there is no such run, or its weights are stored as another type
+ */
+export async function openTuned(asked: {
+  run?: string | undefined;
+  model?: string | undefined;
+  schedule: Tuned["schedule"];
+}): Promise<Tuned> {
+  const { run: directory, model, schedule } = asked;
+  if (directory === undefined) return { run: undefined, model, schedule };
+  const config = await openRun(directory);
+  const { storage } = schedule;
+  if (storage !== undefined && storage !== config.schedule.storage) {
+    throw invalid(
+      `schedule.storage is "${storage}", but the run's is "${config.schedule.storage}"; leave it out`,
+    );
+  }
+  return { run: { directory, config }, model, schedule };
 }
 
 async function locate({ run, model }: Tuned): Promise<string> {

@@ -1,11 +1,11 @@
 // Peak resident memory of a few training steps, of a process that does nothing else, beside the peer's.
 import { execFile } from "node:child_process";
-import { existsSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { Peer } from "../peer.mjs";
-import { shapes, writeRandomModel } from "../random-model.mjs";
+import { randomModel, shapes } from "../random-model.mjs";
 import { digits } from "../statistics.mjs";
 
 const program = `
@@ -15,8 +15,7 @@ const program = `
 `;
 
 export async function memory({ work, shape, length, threads, withPeers }) {
-  const model = join(work, shape);
-  if (!existsSync(model)) await writeRandomModel(model, shapes[shape]);
+  const model = await randomModel(work, shape);
   const ids = Array.from({ length: length + 1 }, (_, i) => (i * 7919) % shapes[shape].vocabulary);
   const data = join(work, "row.jsonl");
   await writeFile(data, `${JSON.stringify({ input_ids: ids })}\n`);

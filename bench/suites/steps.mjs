@@ -5,7 +5,7 @@ import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { train } from "zo2";
 import { Peer } from "../peer.mjs";
-import { shapes, writeRandomModel } from "../random-model.mjs";
+import { randomModel, shapes } from "../random-model.mjs";
 import { digits, median } from "../statistics.mjs";
 
 const root = join(import.meta.dirname, "../..");
@@ -29,7 +29,7 @@ async function compare(config, peers, { rounds, steps }) {
   for (let round = 0; round < rounds; round++) {
     ours.push(...(await ourSteps(config, steps)));
     for (const [i, peer] of peers.entries()) {
-      if (peer.task) await peer.process.ask(peer.task);
+      await peer.process.ask(peer.task);
       theirs[i].push(...(await peer.process.ask({ steps })).ms);
     }
   }
@@ -42,77 +42,61 @@ async function compare(config, peers, { rounds, steps }) {
   return { stepMs, steps: ours.length, peers: rows };
 }
 
-/** Language modelling on a random model of a shape. */
-export async function step({ work, shape, batch, length, rounds, steps, threads, withPeers }) {
-  if (!shapes[shape]) {
-    throw new Error(`--shape ${shape}: use one of ${Object.keys(shapes).join(", ")}`);
+/** Our steps beside those of peers that a PyTorch process plays, each with a task of its own. */
+async function besidePyTorch({ rounds, steps, threads, withPeers, ...run }, tasks) {
+  const config = { ...run, schedule: { threads } };
+  if (!withPeers) return compare(config, [], { rounds, steps });
+  const process = new Peer("mezo.py");
+  try {
+    await process.ask({ load: run.model, threads });
+    await process.ask(tasks[0].task);
+    return await compare(
+      config,
+      tasks.map((task) => ({ ...task, process })),
+      { rounds, steps },
+    );
+  } finally {
+    await process.close();
   }
-  const model = join(work, shape);
-  if (!existsSync(model)) await writeRandomModel(model, shapes[shape]);
+}
+
+/** Language modelling on a random model of a shape. */
+export async function step({ work, shape, batch, length, ...how }) {
+  const model = await randomModel(work, shape);
   const { vocabulary } = shapes[shape];
   const ids = Array.from({ length: batch }, (_, row) =>
     Array.from({ length: length + 1 }, (_, i) => ((row * 131 + i) * 7919) % vocabulary),
   );
-  const data = join(work, "rows.jsonl");
-  await writeFile(data, `${ids.map((row) => JSON.stringify({ input_ids: row })).join("\n")}\n`);
-  const config = {
-    model,
-    data: { train: data, task: "lm" },
-    batchSize: batch,
-    schedule: { threads },
-    output: join(work, "run"),
-  };
-  const peers = [];
-  if (withPeers) {
-    const process = new Peer("mezo.py");
-    await process.ask({ load: model, threads });
-    await process.ask({ task: "lm", ids });
-    peers.push({ name: "MeZO, PyTorch", process });
-  }
-  try {
-    const result = await compare(config, peers, { rounds, steps });
-    const tokensPerSecond = digits((1000 * batch * length) / result.stepMs, 4);
-    return { shape, batchSize: batch, length, storage: "f32", tokensPerSecond, ...result };
-  } finally {
-    for (const peer of peers) await peer.process.close();
-  }
+  const train = join(work, "rows.jsonl");
+  await writeFile(train, `${ids.map((row) => JSON.stringify({ input_ids: row })).join("\n")}\n`);
+  const data = { train, task: "lm" };
+  const run = { model, data, batchSize: batch, output: join(work, "run") };
+  const result = await besidePyTorch({ ...run, ...how }, [
+    { name: "MeZO, PyTorch", task: { task: "lm", ids } },
+  ]);
+  const tokensPerSecond = digits((1000 * batch * length) / result.stepMs, 4);
+  return { shape, batchSize: batch, length, storage: "f32", tokensPerSecond, ...result };
 }
 
 /** Option scoring on SmolLM2 and the first rows of data/reviews, at their own lengths. */
-export async function options({ work, batch, rounds, steps, threads, withPeers }) {
+export async function options({ work, batch, shape: _shape, length: _length, ...how }) {
   const model = join(root, ".cache/real/SmolLM2-135M-Instruct.Q4_1.gguf");
   if (!existsSync(model)) return { skipped: "no SmolLM2: run node scripts/fetch-real.mjs" };
   const lines = readFileSync(join(root, "data/reviews/train.jsonl"), "utf8").split("\n");
-  const data = join(work, "reviews.jsonl");
-  await writeFile(data, `${lines.slice(0, batch).join("\n")}\n`);
+  const train = join(work, "reviews.jsonl");
+  await writeFile(train, `${lines.slice(0, batch).join("\n")}\n`);
   const words = [" terrible", " great"];
-  const config = {
-    model,
-    data: { train: data, task: "options", template: "{sentence} It was", options: words },
-    method: { learningRate: 1e-6 },
-    batchSize: batch,
-    schedule: { threads },
-    output: join(work, "run"),
-  };
-  const peers = [];
-  if (withPeers) {
-    const process = new Peer("mezo.py");
-    await process.ask({ load: model, threads });
-    const rows = lines.slice(0, batch).map((line) => {
-      const { sentence, label } = JSON.parse(line);
-      return [`${sentence} It was`, label];
-    });
-    const task = { task: "options", rows, options: words };
-    await process.ask({ ...task, share: false });
-    peers.push(
-      { name: "MeZO, PyTorch", process, task: { ...task, share: false } },
-      { name: "the same, prompts shared", process, task: { ...task, share: true } },
-    );
-  }
-  try {
-    const result = await compare(config, peers, { rounds, steps });
-    return { model: "SmolLM2-135M", batchSize: batch, storage: "f32", ...result };
-  } finally {
-    for (const peer of peers.slice(0, 1)) await peer.process.close();
-  }
+  const data = { train, task: "options", template: "{sentence} It was", options: words };
+  const method = { learningRate: 1e-6 };
+  const run = { model, data, method, batchSize: batch, output: join(work, "run") };
+  const rows = lines.slice(0, batch).map((line) => {
+    const { sentence, label } = JSON.parse(line);
+    return [`${sentence} It was`, label];
+  });
+  const task = { task: "options", rows, options: words };
+  const result = await besidePyTorch({ ...run, ...how }, [
+    { name: "MeZO, PyTorch", task: { ...task, share: false } },
+    { name: "the same, prompts shared", task: { ...task, share: true } },
+  ]);
+  return { model: "SmolLM2-135M", batchSize: batch, storage: "f32", ...result };
 }

@@ -182,11 +182,18 @@ const train = z.strictObject({
   ),
 });
 
+// Of a base model or a run's, for what does not train.
+const baseOrRuns = text(
+  "directory of Hugging Face files, a .gguf file, or an id in the local cache; with run: where " +
+    "its model is now",
+).optional();
+const runsStorage = {
+  storage: choice(storageTypes, "type of stored weights (default: the run's, or f32)").optional(),
+  extentBytes: runsExtentBytes,
+};
+
 const evaluate = z.strictObject({
-  model: text(
-    "directory of Hugging Face files, a .gguf file, or an id in the local cache; with run: where " +
-      "its model is now",
-  ).optional(),
+  model: baseOrRuns,
   run: text("directory of a run to evaluate").optional(),
   data: leaf(
     z.union([z.string().min(1), z.array(z.record(z.string(), z.unknown()))]),
@@ -198,11 +205,7 @@ const evaluate = z.strictObject({
   schedule: z
     .strictObject({
       ...placement,
-      storage: choice(
-        storageTypes,
-        "type of stored weights (default: the run's, or f32)",
-      ).optional(),
-      extentBytes: runsExtentBytes,
+      ...runsStorage,
       evalBatchTokens,
     })
     .prefault({}),
@@ -216,10 +219,7 @@ const exporting = z.strictObject({
 });
 
 const generation = z.strictObject({
-  model: text(
-    "directory of Hugging Face files, a .gguf file, or an id in the local cache; with run: where " +
-      "its model is now",
-  ).optional(),
+  model: baseOrRuns,
   run: text("directory of a run to continue prompts with").optional(),
   prompts: leaf(
     z.custom<Prompt | Prompt[]>(arePrompts),
@@ -267,11 +267,7 @@ const generation = z.strictObject({
   schedule: z
     .strictObject({
       ...placement,
-      storage: choice(
-        storageTypes,
-        "type of stored weights (default: the run's, or f32)",
-      ).optional(),
-      extentBytes: runsExtentBytes,
+      ...runsStorage,
     })
     .prefault({}),
 });

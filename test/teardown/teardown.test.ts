@@ -9,7 +9,10 @@ t.setTimeout(300_000);
 const scenario = join(".test-dist", "teardown", "scenario.js");
 
 function ends(t: Test, ...args: string[]): void {
-  const run = spawnSync(process.execPath, ["--expose-gc", scenario, ...args], { encoding: "utf8" });
+  // One that never gets to its state would outlive this test.
+  const limits = { timeout: 120_000, killSignal: "SIGKILL" } as const;
+  const command = ["--expose-gc", scenario, ...args];
+  const run = spawnSync(process.execPath, command, { encoding: "utf8", ...limits });
   t.equal(run.signal, null, `${args.join(", ")}: no signal; ${run.stderr}`);
   t.equal(run.status, 7, `${args.join(", ")}: the exit code that was asked for; ${run.stderr}`);
 }
