@@ -118,7 +118,7 @@ void Pipeline::release_cache() {
 
 void Pipeline::upload(const HostBatch& batch) {
   const auto put = [](View to, const std::vector<int32_t>& from) {
-    std::memcpy(to.as<int32_t>(), from.data(), from.size() * sizeof(int32_t));
+    std::copy(from.begin(), from.end(), to.as<int32_t>());
   };
   put(plan_.batch.ids, batch.ids);
   put(plan_.batch.positions, batch.positions);
