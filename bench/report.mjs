@@ -57,11 +57,31 @@ const sections = {
       `${megabytes(r.peakBytes)} for ${megabytes(r.weightBytes)} of weights${peer}.`
     );
   },
+  curve([r]) {
+    if (r.skipped) return `skipped: ${r.skipped}`;
+    const percent = (share) => `${(100 * share).toFixed(1)} %`;
+    const rows = r.points.map((p) => [
+      p.minutes,
+      p.step,
+      p.loss,
+      percent(p.accuracy),
+      percent(p.calibrated),
+    ]);
+    const head = ["minutes", "steps", "dev loss", "dev accuracy", "with the best threshold"];
+    return [
+      `${r.model} on review snippets: batch ${r.batchSize}, learning rate ${r.learningRate}, epsilon`,
+      `${r.epsilon}; measured on ${r.rows} held-out rows, on which the threshold is chosen, too. Minutes`,
+      "since the start, loading and evaluation included.",
+      "",
+      table(head, rows),
+    ].join("\n");
+  },
 };
 
 /** A suite's results, with the machine they were measured on. */
 export function markdown(suite, results) {
   const [{ machine, date, threads }] = results;
-  const where = `Measured on ${machine}, ${threads} threads, ${date}; medians of one run, in turns.`;
+  const how = suite === "curve" ? "" : "; medians of one run, in turns";
+  const where = `Measured on ${machine}, ${threads} threads, ${date}${how}.`;
   return [`## ${suite}`, "", sections[suite](results), "", where].join("\n");
 }

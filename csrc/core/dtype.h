@@ -12,6 +12,8 @@ namespace zo2 {
 enum class StorageType : uint8_t { kF32, kBF16, kF16 };
 
 constexpr size_t storage_bytes(StorageType type) { return type == StorageType::kF32 ? 4 : 2; }
+// What `rows` rows keep beside their values.
+constexpr size_t storage_aux_bytes(StorageType, int64_t /*rows*/, int64_t /*columns*/) { return 0; }
 
 inline float bf16_to_f32(uint16_t h) {
   return std::bit_cast<float>(static_cast<uint32_t>(h) << 16);
