@@ -138,7 +138,12 @@ export class EngineDriver {
       }
       const path = await locateModel(config.model);
       this.#resumedFrom = (await findRun(config)) ?? 0;
-      this.#model = await openModel(this.runtime, path, config.schedule, signal);
+      this.#model = await openModel(
+        this.runtime,
+        path,
+        { ...config.schedule, run: config.output },
+        signal,
+      );
       const data = await this.#loadData(this.#model);
       // Looked at again: loading took a while, and another process may have begun a run there.
       this.#resumedFrom = (await findRun(config)) ?? 0;

@@ -3,11 +3,13 @@
 #include "core/error.h"
 #include "store/gguf_checkpoint.h"
 #include "store/hf_directory.h"
+#include "store/random_directory.h"
 
 namespace zo2 {
 
 std::unique_ptr<Checkpoint> open_checkpoint(Env& env, const std::string& path) {
   // The directory first: its name may end in anything.
+  if (env.exists(path + "/random.json")) return open_random_directory(env, path);
   if (env.exists(path + "/config.json")) return open_hf_directory(env, path);
   if (!env.exists(path)) {
     throw Error(ErrorCode::kInvalidModel, path + ": no such file or directory");

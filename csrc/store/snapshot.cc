@@ -70,7 +70,7 @@ std::string foreign(const ExtentHeader& header, const std::vector<uint64_t>& dig
 }
 
 void find_candidates(SnapshotFile& from, const SnapshotLayout& layout,
-                     const std::vector<uint64_t>& digests, const ResidentStore& store,
+                     const std::vector<uint64_t>& digests, const WeightStore& store,
                      std::vector<std::vector<Candidate>>& candidates) {
   std::vector<uint8_t> bytes;
   for (const SnapshotLayout::Place& place : layout.places) {
@@ -96,7 +96,7 @@ void find_candidates(SnapshotFile& from, const SnapshotLayout& layout,
 }
 
 // False where the bytes are damaged; the tensor then holds some of them.
-bool read_extent(const Candidate& candidate, ResidentStore& store) {
+bool read_extent(const Candidate& candidate, WeightStore& store) {
   const uint32_t tensor = candidate.place.tensor;
   ChunkChecksums checksums;
   uint64_t at = candidate.place.data_offset;
@@ -115,7 +115,7 @@ bool read_extent(const Candidate& candidate, ResidentStore& store) {
   const auto [wrong, _] =
       std::mismatch(expected.begin(), expected.end(), checksums.values().begin());
   if (wrong == expected.end()) {
-    store.set_step(tensor, candidate.header.step);
+    store.set_tensor_step(tensor, candidate.header.step);
     return true;
   }
   candidate.file->reject(
@@ -142,10 +142,11 @@ std::vector<std::string> notes_on(const std::vector<SnapshotFile>& files,
 
 }  // namespace
 
-SnapshotLayout snapshot_layout(const ResidentStore& store) {
+SnapshotLayout snapshot_layout(const WeightStore& store) {
   SnapshotLayout layout;
   for (size_t i = 0; i < store.tensors().size(); ++i) {
     if (!store.tensors()[i].trainable) continue;
+    if (store.tensor_home(static_cast<uint32_t>(i)) == Home::kDisk) continue;  // durable by itself
     SnapshotLayout::Place place;
     place.tensor = static_cast<uint32_t>(i);
     for (const View& view : store.stored_bytes(place.tensor)) place.data_bytes += view.bytes;
@@ -184,8 +185,8 @@ uint64_t snapshot_step(const std::string& name) {
 bool is_spare_name(const std::string& name) { return name == "spare-0" || name == "spare-1"; }
 
 Restored restore_snapshots(Env& env, const std::string& directory,
-                           const std::vector<uint64_t>& digests, ResidentStore& store,
-                           const Checkpoint& base, const std::function<bool()>& cancelled) {
+                           const std::vector<uint64_t>& digests, WeightStore& store,
+                           const std::function<bool()>& cancelled) {
   const SnapshotLayout layout = snapshot_layout(store);
   std::vector<SnapshotFile> files = open_files(env, directory);
   std::vector<std::vector<Candidate>> candidates(store.tensors().size());
@@ -204,8 +205,8 @@ Restored restore_snapshots(Env& env, const std::string& directory,
       base_bytes = false;
       if ((whole = read_extent(candidate, store))) break;
     }
-    if (!base_bytes && !whole) store.load_tensor(base, place.tensor);
-    restored.oldest_step = std::min(restored.oldest_step, store.step(place.tensor));
+    if (!base_bytes && !whole) store.load_tensor(place.tensor);
+    restored.oldest_step = std::min(restored.oldest_step, store.tensor_step(place.tensor));
   }
   for (const SnapshotFile& file : files) {
     if (!is_snapshot_name(file.name) || !file.problems.empty()) continue;

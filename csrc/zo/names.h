@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "device/ops.h"
+#include "schedule/plan.h"
 #include "zo/generator.h"
 #include "zo/learning_rate.h"
 #include "zo/rows.h"
@@ -31,6 +32,13 @@ template <>
 struct Names<Rounding> {
   static constexpr std::pair<Rounding, const char*> all[] = {{Rounding::kStochastic, "stochastic"},
                                                              {Rounding::kNearest, "nearest"}};
+};
+template <>
+struct Names<Offload> {
+  static constexpr std::pair<Offload, const char*> all[] = {{Offload::kAuto, "auto"},
+                                                            {Offload::kNone, "none"},
+                                                            {Offload::kHost, "host"},
+                                                            {Offload::kDisk, "disk"}};
 };
 template <>
 struct Names<ScheduleKind> {
