@@ -80,7 +80,7 @@ class DiskWorld {
   }
 
   // What is wrong with an extent as it is read; empty: nothing.
-  std::string problem(const DiskStore& store, uint32_t extent) const {
+  std::string extent_problem(const DiskStore& store, uint32_t extent) const {
     const uint64_t step = store.step(extent);
     const std::string what =
         "extent " + std::to_string(extent) + " at step " + std::to_string(step);
@@ -105,7 +105,7 @@ class DiskWorld {
       if (whole && store.step(e) < floor[e])
         return "extent " + std::to_string(e) + " is at step " + std::to_string(store.step(e)) +
                ", but step " + std::to_string(floor[e]) + " was durable";
-      const std::string found = problem(store, e);
+      const std::string found = extent_problem(store, e);
       if (!found.empty()) return found;
     }
     return "";
