@@ -57,25 +57,13 @@ std::vector<SnapshotFile> open_files(Env& env, const std::string& directory) {
   return files;
 }
 
-// Why an extent is not this journal's; empty where it is.
-std::string foreign(const ExtentHeader& header, const std::vector<uint64_t>& digests) {
-  if (header.run != digests[0]) return "is of another run";
-  const uint64_t step = header.step;
-  if (step >= digests.size())
-    return "holds step " + std::to_string(step) + ", but the journal ends at step " +
-           std::to_string(digests.size() - 1);
-  if (header.history != digests[step])
-    return "was computed from other records than the journal's up to step " + std::to_string(step);
-  return "";
-}
-
 void find_candidates(SnapshotFile& from, const SnapshotLayout& layout,
                      const std::vector<uint64_t>& digests, const WeightStore& store,
                      std::vector<std::vector<Candidate>>& candidates) {
   std::vector<uint8_t> bytes;
   for (const SnapshotLayout::Place& place : layout.places) {
     const StoredTensor& tensor = store.tensors()[place.tensor];
-    bytes.resize(extent_header_bytes(place.data_bytes));
+    bytes.resize(extent_header_bytes(place.data_bytes, kSnapshotChunkBytes));
     try {
       from.file->read(place.header_offset, bytes.data(), bytes.size());
     } catch (const Error& e) {
@@ -83,8 +71,9 @@ void find_candidates(SnapshotFile& from, const SnapshotLayout& layout,
       continue;
     }
     std::string problem;
-    const auto header = decode_extent_header(bytes.data(), place.data_bytes, problem);
-    if (header) problem = foreign(*header, digests);
+    const auto header =
+        decode_extent_header(bytes.data(), place.data_bytes, kSnapshotChunkBytes, problem);
+    if (header) problem = foreign_extent(*header, digests);
     if (header && problem.empty() && (header->tensor != place.tensor || header->extent != 0))
       problem = "has the header of another tensor";
     if (problem.empty()) {
@@ -98,7 +87,7 @@ void find_candidates(SnapshotFile& from, const SnapshotLayout& layout,
 // False where the bytes are damaged; the tensor then holds some of them.
 bool read_extent(const Candidate& candidate, WeightStore& store) {
   const uint32_t tensor = candidate.place.tensor;
-  ChunkChecksums checksums;
+  ChunkChecksums checksums(kSnapshotChunkBytes);
   uint64_t at = candidate.place.data_offset;
   try {
     for (const View& view : store.stored_bytes(tensor)) {
@@ -121,7 +110,7 @@ bool read_extent(const Candidate& candidate, WeightStore& store) {
   candidate.file->reject(
       store.tensors()[tensor],
       "is damaged: the checksum of byte " +
-          std::to_string(static_cast<uint64_t>(wrong - expected.begin()) * kChecksumChunkBytes) +
+          std::to_string(static_cast<uint64_t>(wrong - expected.begin()) * kSnapshotChunkBytes) +
           " on does not match");
   return false;
 }
@@ -151,7 +140,7 @@ SnapshotLayout snapshot_layout(const WeightStore& store) {
     place.tensor = static_cast<uint32_t>(i);
     for (const View& view : store.stored_bytes(place.tensor)) place.data_bytes += view.bytes;
     place.header_offset = layout.bytes;
-    place.data_offset = layout.bytes + extent_header_bytes(place.data_bytes);
+    place.data_offset = layout.bytes + extent_header_bytes(place.data_bytes, kSnapshotChunkBytes);
     layout.bytes = place.data_offset + disk_aligned(place.data_bytes);
     layout.places.push_back(place);
   }

@@ -75,7 +75,7 @@ void SnapshotWriter::write(size_t place, const WeightStore& store,
   header.bytes = to.data_bytes;
   header.run = digests.at(0);
   header.history = digests.at(header.step);
-  ChunkChecksums checksums;
+  ChunkChecksums checksums(kSnapshotChunkBytes);
   uint64_t at = to.data_offset;
   for (const View& view : store.stored_bytes(to.tensor)) {
     checksums.add(view.as<uint8_t>(), view.bytes);
