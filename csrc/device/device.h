@@ -101,6 +101,8 @@ class Device {
   virtual void wait(Lane lane, Event event) = 0;
   // Blocks the caller until the lane is empty.
   virtual void sync(Lane lane) = 0;
+  // Blocks until every lane is empty, whatever has failed: before what queued work refers to goes.
+  virtual void drain() noexcept = 0;
   // The engine thread is about to read or write these bytes of kStaging: for devices that check.
   virtual void host_access(View, bool /*writes*/) {}
 };

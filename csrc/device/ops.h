@@ -50,6 +50,7 @@ struct Branches {
 // Rows [row, row + rows) of a canonical matrix as stored.
 struct Weight {
   View data;  // [rows][columns] of `type`
+  View aux;   // what the type keeps beside its values (storage_aux_bytes); empty for most
   StorageType type = StorageType::kF32;
   uint32_t tensor = 0;
   int64_t row = 0;
@@ -81,6 +82,9 @@ struct Vector {
 // y[b][t] (+)= table_b[ids[t]] for the ids that fall into the weight's rows; others are left alone.
 struct Embed {
   Weight table;
+  // Empty: table.data holds all the weight's rows. Else only these, in this order: int32 [n],
+  // ascending.
+  View gathered;
   View ids;  // int32 [tokens]
   View y;    // [branches][tokens][columns]
   int64_t tokens = 0;
