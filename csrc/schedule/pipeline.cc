@@ -38,7 +38,13 @@ void HostBatch::clear() {
 
 Pipeline::Pipeline(Device& device, const ModelSpec& model, ResidentStore& store,
                    const std::atomic<bool>* cancelled)
-    : device_(device), model_(model), store_(store), cancelled_(cancelled) {}
+    : device_(device),
+      model_(model),
+      store_(store),
+      cancelled_(cancelled),
+      saturated_(device.alloc("saturated", Tier::kStaging, sizeof(int64_t))) {}
+
+int64_t Pipeline::saturated() const { return *static_cast<const int64_t*>(saturated_->address()); }
 
 void Pipeline::need_rope(int64_t positions) {
   const std::vector<float>& frequencies = model_.rope.inverse_frequencies;
@@ -210,19 +216,15 @@ std::vector<Weight> Pipeline::pieces(TensorId tensor, bool store, size_t max_pan
     list.back().pending = pending;
     return list;
   }
-  size_t in_piece = 0, extent = 0;
-  for (const PanelPlace& place : store_.layout().tensors[id]) {
-    const Weight panel = store_.weight(place);
-    if (!list.empty() && extent == place.extent && in_piece < max_panels) {
-      list.back().rows += panel.rows;
-      list.back().data.bytes += panel.data.bytes;
-      ++in_piece;
-      continue;
+  for (const uint32_t index : store_.layout().tensors[id]) {
+    const Piece& piece = store_.layout().pieces[index];
+    for (size_t first = 0; first < piece.panels; first += max_panels) {
+      list.push_back(store_.weight(piece, first, std::min(max_panels, piece.panels - first)));
+      list.back().pending = pending;
+      if (list.back().type == StorageType::kQ8)
+        list.back().saturated = {saturated_.get(), 0, sizeof(int64_t)};
+      if (max_panels == kAllPanels) break;
     }
-    list.push_back(panel);
-    list.back().pending = pending;
-    extent = place.extent;
-    in_piece = 1;
   }
   return list;
 }
@@ -299,6 +301,10 @@ void Pipeline::materialize(TensorId tensor, int64_t row, int64_t rows,
     const size_t count = static_cast<size_t>(last - first);
     w.data = w.data.slice(static_cast<size_t>(first - w.row) * stored_row_bytes,
                           count * stored_row_bytes);
+    if (w.aux) {
+      const size_t row_bytes = storage_aux_bytes(w.type, 1, w.columns);
+      w.aux = w.aux.slice(static_cast<size_t>(first - w.row) * row_bytes, count * row_bytes);
+    }
     w.row = first;
     w.rows = last - first;
     Materialize op;

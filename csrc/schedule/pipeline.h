@@ -54,6 +54,10 @@ class Pipeline final : private OpSink {
   // [branch][label row][vocabulary]
   const float* logits() const { return plan_.activations.logits.as<const float>(); }
 
+  // How many values have met the end of their grid (q8) as they were rounded and written back,
+  // since the pipeline was made.
+  int64_t saturated() const;
+
   // Brings all stored bytes up to date, as far as the rules allow, without a forward pass. Throws
   // Error(kAborted) when `stopping` says so between two tensors; what is left stays pending.
   void settle(const PendingUpdates& pending, const std::function<bool()>& stopping);
@@ -88,6 +92,7 @@ class Pipeline final : private OpSink {
   const ModelSpec& model_;
   ResidentStore& store_;
   const std::atomic<bool>* cancelled_;
+  std::unique_ptr<Buffer> saturated_;
   std::unique_ptr<Buffer> rope_;  // cosines, then sines: [positions][rotating columns / 2]
   std::unique_ptr<Buffer> arena_;
   std::unique_ptr<Buffer> scratch_;

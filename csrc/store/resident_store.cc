@@ -1,9 +1,9 @@
 #include "store/resident_store.h"
 
-#include <cmath>
 #include <utility>
 
 #include "core/error.h"
+#include "store/encode.h"
 
 namespace zo2 {
 namespace {
@@ -70,58 +70,62 @@ void ResidentStore::load_tensor(const Checkpoint& checkpoint, uint32_t tensor) {
 
 void ResidentStore::load_from(const Checkpoint& checkpoint, TensorReader& reader, uint32_t tensor,
                               const std::function<bool()>& cancelled, std::vector<float>& rows) {
-  for (const PanelPlace& place : layout_.tensors[tensor]) {
-    if (cancelled()) throw Error(ErrorCode::kAborted, "loading was stopped");
-    const Panel& panel = layout_.extents[place.extent].panels[place.panel];
-    const View to{extents_.get(), extent_offset_[place.extent] + panel.offset, panel.bytes};
-    load_matrix_panel(checkpoint, reader, panel, to, rows);
+  for (const uint32_t index : layout_.tensors[tensor]) {
+    for (size_t i = 0; i < layout_.pieces[index].panels; ++i) {
+      if (cancelled()) throw Error(ErrorCode::kAborted, "loading was stopped");
+      load_panel(checkpoint, reader, weight(layout_.pieces[index], i, 1), rows);
+    }
   }
   if (!tensors_[tensor].is_matrix())
     reader.read(tensor, 0, tensors_[tensor].shape[0], vector(tensor).data.as<float>());
   step_[tensor] = 0;
 }
 
-void ResidentStore::load_matrix_panel(const Checkpoint& checkpoint, TensorReader& reader,
-                                      const Panel& panel, View to, std::vector<float>& rows) const {
-  const int64_t columns = tensors_[panel.tensor].shape[1];
-  const size_t elements = static_cast<size_t>(panel.rows * columns);
+void ResidentStore::load_panel(const Checkpoint& checkpoint, TensorReader& reader,
+                               const Weight& panel, std::vector<float>& rows) const {
   if (type_ == StorageType::kF32) {
-    reader.read(panel.tensor, panel.row, panel.rows, to.as<float>());
+    reader.read(panel.tensor, panel.row, panel.rows, panel.data.as<float>());
     return;
   }
-  rows.resize(elements);
+  rows.resize(static_cast<size_t>(panel.rows * panel.columns));
   reader.read(panel.tensor, panel.row, panel.rows, rows.data());
-  uint16_t* out = to.as<uint16_t>();
-  for (size_t i = 0; i < elements; ++i) {
-    out[i] = type_ == StorageType::kBF16 ? f32_to_bf16(rows[i]) : f32_to_f16(rows[i]);
-    const float kept = type_ == StorageType::kBF16 ? bf16_to_f32(out[i]) : f16_to_f32(out[i]);
-    if (std::isinf(kept) && !std::isinf(rows[i]))
-      throw Error(
-          ErrorCode::kInvalidConfig,
-          "storage: tensor \"" + tensors_[panel.tensor].name + "\" of " + checkpoint.path() +
-              " holds " + std::to_string(rows[i]) +
-              ", beyond the range of the 16-bit storage type; use f32, or bf16 instead of f16");
-  }
+  encode_rows(type_, rows.data(), panel.rows, panel.columns, panel.data.as<void>(),
+              panel.aux ? panel.aux.as<void>() : nullptr,
+              {tensors_[panel.tensor].name, checkpoint.path()});
 }
 
-Weight ResidentStore::weight(PanelPlace place) const {
-  const Panel& panel = layout_.extents[place.extent].panels[place.panel];
+Weight ResidentStore::weight(const Piece& piece, size_t first, size_t count) const {
+  const std::vector<Panel>& panels = layout_.extents[piece.extent].panels;
+  const Panel& begin = panels[piece.first_panel + first];
   Weight w;
-  w.data = {extents_.get(), extent_offset_[place.extent] + panel.offset, panel.bytes};
+  const size_t at = extent_offset_[piece.extent];
+  w.data = {extents_.get(), at + begin.offset, 0};
+  if (begin.aux_bytes > 0) w.aux = {extents_.get(), at + begin.aux_offset, 0};
   w.type = type_;
-  w.tensor = panel.tensor;
-  w.row = panel.row;
-  w.rows = panel.rows;
-  w.columns = tensors_[panel.tensor].shape[1];
-  w.trainable = tensors_[panel.tensor].trainable;
+  w.tensor = piece.tensor;
+  w.row = begin.row;
+  for (size_t i = first; i < first + count; ++i) {
+    const Panel& panel = panels[piece.first_panel + i];
+    w.rows += panel.rows;
+    w.data.bytes += panel.bytes;
+    w.aux.bytes += panel.aux_bytes;
+  }
+  w.columns = tensors_[piece.tensor].shape[1];
+  w.trainable = tensors_[piece.tensor].trainable;
   return w;
 }
 
 std::vector<View> ResidentStore::stored_bytes(uint32_t tensor) const {
   if (!tensors_[tensor].is_matrix()) return {vector(tensor).data};
-  std::vector<View> views;
-  for (const PanelPlace& place : layout_.tensors[tensor]) views.push_back(weight(place).data);
-  return views;
+  std::vector<View> values, aux;
+  for (const uint32_t index : layout_.tensors[tensor]) {
+    const Piece& piece = layout_.pieces[index];
+    const Weight w = weight(piece, 0, piece.panels);
+    values.push_back(w.data);
+    if (w.aux) aux.push_back(w.aux);
+  }
+  values.insert(values.end(), aux.begin(), aux.end());
+  return values;
 }
 
 Vector ResidentStore::vector(uint32_t tensor) const {

@@ -48,10 +48,10 @@ class ResidentStore {
   const Layout& layout() const { return layout_; }
   size_t bytes() const { return layout_.bytes + vector_bytes_; }
 
-  // Rows of one panel, nothing pending.
-  Weight weight(PanelPlace place) const;
+  // Rows of `count` panels of a piece, nothing pending.
+  Weight weight(const Piece& piece, size_t first, size_t count) const;
   Vector vector(uint32_t tensor) const;
-  // A tensor's stored bytes in row order, whatever extents they lie in.
+  // A tensor's stored bytes in row order, whatever extents they lie in: values, then aux.
   std::vector<View> stored_bytes(uint32_t tensor) const;
   // The step a tensor's stored bytes hold; all its panels advance in one pass.
   uint64_t step(uint32_t tensor) const { return step_[tensor]; }
@@ -61,8 +61,8 @@ class ResidentStore {
   TensorReader reader_of(const Checkpoint& checkpoint) const;
   void load_from(const Checkpoint& checkpoint, TensorReader& reader, uint32_t tensor,
                  const std::function<bool()>& cancelled, std::vector<float>& rows);
-  void load_matrix_panel(const Checkpoint& checkpoint, TensorReader& reader, const Panel& panel,
-                         View to, std::vector<float>& rows) const;
+  void load_panel(const Checkpoint& checkpoint, TensorReader& reader, const Weight& panel,
+                  std::vector<float>& rows) const;
 
   std::vector<StoredTensor> tensors_;
   StorageType type_;

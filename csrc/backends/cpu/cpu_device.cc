@@ -29,7 +29,7 @@ class CpuDevice final : public Device {
  public:
   CpuDevice(int threads, const Kernels& kernels) : pool_(threads), kernels_(kernels) {}
 
-  DeviceInfo info() const override { return {"cpu", kernels_.name, pool_.threads()}; }
+  DeviceInfo info() const override { return {"cpu", kernels_.name, pool_.threads(), true}; }
 
   std::unique_ptr<Buffer> alloc(std::string name, Tier tier, size_t bytes) override {
     const size_t mapped = std::max<size_t>((bytes + 4095) / 4096 * 4096, 4096);
@@ -53,6 +53,7 @@ class CpuDevice final : public Device {
   void copy(Lane, View to, View from) override {
     std::memcpy(to.as<std::byte>(), from.as<const std::byte>(), from.bytes);
   }
+  void file(Lane, FileTask task) override { task.run(); }
   Event record(Lane lane) override { return {lane, 0}; }
   void wait(Lane, Event) override {}
   void sync(Lane) override {}
