@@ -185,6 +185,7 @@ TrainResult Trainer::run(const TrainHooks& hooks, PendingUpdates& pending) {
     result.stopped = true;
     return result;
   }
+  const int64_t saturated_before = pipeline_.saturated();
   for (uint64_t t = result.step + 1; t <= options_.steps; ++t) {
     if (hooks.stopping()) {
       result.stopped = true;
@@ -205,7 +206,9 @@ TrainResult Trainer::run(const TrainHooks& hooks, PendingUpdates& pending) {
     pending.trim(pipeline_.held_by_all());
     record.commit(pending);
     result.step = t;
-    report(record, elapsed_ms(start), hooks);
+    const int64_t saturated = pipeline_.saturated() - saturated_before;
+    report(record, elapsed_ms(start), saturated - result.saturated, hooks);
+    result.saturated = saturated;
     skipped_in_a_row_ = record.skipped ? skipped_in_a_row_ + 1 : 0;
     if (options_.max_skipped > 0 && skipped_in_a_row_ >= options_.max_skipped)
       throw Error(ErrorCode::kNonFinite,
@@ -284,7 +287,8 @@ void Trainer::finish_record(Record& record, const std::vector<double>& losses) c
   }
 }
 
-void Trainer::report(const Record& record, double ms, const TrainHooks& hooks) const {
+void Trainer::report(const Record& record, double ms, int64_t saturated,
+                     const TrainHooks& hooks) const {
   Json grads = Json::array();
   for (const double g : record.projected_grad) grads.push(finite_or_null(g));
   const double plus = mean(record.loss_plus), minus = mean(record.loss_minus);
@@ -299,6 +303,7 @@ void Trainer::report(const Record& record, double ms, const TrainHooks& hooks) c
   event.set("projectedGrads", grads);
   event.set("learningRate", record.learning_rate);
   event.set("skipped", record.skipped);
+  event.set("saturated", saturated);
   event.set("elapsedMs", ms);
   event.set("tokens", static_cast<uint64_t>(batch_.ids.size() * branches_.size()));
   hooks.event(event);

@@ -140,7 +140,7 @@ const roundEvery = leaf(
   `"auto" or an integer from 1 to ${mostSteps}`,
   "steps between two roundings to the storage type",
 );
-const storageTypes = ["f32", "bf16", "f16"] as const;
+export const storageTypes = ["f32", "bf16", "f16", "bf16+8", "q8"] as const;
 const placement = {
   device: choice(["auto", "cpu"], "where to compute").default("auto"),
   memory: size("ceiling of the device tier (for the CPU: RAM)").optional(),

@@ -7,7 +7,7 @@ import type { ChatMessage, TaskReference } from "../tasks/task.js";
 export type Size = number | string;
 
 /** Type that weights are stored in. */
-export type Storage = "f32" | "bf16" | "f16";
+export type Storage = "f32" | "bf16" | "f16" | "bf16+8" | "q8";
 
 /** Rows, and what is done with each of them. */
 export interface DataConfig {
