@@ -149,6 +149,8 @@ export interface NativeStepEvent {
   learningRate: number;
   /** Nothing was changed: a loss or the update was not finite. */
   skipped: boolean;
+  /** Weights that met the end of their grid ("q8") as the step wrote earlier updates back. */
+  saturated: number;
   elapsedMs: number;
   /** Tokens the step's forward pass read, all branches together. */
   tokens: number;
@@ -202,6 +204,8 @@ export interface NativeTrainResult {
   step: number;
   /** True when stop() ended the run before `steps`. */
   stopped: boolean;
+  /** Sum of the steps' `saturated`. */
+  saturated: number;
 }
 
 export interface NativeReplayOptions {

@@ -215,6 +215,7 @@ Napi::Value EngineWrap::train(const Napi::CallbackInfo& info) {
       Json json = Json::object();
       json.set("step", result.step);
       json.set("stopped", result.stopped);
+      json.set("saturated", result.saturated);
       return parse_json(env, json.dump());
     };
   });

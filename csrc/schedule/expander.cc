@@ -43,8 +43,16 @@ class Sizer final : public Expander {
   Weight use(uint32_t index) override {
     const Piece& piece = layout_.pieces[index];
     const StoredTensor& t = tensors_[piece.tensor];
-    return {{&somewhere_, piece.offset, piece.bytes}, {}, type_, piece.tensor, piece.row,
-            piece.rows, t.shape[1], t.trainable, {}};
+    Weight w;
+    w.data = {&somewhere_, piece.offset, piece.bytes};
+    if (piece.aux_bytes > 0) w.aux = {&somewhere_, piece.aux_offset, piece.aux_bytes};
+    w.type = type_;
+    w.tensor = piece.tensor;
+    w.row = piece.row;
+    w.rows = piece.rows;
+    w.columns = t.shape[1];
+    w.trainable = t.trainable;
+    return w;
   }
   void used(uint32_t) override {}
 

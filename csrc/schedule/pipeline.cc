@@ -33,6 +33,7 @@ Pipeline::Pipeline(Device& device, const ModelSpec& model, WeightStore& store,
       model_(model),
       store_(store),
       writes_(writes),
+      saturated_(device.alloc("saturated", Tier::kStaging, sizeof(int64_t))),
       slots_(device, store, slots),
       gather_(device, store, slots_) {
   for (const bool head : {false, true}) trips_[head] = walked(head);
@@ -154,6 +155,7 @@ Weight Pipeline::use(uint32_t index) {
   }
   Weight w = store_.weight(piece, bytes);
   w.pending = pending_for(piece.tensor, store_.step(index), stores(piece.extent));
+  if (w.type == StorageType::kQ8) w.saturated = {saturated_.get(), 0, sizeof(int64_t)};
   return w;
 }
 

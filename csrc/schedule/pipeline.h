@@ -60,6 +60,10 @@ class Pipeline final : private Expander {
   // [branch][label row][vocabulary]
   const float* logits() const { return results_.logits.as<const float>(); }
 
+  // How many values have met the end of their grid (q8) as they were rounded and written back, since
+  // the pipeline was made.
+  int64_t saturated() const { return *static_cast<const int64_t*>(saturated_->address()); }
+
   // Brings stored bytes up to date, as far as the rules allow, without a forward pass: all of them
   // with `everything`, else those of the device and the host. Throws Error(kAborted) when
   // `stopping` says so between two extents; what is left stays pending.
@@ -112,6 +116,7 @@ class Pipeline final : private Expander {
   std::unique_ptr<Buffer> rope_;  // cosines, then sines: [positions][rotating columns / 2]
   std::unique_ptr<Buffer> arena_, scratch_, cache_;
   std::unique_ptr<Buffer> inputs_, outputs_;  // staging
+  std::unique_ptr<Buffer> saturated_;         // staging: one int64
   CachePlan cache_plan_;
   ActivationPlan plan_;
   Results results_;

@@ -1,8 +1,6 @@
 #include "store/base_reader.h"
 
-#include <cmath>
-
-#include "core/error.h"
+#include "store/encode.h"
 
 namespace zo2 {
 namespace {
@@ -35,25 +33,15 @@ void BaseReader::read_vector(uint32_t tensor, float* out) {
   reader_.read(tensor, 0, tensors_[tensor].shape[0], out);
 }
 
-void BaseReader::read_rows(uint32_t tensor, int64_t row, int64_t count, uint8_t* values, uint8_t*) {
+void BaseReader::read_rows(uint32_t tensor, int64_t row, int64_t count, uint8_t* values,
+                           uint8_t* aux) {
   std::lock_guard lock(mutex_);
-  if (type_ == StorageType::kF32) {
-    reader_.read(tensor, row, count, reinterpret_cast<float*>(values));
-    return;
-  }
-  rows_.resize(static_cast<size_t>(count * tensors_[tensor].shape[1]));
+  if (type_ == StorageType::kF32)
+    return reader_.read(tensor, row, count, reinterpret_cast<float*>(values));
+  const int64_t columns = tensors_[tensor].shape[1];
+  rows_.resize(static_cast<size_t>(count * columns));
   reader_.read(tensor, row, count, rows_.data());
-  auto* out = reinterpret_cast<uint16_t*>(values);
-  for (size_t i = 0; i < rows_.size(); ++i) {
-    out[i] = type_ == StorageType::kBF16 ? f32_to_bf16(rows_[i]) : f32_to_f16(rows_[i]);
-    const float kept = type_ == StorageType::kBF16 ? bf16_to_f32(out[i]) : f16_to_f32(out[i]);
-    if (std::isinf(kept) && !std::isinf(rows_[i]))
-      throw Error(
-          ErrorCode::kInvalidConfig,
-          "storage: tensor \"" + tensors_[tensor].name + "\" of " + path_ + " holds " +
-              std::to_string(rows_[i]) +
-              ", beyond the range of the 16-bit storage type; use f32, or bf16 instead of f16");
-  }
+  encode_rows(type_, rows_.data(), count, columns, values, aux, {tensors_[tensor].name, path_});
 }
 
 }  // namespace zo2

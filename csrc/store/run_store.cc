@@ -1,6 +1,7 @@
 #include "store/run_store.h"
 
 #include "core/error.h"
+#include "core/hash64.h"
 #include "core/json.h"
 #include "store/disk_store.h"
 
@@ -27,6 +28,17 @@ std::vector<size_t> kept_bytes(const WeightStore& weights, const std::vector<uin
     if (extent < bytes.size() && trained(weights, extent))
       bytes[extent] = layout.extents[extent].bytes;
   return bytes;
+}
+
+uint64_t digest_of(const WeightStore& weights) {
+  Hash64 hash;
+  hash.add(static_cast<uint64_t>(weights.type()));
+  for (const Extent& extent : weights.layout().extents)
+    for (const Panel& p : extent.panels)
+      for (const uint64_t value : {uint64_t{p.tensor}, static_cast<uint64_t>(p.row),
+                                   static_cast<uint64_t>(p.rows), uint64_t{p.offset}})
+        hash.add(value);
+  return hash.value();
 }
 
 void write_geometry(Env& env, const std::string& directory, const StoreGeometry& geometry) {
@@ -70,11 +82,11 @@ std::optional<StoreGeometry> read_geometry(Env& env, const std::string& director
 
 void open_run_store(Env& env, const std::string& directory, uint64_t extent_bytes,
                     const std::vector<uint64_t>& digests, uint64_t disk_bytes,
-                    WeightStore& weights) {
+                    WeightStore& weights, const std::function<bool()>& cancelled) {
   StoreGeometry geometry{extent_bytes, {}};
   for (uint32_t i = 0; i < weights.layout().extents.size(); ++i)
     if (weights.home(i) == Home::kDisk) geometry.extents.push_back(i);
-  if (geometry.extents.empty()) return read_run_store(env, directory, digests, weights);
+  if (geometry.extents.empty()) return read_run_store(env, directory, digests, weights, cancelled);
   const std::vector<size_t> bytes = kept_bytes(weights, geometry.extents);
   const uint64_t needed = DiskStore::bytes_for(bytes, kSpares);
   if (disk_bytes > 0 && needed > disk_bytes)
@@ -83,18 +95,20 @@ void open_run_store(Env& env, const std::string& directory, uint64_t extent_byte
                                              std::to_string(needed));
   env.create_directories(directory);
   const bool there = env.exists(geometry_path(directory));
-  auto store = DiskStore::open(env, {directory, bytes, digests, kSpares});
+  auto store = DiskStore::open(
+      env, {directory, bytes, digest_of(weights), digests, kSpares, cancelled});
   // Behind the allocation: a geometry says that all places exist.
   if (!there) write_geometry(env, directory, geometry);
   weights.attach(std::move(store));
 }
 
 void read_run_store(Env& env, const std::string& directory, const std::vector<uint64_t>& digests,
-                    WeightStore& weights) {
+                    WeightStore& weights, const std::function<bool()>& cancelled) {
   const auto geometry = read_geometry(env, directory);
   if (!geometry) return;
   const std::vector<size_t> bytes = kept_bytes(weights, geometry->extents);
-  weights.attach(DiskStore::open_read_only(env, {directory, bytes, digests, kSpares}));
+  weights.attach(DiskStore::open_read_only(
+      env, {directory, bytes, digest_of(weights), digests, kSpares, cancelled}));
 }
 
 }  // namespace zo2

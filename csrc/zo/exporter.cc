@@ -130,7 +130,7 @@ void export_model(Env& env, const Checkpoint& base, const ModelSpec& model, Pipe
   pipeline.settle(pending, false, [] { return false; });
   // Between rounding steps values have more digits than the storage type.
   const bool exact = pending.exact();
-  const StorageType type = exact ? pending.rules().type : StorageType::kF32;
+  const StorageType type = exact ? file_type(pending.rules().type) : StorageType::kF32;
   std::vector<StoredPieces> stored = stored_tensors(model);
   const auto type_of = [&](const StoredPieces& t) {
     return t.whole.is_matrix() ? type : StorageType::kF32;

@@ -84,8 +84,8 @@ std::vector<double> measure_copy(Device& device, int64_t count, int repeats) {
 
 DiskSeconds measure_disk(Env& env, const std::string& path, size_t bytes) {
   constexpr size_t kTransferBytes = size_t{16} << 20;
-  const AlignedBytes memory(2 * kTransferBytes);
-  uint8_t *out = memory.data(), *in = memory.data() + kTransferBytes;
+  const AlignedBytes memory = aligned_bytes(2 * kTransferBytes);
+  uint8_t *out = memory.get(), *in = memory.get() + kTransferBytes;
   std::fill(out, out + kTransferBytes, uint8_t{1});
   const auto file = env.open_direct(path, Access::kWrite);
   const auto remove = [&] { env.remove(path); };

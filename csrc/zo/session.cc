@@ -24,9 +24,10 @@ void Session::load(const LoadOptions& options, const std::function<bool()>& stop
   pending_.reset();
   fingerprint_.clear();
   tuned_run_.clear();
-  checkpoint_ = open_checkpoint(env_, options.path);
-  model_ = describe_model(checkpoint_->config(), options.path);
   schedule_ = options.schedule;
+  checkpoint_ = open_checkpoint(
+      env_, options.path, may_stream() ? PageCache::kDrop : PageCache::kKeep);
+  model_ = describe_model(checkpoint_->config(), options.path);
   if (!options.run.empty())
     if (const auto geometry = read_geometry(env_, options.run + "/store"))
       schedule_.extent_bytes = geometry->extent_bytes;
@@ -78,7 +79,7 @@ void Session::prepare(const std::vector<BatchLimits>& batches,
 
 void Session::restore(const std::function<bool()>& stopping) {
   if (tuned_run_.empty()) return;
-  read_run_store(env_, tuned_run_ + "/store", tuned_digests_, *store_);
+  read_run_store(env_, tuned_run_ + "/store", tuned_digests_, *store_, stopping);
   restore_snapshots(env_, tuned_run_ + "/checkpoints", tuned_digests_, *store_, stopping);
 }
 

@@ -117,9 +117,9 @@ void Trainer::restore(const TierOptions& tiers, PendingUpdates& pending,
                       const TrainHooks& hooks) {
   const std::string directory = options_.output + "/checkpoints";
   pipeline_->set_history([this](uint64_t step) { return journal_->digests().at(step); });
-  open_run_store(env_, options_.output + "/store", tiers.extent_bytes, journal_->digests(),
-                 tiers.disk_bytes, *store_);
   try {
+    open_run_store(env_, options_.output + "/store", tiers.extent_bytes, journal_->digests(),
+                   tiers.disk_bytes, *store_, hooks.stopping);
     restored_ = restore_snapshots(env_, directory, journal_->digests(), *store_,
                                   [&] { return hooks.stopping(); });
   } catch (const Error& e) {
@@ -202,6 +202,7 @@ TrainResult Trainer::loop(const TrainHooks& hooks, PendingUpdates& pending) {
     result.stopped = true;
     return result;
   }
+  const int64_t saturated_before = pipeline_->saturated();
   for (uint64_t t = result.step + 1; t <= options_.steps; ++t) {
     if (hooks.stopping()) {
       result.stopped = true;
@@ -223,7 +224,9 @@ TrainResult Trainer::loop(const TrainHooks& hooks, PendingUpdates& pending) {
     record.commit(pending);
     if (!options_.deferred_update) pipeline_->settle(pending, true, [] { return false; });
     result.step = t;
-    report(record, elapsed_ms(start), hooks);
+    const int64_t saturated = pipeline_->saturated() - saturated_before;
+    report(record, elapsed_ms(start), saturated - result.saturated, hooks);
+    result.saturated = saturated;
     skipped_in_a_row_ = record.skipped ? skipped_in_a_row_ + 1 : 0;
     if (options_.max_skipped > 0 && skipped_in_a_row_ >= options_.max_skipped)
       throw Error(ErrorCode::kNonFinite,
@@ -302,7 +305,8 @@ void Trainer::finish_record(Record& record, const std::vector<double>& losses) c
   }
 }
 
-void Trainer::report(const Record& record, double ms, const TrainHooks& hooks) const {
+void Trainer::report(const Record& record, double ms, int64_t saturated,
+                     const TrainHooks& hooks) const {
   Json grads = Json::array();
   for (const double g : record.projected_grad) grads.push(finite_or_null(g));
   const double plus = mean(record.loss_plus), minus = mean(record.loss_minus);
@@ -317,6 +321,7 @@ void Trainer::report(const Record& record, double ms, const TrainHooks& hooks) c
   event.set("projectedGrads", grads);
   event.set("learningRate", record.learning_rate);
   event.set("skipped", record.skipped);
+  event.set("saturated", saturated);
   event.set("elapsedMs", ms);
   event.set("tokens", static_cast<uint64_t>(batch_.ids.size() * branches_.size()));
   hooks.event(event);

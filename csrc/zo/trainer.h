@@ -66,6 +66,8 @@ struct TrainHooks {
 struct TrainResult {
   uint64_t step = 0;
   bool stopped = false;
+  // Values that met the end of their grid (q8) as this process's steps wrote them back.
+  int64_t saturated = 0;
 };
 
 class Trainer {
@@ -93,7 +95,8 @@ class Trainer {
   void finish_record(Record& record, const std::vector<double>& losses) const;
   std::vector<double> losses(uint64_t t, const std::vector<uint32_t>& rows,
                              const TrainHooks& hooks) const;
-  void report(const Record& record, double elapsed_ms, const TrainHooks& hooks) const;
+  void report(const Record& record, double elapsed_ms, int64_t saturated,
+              const TrainHooks& hooks) const;
   void checkpoint(uint64_t t, const TrainHooks& hooks);
   void evaluate(uint64_t t, const PendingUpdates& pending, const TrainHooks& hooks);
 

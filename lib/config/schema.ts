@@ -148,7 +148,7 @@ const residentBlocks = leaf(
   "transformer blocks that stay on the device",
 );
 const flag = (what: string) => leaf(z.boolean(), "true or false", what);
-const storageTypes = ["f32", "bf16", "f16"] as const;
+export const storageTypes = ["f32", "bf16", "f16", "bf16+8", "q8"] as const;
 const placement = {
   device: choice(["auto", "cpu"], "where to compute").default("auto"),
   memory: size("ceiling of the device tier (for the CPU: RAM)").optional(),

@@ -6,8 +6,11 @@ import type { ChatMessage, TaskReference } from "../tasks/task.js";
 /** Bytes, or a string with a unit: "500MB", "4GB" (10^9), "4GiB" (2^30). */
 export type Size = number | string;
 
-/** Type that weights are stored in. */
-export type Storage = "f32" | "bf16" | "f16";
+/**
+ * Type that matrices are stored in (docs/storage.md). "bf16+8" is read like bf16 and trained nearly like
+ * f32, in 3 bytes; "q8" takes 8.5 bits.
+ */
+export type Storage = "f32" | "bf16" | "f16" | "bf16+8" | "q8";
 
 /** Rows, and what is done with each of them. */
 export interface DataConfig {

@@ -18,15 +18,18 @@ const std::string kJournal = kRun + "/journal.ndjson";
 const std::string kSnapshots = kRun + "/checkpoints";
 
 std::vector<TinyRun> with_snapshots() {
-  TinyRun f32, every_step, bf16, f16, seldom;
+  TinyRun f32, every_step, bf16, f16, split, q8, seldom;
   every_step.checkpoint_every = 1;
   bf16.storage = StorageType::kBF16;
   bf16.round_every = 3;
   f16.storage = StorageType::kF16;
   f16.round_every = 4;
   f16.bytes_per_boundary = 1 << 20;
+  split.storage = StorageType::kBF16R8;
+  split.round_every = 3;
+  q8.storage = StorageType::kQ8;
   seldom.checkpoint_every = 5;
-  return {f32, every_step, bf16, f16, seldom};
+  return {f32, every_step, bf16, f16, split, q8, seldom};
 }
 
 std::vector<TinyRun> with_and_without_snapshots() {

@@ -111,7 +111,8 @@ int64_t weight_tasks(const Weight& w) {
 
 // body(strip, index of its first element, value)
 template <class T, class Body>
-void walk(const T& op, int64_t task, const Body& body) {
+void walk(const T& op, int64_t task, bool exact, const Body& body) {
+  int64_t saturated = 0;
   const int64_t per_row = strips_per_row(op.weight);
   const int64_t total = op.weight.rows * per_row;
   for (int64_t i = task * kStripsPerTask; i < total && i < (task + 1) * kStripsPerTask; ++i) {
@@ -119,19 +120,21 @@ void walk(const T& op, int64_t task, const Body& body) {
     const Flat shape = flat_strip(op.weight, row, column);
     F value[kStripVectors<Flat>];
     const int64_t index = row * op.weight.columns + column;
-    update_strip(op.weight, {op.distribution, op.rounding}, shape, index, value);
+    saturated +=
+        update_strip(op.weight, {op.distribution, op.rounding, exact}, shape, index, value);
     body(shape, index, value);
   }
+  count_saturated(op.weight, saturated);
 }
 
 int64_t apply_tasks(const Apply& op, int) { return weight_tasks(op.weight); }
 void apply_run(const Apply& op, int64_t task, const TaskScratch&) {
-  walk(op, task, [](const Flat&, int64_t, const F*) {});
+  walk(op, task, false, [](const Flat&, int64_t, const F*) {});
 }
 
 int64_t materialize_tasks(const Materialize& op, int) { return weight_tasks(op.weight); }
 void materialize_run(const Materialize& op, int64_t task, const TaskScratch&) {
-  walk(op, task, [&](const Flat& shape, int64_t index, F* value) {
+  walk(op, task, true, [&](const Flat& shape, int64_t index, F* value) {
     for (int u = 0; u < shape.groups(); ++u) {
       transpose_lanes(value + 4 * u);
       scatter_group(shape, u, value + 4 * u, op.y.as<float>() + index);
