@@ -148,7 +148,7 @@ class PosixEnv final : public Env {
     return std::make_unique<PosixPlacedFile>(path);
   }
 
-  std::unique_ptr<DirectFile> open_direct(const std::string& path, Access access) override {
+  std::unique_ptr<DirectFile> open_direct(const std::string& path, FileAccess access) override {
     return open_direct_posix(path, access, false);
   }
 
