@@ -1,4 +1,4 @@
-// npm run bench [-- --suite kernels,step,options,memory,curve] [--no-peers] [--json] ...
+// npm run bench [-- --suite kernels,step,options,memory,curve,storage] [--no-peers] [--json] ...
 // Times zo2 beside PyTorch on this machine, in turns, and writes bench/results/<suite>.{json,md}.
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
@@ -11,6 +11,7 @@ import { curve } from "./suites/curve.mjs";
 import { kernels } from "./suites/kernels.mjs";
 import { memory } from "./suites/memory.mjs";
 import { options as optionScoring, step } from "./suites/steps.mjs";
+import { storage } from "./suites/storage.mjs";
 
 const { values: flags } = parseArgs({
   options: {
@@ -26,6 +27,10 @@ const { values: flags } = parseArgs({
     minutes: { type: "string", default: "60" },
     every: { type: "string", default: "200" },
     model: { type: "string" },
+    seeds: { type: "string", default: "5" },
+    "train-steps": { type: "string", default: "1000" },
+    "learning-rate": { type: "string", default: "3e-7" },
+    rows: { type: "string", default: "1000" },
     results: { type: "string", default: join(import.meta.dirname, "results") },
     "no-peers": { type: "boolean", default: false },
     json: { type: "boolean", default: false },
@@ -48,6 +53,16 @@ const suites = {
         model: flags.model,
         minutes: Number(flags.minutes),
         every: Number(flags.every),
+      }),
+  ],
+  storage: (of) => [
+    () =>
+      storage({
+        ...of,
+        seeds: Number(flags.seeds),
+        trainSteps: Number(flags["train-steps"]),
+        learningRate: Number(flags["learning-rate"]),
+        rowCount: Number(flags.rows),
       }),
   ],
 };

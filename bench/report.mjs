@@ -76,12 +76,34 @@ const sections = {
       table(head, rows),
     ].join("\n");
   },
+  storage([r]) {
+    const spread = ({ mean, error }, places) =>
+      `${mean.toFixed(places)} ± ${error.toFixed(places)}`;
+    const rows = r.results.map((of) => [
+      of.name,
+      spread(of.loss, 5),
+      spread(of.fromF32, 5),
+      spread(of.lossAsRead, 5),
+      `${(100 * of.accuracy.mean).toFixed(2)} ± ${(100 * of.accuracy.error).toFixed(2)} %`,
+    ]);
+    const head = ["storage", "test loss", "less that of f32, by seed", "as read", "accuracy"];
+    return [
+      `${r.model} on review snippets, ${r.seeds} seeds, ${r.steps} steps of ${r.batchSize} rows, learning`,
+      `rate ${r.learningRate}, constant: the median update is ${r.updateInUlps} of a bf16 unit in the last`,
+      `place. Before: loss ${r.lossBefore}, accuracy ${(100 * r.accuracyBefore).toFixed(1)} %. Mean ±`,
+      `standard error over seeds, on ${r.rows} test rows: of the exported weights, evaluated in f32, and`,
+      "“as read”, by a forward pass over the stored ones. Values of q8 that met the end of their grid, by",
+      `seed: ${r.results.find(({ storage }) => storage === "q8").saturated.join(", ")}.`,
+      "",
+      table(head, rows),
+    ].join("\n");
+  },
 };
 
 /** A suite's results, with the machine they were measured on. */
 export function markdown(suite, results) {
   const [{ machine, date, threads }] = results;
-  const how = suite === "curve" ? "" : "; medians of one run, in turns";
+  const how = ["curve", "storage"].includes(suite) ? "" : "; medians of one run, in turns";
   const where = `Measured on ${machine}, ${threads} threads, ${date}${how}.`;
   return [`## ${suite}`, "", sections[suite](results), "", where].join("\n");
 }

@@ -59,4 +59,8 @@ struct Activations {
 void emit_forward(const ModelSpec& model, const Batch& batch, const Branches& branches,
                   const Activations& a, OpSink& sink);
 
+// The matrices a pass uses, each once: tables that are only looked up in, then the others in order.
+// Without `head`: a pass without label rows.
+std::vector<TensorId> walk_order(const ModelSpec& model, bool head = true);
+
 }  // namespace zo2

@@ -180,7 +180,8 @@ Napi::Value EngineWrap::load(const Napi::CallbackInfo& info) {
     const ClearStop clear{engine};
     engine.session.reset();
     auto session = std::make_unique<Session>(
-        Env::posix(), make_cpu_device({options.threads, options.isa}), engine.abandoned_flag());
+        Env::posix(), make_cpu_device({options.threads, options.isa, engine.abandoned_flag()}),
+        engine.abandoned_flag());
     session->load(options.load, [&] { return engine.stopping(); });
     engine.session = std::move(session);
     return
@@ -214,6 +215,7 @@ Napi::Value EngineWrap::train(const Napi::CallbackInfo& info) {
       Json json = Json::object();
       json.set("step", result.step);
       json.set("stopped", result.stopped);
+      json.set("saturated", result.saturated);
       return parse_json(env, json.dump());
     };
   });

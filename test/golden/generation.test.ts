@@ -114,7 +114,7 @@ t.test("cached logits are those of the whole sequence, in any company", async (t
 
 t.test("every storage type and number of threads", async (t) => {
   const path = modelPath("llama-tied-gqa", "");
-  for (const storage of ["f32", "bf16", "f16"] as const) {
+  for (const storage of ["f32", "bf16", "f16", "bf16+8", "q8"] as const) {
     const logits: Float32Array[] = [];
     for (const threads of [1, 3]) {
       const { engine, info } = await loadModel(path, { storage, threads });
