@@ -53,11 +53,8 @@ class Rig {
         if (a.writes) writes[a.view.offset + i] = 1;
       }
     std::vector<uint8_t> before[2], after[2];
-    std::unique_ptr<Buffer> scratch;
-    if (const size_t bytes = device_->scratch_bytes(op)) {
-      scratch = device_->alloc("scratch", Tier::kDevice, bytes);
-      device_->set_scratch({scratch.get(), 0, bytes});
-    }
+    scratch_ = device_->alloc("scratch", Tier::kDevice, device_->scratch_bytes(op) + 1);
+    device_->set_scratch({scratch_.get(), 0, scratch_->bytes()});
     std::mt19937 random(11);
     for (int run = 0; run < 2; ++run) {
       before[run] = contents(random);
@@ -98,7 +95,7 @@ class Rig {
   }
 
   std::unique_ptr<Device> device_;
-  std::unique_ptr<Buffer> arena_;
+  std::unique_ptr<Buffer> arena_, scratch_;
   size_t at_ = kGap;
   std::vector<std::pair<View, std::vector<int32_t>>> ids_;
 };

@@ -152,15 +152,15 @@ TEST_CASE("races: orders reach through lanes and the engine") {
 
 TEST_CASE("races: neighbours do not conflict, parts do; a pair is reported once") {
   Rig rig;
-  const View all{rig.slots.get(), 0, 2 * kExtent};
   rig.compute(rig.slot(0), true);
   rig.upload(rig.slot(1), rig.home(0));
   CHECK_EQ(rig.device.report().violation_count, uint64_t{0});
   Rig parts;
+  const View all{parts.slots.get(), 0, 4 * kExtent};
   for (size_t i = 0; i < 8; ++i) parts.compute(all.slice(i * kExtent / 4, kExtent / 4), false);
-  parts.compute({parts.slots.get(), 0, 4 * kExtent}, true);
+  parts.compute(all, true);
   const size_t half = kExtent / 2;
-  parts.upload({parts.slots.get(), half, kExtent}, parts.home(0));
+  parts.upload(all.slice(half, kExtent), parts.home(0));
   const SimReport report = parts.device.report();
   CHECK_EQ(report.violation_count, uint64_t{1});
   CHECK_EQ(report.violations[0].offset, half);

@@ -39,11 +39,13 @@ bool near(double a, double b) { return std::abs(a - b) < 1e-9; }
       fail(__FILE__, __LINE__, std::string(#a) + ": " + show(a) + " is not " + show(b)); \
   } while (false)
 
-// Elementwise work of `seconds`: as many bytes of device memory.
+// Copies within device memory for `seconds`.
 Op busy(View view, double seconds) {
-  Activation op;
+  Norm op;
+  op.kind = NormKind::kNone;
   op.x = op.y = view;
-  op.n = static_cast<int64_t>(seconds * 1e12 / 8);
+  op.x_rows = op.m = 1;
+  op.columns = static_cast<int64_t>(seconds * 1e12 / 8);
   return {op};
 }
 
@@ -258,7 +260,7 @@ TEST_CASE("sim: what no device could do is an error") {
   CHECK_THROWS(ErrorCode::kInternal, (Texts{"host", "ends at"}), copy(slot, rig.home(100, 100)));
   CHECK_THROWS(ErrorCode::kInternal, (Texts{"compute", "file task"}),
                rig.device.file(Lane::kCompute, {}));
-  CHECK_THROWS(ErrorCode::kInternal, (Texts{"upload", "Activation"}),
+  CHECK_THROWS(ErrorCode::kInternal, (Texts{"upload", "Norm"}),
                rig.device.enqueue(Lane::kUpload, busy(slot, 1e-12)));
   CHECK_THROWS(ErrorCode::kInternal, (Texts{"slots", "not staging"}),
                rig.device.host_access(slot, false));
@@ -335,14 +337,17 @@ TEST_CASE("trace: a simulated timeline") {
   }
   CHECK_EQ(seen.size(), size_t{3});
   CHECK_EQ(seen[0], "host -> slots 1 0 100000");
-  CHECK_EQ(seen[1], "Activation 2 100000 250000");
+  CHECK_EQ(seen[1], "Norm 2 100000 250000");
   CHECK_EQ(seen[2], "sync compute 5 0 350000");
 }
 
 TEST_CASE("sim: the same schedule takes the same time to the last bit") {
   double makespan[2];
   for (double& result : makespan) {
-    Rig rig(device_profiles()[0]);
+    Profile p = round_profile();
+    p.transfer_us.value = 6.7;
+    p.link_duplex_gbps.value = 14.3;
+    Rig rig(p);
     for (size_t i = 0; i < 200; ++i) {
       rig.upload(i % 3, 0.1 + 0.01 * static_cast<double>(i % 7));
       rig.offload(3 + i % 2, 0.07);
