@@ -51,7 +51,7 @@ class PosixDirectFile final : public DirectFile {
         descriptor_(open_past_cache(path, access, &past_cache)),
         written_(path, descriptor_.get()),
         direct_(past_cache) {
-    if (!past_cache) expect_random(descriptor_.get());
+    if (!past_cache) spare_cache(descriptor_.get());
     struct stat status;
     if (::fstat(descriptor_.get(), &status) != 0) fail_io(path_, "stat", errno);
     if (!S_ISREG(status.st_mode))
@@ -137,7 +137,7 @@ class PosixDirectFile final : public DirectFile {
     }
     const int flags = ::fcntl(descriptor_.get(), F_GETFL);
     if (flags < 0 || ::fcntl(descriptor_.get(), F_SETFL, flags & ~kDirectFlag) < 0) return false;
-    expect_random(descriptor_.get());
+    spare_cache(descriptor_.get());
     direct_ = false;
     return true;
   }

@@ -27,7 +27,7 @@ class PosixRandomAccessFile final : public RandomAccessFile {
       throw Error(ErrorCode::kIo, path_ + ": open for reading: not a regular file");
     }
     size_ = static_cast<uint64_t>(status.st_size);
-    if (cache_ == PageCache::kDrop) expect_random(descriptor_.get());
+    if (cache_ == PageCache::kDrop) spare_cache(descriptor_.get());
   }
 
   uint64_t size() const override { return size_; }

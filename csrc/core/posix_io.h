@@ -48,8 +48,8 @@ void allocate_blocks(int fd, const std::string& path, uint64_t bytes);
 void drop_pages(int fd, uint64_t offset, uint64_t n);
 // Writes the range's dirty pages back and waits for them; 0, or -1 with errno.
 int write_back(int fd, uint64_t offset, uint64_t n);
-// Stops the system from reading further than it is asked to.
-void expect_random(int fd);
+// The system reads no further than it is asked to, and where it can keeps nothing.
+void spare_cache(int fd);
 
 // What files that are written have in common.
 class WrittenFile {
