@@ -275,7 +275,8 @@ t.test("evaluation", async (t) => {
   t.throws(() => resolveEvaluateConfig(rounded), { code, message: /schedule.roundEvery is not/ });
   t.same(resolveEvaluateConfig({ run: "r", model: "m" }).model, "m", "where the run's model is");
   const { schedule } = resolveEvaluateConfig({ model: "m", data: "d" });
-  t.same(schedule, { device: "auto", threads: 0, isa: "auto", evalBatchTokens: 4096 });
+  const placed = { device: "auto", threads: 0, isa: "auto", offload: "auto", placement: "auto" };
+  t.same(schedule, { ...placed, lookAhead: 0, evalBatchTokens: 4096 });
 });
 
 t.test("export", async (t) => {
