@@ -40,7 +40,7 @@ struct Batch {
   View target_ids;      // int32 [targets]
 };
 
-// Activations of one forward pass; sizes in schedule/plan.cc.
+// Activations of one forward pass; sizes in schedule/activation_plan.cc.
 struct Activations {
   View residual;  // [branches][tokens][hidden]
   View normed;    // [branches][tokens][hidden]
