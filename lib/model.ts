@@ -2,7 +2,7 @@
 import { access, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import type { ResolvedPlacement, Storage } from "./config/types.js";
+import type { ResolvedPlacement, ResolvedSchedule, Storage } from "./config/types.js";
 import { invalid } from "./config/problems.js";
 import { fromNative, Zo2Error } from "./errors.js";
 import type { NativeEngine, NativeLoadOptions, NativeModelInfo } from "./native.js";
@@ -80,31 +80,24 @@ export async function interruptible<T>(
 export interface OpenSchedule extends ResolvedPlacement {
   storage: Storage;
   disk?: number | undefined;
+  ablation?: ResolvedSchedule["ablation"] | undefined;
   run?: string | undefined;
 }
 
-function nativeLoadOptions(
-  path: string,
-  schedule: OpenSchedule,
-): NativeLoadOptions {
+function nativeLoadOptions(path: string, schedule: OpenSchedule): NativeLoadOptions {
   const { storage, threads, isa, run = "", disk: diskBytes = 0 } = schedule;
   return { ...nativePlacement(schedule), path, run, storage, threads, isa, diskBytes };
 }
 
 type Placing = Pick<
   ResolvedPlacement,
-  | "offload"
-  | "memory"
-  | "hostMemory"
-  | "extentBytes"
-  | "slots"
-  | "lookAhead"
-  | "placement"
-  | "ablation"
->;
+  "offload" | "memory" | "hostMemory" | "extentBytes" | "slots" | "lookAhead" | "placement"
+> & { ablation?: ResolvedSchedule["ablation"] | undefined };
 
 /** Where weights are put and how they move, in the engine's terms. */
-export function nativePlacement(schedule: Placing): Omit<NativeLoadOptions, "path" | "storage" | "threads" | "isa"> {
+export function nativePlacement(
+  schedule: Placing,
+): Omit<NativeLoadOptions, "path" | "storage" | "threads" | "isa"> {
   const { offload, lookAhead, placement, ablation } = schedule;
   return {
     offload,
@@ -114,10 +107,12 @@ export function nativePlacement(schedule: Placing): Omit<NativeLoadOptions, "pat
     slots: schedule.slots ?? 0,
     lookAhead,
     ...(placement !== "auto" && { residentBlocks: placement }),
-    overlap: ablation.overlap,
-    reuseSlots: ablation.reuseSlots,
-    hostSync: ablation.hostSync,
-    writeLag: ablation.writeLag,
+    ...(ablation && {
+      overlap: ablation.overlap,
+      reuseSlots: ablation.reuseSlots,
+      hostSync: ablation.hostSync,
+      writeLag: ablation.writeLag,
+    }),
   };
 }
 

@@ -352,7 +352,8 @@ export interface CpuFigures {
   diskTotalGbps: number;
 }
 
-export interface NativePlanOptions extends Omit<NativeLoadOptions, "path" | "threads" | "isa" | "run" | "diskBytes"> {
+export interface NativePlanOptions
+  extends Omit<NativeLoadOptions, "path" | "threads" | "isa" | "run" | "diskBytes"> {
   /** For messages. */
   name: string;
   /** config.json as text. */

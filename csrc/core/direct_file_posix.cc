@@ -21,15 +21,15 @@ constexpr int kDirectFlag = O_DIRECT;
 constexpr int kDirectFlag = 0;
 #endif
 
-int access_flags(Access access) { return access == Access::kRead ? O_RDONLY : O_RDWR | O_CREAT; }
+int access_flags(FileAccess access) { return access == FileAccess::kRead ? O_RDONLY : O_RDWR | O_CREAT; }
 
-const char* access_name(Access access) {
-  return access == Access::kRead ? "open for reading" : "open for writing";
+const char* access_name(FileAccess access) {
+  return access == FileAccess::kRead ? "open for reading" : "open for writing";
 }
 
 // A descriptor whose transfers go past the page cache; `past_cache` becomes false where they do
 // not.
-int open_past_cache(const std::string& path, Access access, bool* past_cache) {
+int open_past_cache(const std::string& path, FileAccess access, bool* past_cache) {
   const int flags = access_flags(access);
   int fd = open_descriptor(path, *past_cache ? flags | kDirectFlag : flags);
   if (fd < 0 && *past_cache && errno == EINVAL) {
@@ -45,13 +45,13 @@ int open_past_cache(const std::string& path, Access access, bool* past_cache) {
 
 class PosixDirectFile final : public DirectFile {
  public:
-  PosixDirectFile(const std::string& path, Access access, bool past_cache)
+  PosixDirectFile(const std::string& path, FileAccess access, bool past_cache)
       : path_(path),
         access_(access),
         descriptor_(open_past_cache(path, access, &past_cache)),
         written_(path, descriptor_.get()),
         direct_(past_cache) {
-    if (!past_cache) expect_random(descriptor_.get());
+    if (!past_cache) spare_cache(descriptor_.get());
     struct stat status;
     if (::fstat(descriptor_.get(), &status) != 0) fail_io(path_, "stat", errno);
     if (!S_ISREG(status.st_mode))
@@ -65,7 +65,7 @@ class PosixDirectFile final : public DirectFile {
 
   void allocate(uint64_t bytes) override {
     check_direct(path_, 0, nullptr, bytes);
-    if (access_ == Access::kRead) throw Error(ErrorCode::kInternal, path_ + ": open for reading");
+    if (access_ == FileAccess::kRead) throw Error(ErrorCode::kInternal, path_ + ": open for reading");
     // Not through the direct descriptor: where the file system cannot reserve, glibc writes single
     // bytes.
     const Descriptor plain(path_, access_name(access_), O_RDWR);
@@ -137,13 +137,13 @@ class PosixDirectFile final : public DirectFile {
     }
     const int flags = ::fcntl(descriptor_.get(), F_GETFL);
     if (flags < 0 || ::fcntl(descriptor_.get(), F_SETFL, flags & ~kDirectFlag) < 0) return false;
-    expect_random(descriptor_.get());
+    spare_cache(descriptor_.get());
     direct_ = false;
     return true;
   }
 
   std::string path_;
-  Access access_;
+  FileAccess access_;
   Descriptor descriptor_;
   WrittenFile written_;
   std::atomic<uint64_t> size_{0};
@@ -162,7 +162,7 @@ void check_direct(const std::string& path, uint64_t offset, const void* memory, 
               path + ": " + range_text(offset, n) + ": a direct transfer must be of whole blocks");
 }
 
-std::unique_ptr<DirectFile> open_direct_posix(const std::string& path, Access access,
+std::unique_ptr<DirectFile> open_direct_posix(const std::string& path, FileAccess access,
                                               bool refused) {
   return std::make_unique<PosixDirectFile>(path, access, !refused);
 }

@@ -65,7 +65,7 @@ class DirectFile {
 // Throws Error(kInternal) where a transfer is not aligned.
 void check_direct(const std::string& path, uint64_t offset, const void* memory, uint64_t n);
 
-enum class Access { kRead, kWrite };
+enum class FileAccess { kRead, kWrite };
 // Whether what was read stays in the page cache, for the next process, or leaves it, so that a
 // budget of memory is one.
 enum class PageCache { kKeep, kDrop };
@@ -91,7 +91,7 @@ class Env {
   // Opens an existing file or creates it.
   virtual std::unique_ptr<PlacedFile> open_placed(const std::string& path) = 0;
   // kRead: opens an existing file. kWrite: reads and writes one, or creates it.
-  virtual std::unique_ptr<DirectFile> open_direct(const std::string& path, Access access) = 0;
+  virtual std::unique_ptr<DirectFile> open_direct(const std::string& path, FileAccess access) = 0;
   virtual void truncate(const std::string& path, uint64_t size) = 0;
   virtual bool exists(const std::string& path) = 0;
   virtual void create_directories(const std::string& path) = 0;

@@ -27,7 +27,7 @@ class PosixRandomAccessFile final : public RandomAccessFile {
       throw Error(ErrorCode::kIo, path_ + ": open for reading: not a regular file");
     }
     size_ = static_cast<uint64_t>(status.st_size);
-    if (cache_ == PageCache::kDrop) expect_random(descriptor_.get());
+    if (cache_ == PageCache::kDrop) spare_cache(descriptor_.get());
   }
 
   uint64_t size() const override { return size_; }
@@ -148,7 +148,7 @@ class PosixEnv final : public Env {
     return std::make_unique<PosixPlacedFile>(path);
   }
 
-  std::unique_ptr<DirectFile> open_direct(const std::string& path, Access access) override {
+  std::unique_ptr<DirectFile> open_direct(const std::string& path, FileAccess access) override {
     return open_direct_posix(path, access, false);
   }
 

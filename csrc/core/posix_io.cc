@@ -101,9 +101,11 @@ int write_back(int fd, [[maybe_unused]] uint64_t offset, [[maybe_unused]] uint64
 #endif
 }
 
-void expect_random([[maybe_unused]] int fd) {
+void spare_cache([[maybe_unused]] int fd) {
 #ifdef POSIX_FADV_RANDOM
   ::posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+#elif defined(F_NOCACHE)
+  ::fcntl(fd, F_NOCACHE, 1);
 #endif
 }
 

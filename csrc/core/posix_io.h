@@ -48,8 +48,8 @@ void allocate_blocks(int fd, const std::string& path, uint64_t bytes);
 void drop_pages(int fd, uint64_t offset, uint64_t n);
 // Writes the range's dirty pages back and waits for them; 0, or -1 with errno.
 int write_back(int fd, uint64_t offset, uint64_t n);
-// Stops the system from reading further than it is asked to.
-void expect_random(int fd);
+// The system reads no further than it is asked to, and where it can keeps nothing.
+void spare_cache(int fd);
 
 // What files that are written have in common.
 class WrittenFile {
@@ -83,6 +83,6 @@ class WrittenFile {
 };
 
 // Env::open_direct; tests ask for what it does where the file system refuses.
-std::unique_ptr<DirectFile> open_direct_posix(const std::string& path, Access access, bool refused);
+std::unique_ptr<DirectFile> open_direct_posix(const std::string& path, FileAccess access, bool refused);
 
 }  // namespace zo2

@@ -436,7 +436,9 @@ void Pipeline::materialize(TensorId tensor, int64_t row, int64_t rows,
       const Piece& piece = layout_.pieces[index];
       if (piece.row >= row + rows || piece.row + piece.rows <= row) continue;
       if (streamed(piece.extent) && open_ != piece.extent) {
-        // The extent stays open: the next rows are likely to be in it.
+        // The extent stays open: the next rows are likely to be in it. Nobody waits for the ops on
+        // the one before.
+        device_.sync(Lane::kCompute);
         begin(pending, false);
         slots_.begin({piece.extent});
       }

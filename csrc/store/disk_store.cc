@@ -246,7 +246,7 @@ std::unique_ptr<DirectFile> allocated(Env& env, const DiskStoreOptions& options,
     env.create_directories(options.directory);
     // One of another layout may be longer.
     if (env.exists(path) && env.open_random_access(path)->size() > bytes) env.truncate(path, bytes);
-    auto file = env.open_direct(path, Access::kWrite);
+    auto file = env.open_direct(path, FileAccess::kWrite);
     file->allocate(bytes);
     // Also what a process before this one wrote and did not sync: recovery trusts what it can read.
     file->sync();
@@ -274,7 +274,7 @@ std::unique_ptr<DiskStore> DiskStore::open(Env& env, const DiskStoreOptions& opt
 
 std::unique_ptr<DiskStore> DiskStore::open_read_only(Env& env, const DiskStoreOptions& options) {
   std::unique_ptr<DirectFile> file;
-  if (env.exists(file_of(options))) file = env.open_direct(file_of(options), Access::kRead);
+  if (env.exists(file_of(options))) file = env.open_direct(file_of(options), FileAccess::kRead);
   return std::make_unique<DiskStoreImpl>(options, std::move(file), true);
 }
 

@@ -87,7 +87,7 @@ DiskSeconds measure_disk(Env& env, const std::string& path, size_t bytes) {
   const AlignedBytes memory = aligned_bytes(2 * kTransferBytes);
   uint8_t *out = memory.get(), *in = memory.get() + kTransferBytes;
   std::fill(out, out + kTransferBytes, uint8_t{1});
-  const auto file = env.open_direct(path, Access::kWrite);
+  const auto file = env.open_direct(path, FileAccess::kWrite);
   const auto remove = [&] { env.remove(path); };
   try {
     file->allocate(2 * bytes);

@@ -3,7 +3,13 @@
 // 130 interrupted.
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { evaluateFlags, exportFlags, generateFlags, planFlags, trainFlags } from "../config/flags.js";
+import {
+  evaluateFlags,
+  exportFlags,
+  generateFlags,
+  planFlags,
+  trainFlags,
+} from "../config/flags.js";
 import { Zo2Error } from "../errors.js";
 import { doctorCommand } from "./doctor.js";
 import { evalCommand } from "./eval.js";

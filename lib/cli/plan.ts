@@ -28,15 +28,24 @@ function milliseconds(ms: number): string {
 function tell(made: Plan, output: Output): void {
   const { predicted, streamedBlocks, residentBlocks } = made;
   const row = (name: string, text: string): void => output.text(`${name.padEnd(12)} ${text}`);
-  row("model", `${made.model}, ${made.parameters} parameters, ${made.storage}: ${formatSize(made.weightBytes)}`);
+  row(
+    "model",
+    `${made.model}, ${made.parameters} parameters, ${made.storage}: ${formatSize(made.weightBytes)}`,
+  );
   row("batch", `${made.batch} x ${made.length} tokens`);
-  row("device", `${formatSize(made.devicePeakBytes)} (the least that works: ${formatSize(made.leastMemoryBytes)})`);
+  row(
+    "device",
+    `${formatSize(made.devicePeakBytes)} (the least that works: ${formatSize(made.leastMemoryBytes)})`,
+  );
   for (const { name, tier, bytes } of made.allocations) {
     output.text(`${"".padEnd(13)}${name} (${tier}): ${formatSize(bytes)}`);
   }
   row("host", formatSize(made.hostPeakBytes));
   row("disk", formatSize(made.diskBytes));
-  row("blocks", `${residentBlocks} resident, ${streamedBlocks} streamed; ${placement(made).join(", ")}`);
+  row(
+    "blocks",
+    `${residentBlocks} resident, ${streamedBlocks} streamed; ${placement(made).join(", ")}`,
+  );
   if (made.slots > 0) row("slots", `${made.slots} of ${formatSize(made.slotBytes)}`);
   row(
     "a step moves",

@@ -164,19 +164,20 @@ const placement = {
   slots: integer(2, "slots that extents pass through", 64).optional(),
   lookAhead: integer(0, "extents loaded ahead at most; 0: as slots allow", 64).default(0),
   placement: residentBlocks.default("auto"),
-  ablation: z
-    .strictObject({
-      overlap: flag("lanes work at the same time").default(true),
-      reuseSlots: flag("slots keep their memory").default(true),
-      deferredUpdate: flag("updates ride on the next upload").default(true),
-      hostSync: flag("wait for all lanes behind every extent").default(false),
-      writeLag: integer(0, "rounding steps that a write waits for", 1000).default(0),
-    })
-    .prefault({}),
 };
+const ablation = z
+  .strictObject({
+    overlap: flag("lanes work at the same time").default(true),
+    reuseSlots: flag("slots keep their memory").default(true),
+    deferredUpdate: flag("updates ride on the next upload").default(true),
+    hostSync: flag("wait for all lanes behind every extent").default(false),
+    writeLag: integer(0, "rounding steps that a write waits for", 1000).default(0),
+  })
+  .prefault({});
 const evalBatchTokens = integer(1, "tokens of one evaluation batch").default(4096);
 const schedule = z.strictObject({
   ...placement,
+  ablation,
   disk: size("ceiling of the run's store on disk").optional(),
   storage: choice(storageTypes, "type of stored weights").default("f32"),
   roundEvery: roundEvery.default("auto"),
@@ -290,7 +291,7 @@ const generation = z.strictObject({
     .prefault({}),
 });
 
-const { memory, hostMemory, offload, extentBytes, slots, lookAhead, ablation } = placement;
+const { memory, hostMemory, offload, extentBytes, slots, lookAhead } = placement;
 const planning = z.strictObject({
   model: text("shape (opt-125m ... opt-175b, llama-3-8b ...), config.json, or a model"),
   batch: integer(1, "rows a step", 2 ** 20 - 1).default(1),

@@ -97,8 +97,6 @@ export interface PlacementConfig {
   lookAhead?: number | undefined;
   /** Transformer blocks that stay on the device (default "auto": as many as fit). */
   placement?: "auto" | number | undefined;
-  /** Other schedules, to compare with; all of them are slower. */
-  ablation?: AblationConfig | undefined;
   /** Worker threads; 0 (default): one per core. */
   threads?: number | undefined;
   /** "auto" or one of doctor().isas. */
@@ -120,6 +118,8 @@ export interface EvaluateScheduleConfig extends PlacementConfig {
 
 /** Where weights live and how they move. */
 export interface ScheduleConfig extends EvaluateScheduleConfig {
+  /** Other schedules, to compare with; all of them are slower. */
+  ablation?: AblationConfig | undefined;
   /** Ceiling of the run's store on disk; default: none. */
   disk?: Size | undefined;
   /** Steps between two roundings to the storage type (default "auto"). */
@@ -169,12 +169,10 @@ export type ResolvedMethod = Filled<MethodConfig, never>;
 type Sizes = "memory" | "hostMemory" | "disk" | "extentBytes";
 
 /** {@link PlacementConfig} with its defaults; sizes are bytes. */
-export interface ResolvedPlacement
-  extends Omit<Filled<PlacementConfig, "slots">, Sizes | "ablation"> {
+export interface ResolvedPlacement extends Omit<Filled<PlacementConfig, "slots">, Sizes> {
   memory?: number | undefined;
   hostMemory?: number | undefined;
   extentBytes?: number | undefined;
-  ablation: Filled<AblationConfig, never>;
 }
 /** {@link EvaluateScheduleConfig} with its defaults. */
 export interface ResolvedEvaluateSchedule extends ResolvedPlacement {
@@ -183,9 +181,10 @@ export interface ResolvedEvaluateSchedule extends ResolvedPlacement {
 }
 /** {@link ScheduleConfig} with its defaults; sizes are bytes. */
 export interface ResolvedSchedule
-  extends Omit<Filled<ScheduleConfig, "slots">, Sizes | keyof PlacementConfig>,
+  extends Omit<Filled<ScheduleConfig, "slots">, Sizes | "ablation" | keyof PlacementConfig>,
     ResolvedPlacement {
   disk?: number | undefined;
+  ablation: Filled<AblationConfig, never>;
 }
 /** {@link TrainConfig} with every default filled in: what config.json in a run directory holds. */
 export interface ResolvedTrainConfig {
@@ -271,10 +270,7 @@ export interface PlanConfig {
 type PlanSizes = "memory" | "hostMemory" | "extentBytes";
 /** {@link PlanConfig} with its defaults; sizes are bytes. */
 export interface ResolvedPlanConfig
-  extends Omit<
-    Filled<PlanConfig, "length" | "slots" | "trace">,
-    PlanSizes | "ablation"
-  > {
+  extends Omit<Filled<PlanConfig, "length" | "slots" | "trace">, PlanSizes | "ablation"> {
   memory?: number | undefined;
   hostMemory?: number | undefined;
   extentBytes?: number | undefined;

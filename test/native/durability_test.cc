@@ -112,7 +112,7 @@ TEST_CASE("durability: snapshots change neither weights nor journal") {
       check_finished(*env, outcome, expected, background ? "background" : "in turn");
       ReplayOptions options;
       CHECK(replay_tiny(*env, kModel, kJournal, run, options) == expected.weights);
-      options.snapshots = kSnapshots;
+      options.run = kRun;
       CHECK(replay_tiny(*env, kModel, kJournal, run, options) == expected.weights);
     }
   }
@@ -316,7 +316,7 @@ TEST_CASE("durability: a snapshot of the same run with other records is not used
   }
   const auto expected = replay_tiny(*env, kModel, kJournal, run, {});
   ReplayOptions with;
-  with.snapshots = kSnapshots;
+  with.run = kRun;
   CHECK(replay_tiny(*env, kModel, kJournal, run, with) == expected);
   const TinyOutcome outcome = train_tiny(*env, kModel, kRun, run);
   CHECK_EQ(outcome.replayed_from, uint64_t{0});
@@ -372,7 +372,7 @@ TEST_CASE("durability: replay to any step, from base or snapshots") {
       options.step = step;
       const auto plain = replay_tiny(*env, kModel, kJournal, run, options);
       if (step > 0) CHECK(plain == expected);
-      options.snapshots = kSnapshots;
+      options.run = kRun;
       CHECK(replay_tiny(*env, kModel, kJournal, run, options) == plain);
     }
     ReplayOptions beyond;

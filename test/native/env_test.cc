@@ -151,10 +151,10 @@ void check_direct_file(bool refused) {
   const std::string path = dir.file("direct");
   constexpr size_t kBytes = size_t{20} << 20;
   CHECK_THROWS(ErrorCode::kIo, (Texts{path, "open for reading", "No such file"}),
-               open_direct_posix(path, Access::kRead, refused));
+               open_direct_posix(path, FileAccess::kRead, refused));
   const AlignedBytes written = some_bytes(kBytes, 1), read = aligned_bytes(kBytes);
   {
-    const auto file = open_direct_posix(path, Access::kWrite, refused);
+    const auto file = open_direct_posix(path, FileAccess::kWrite, refused);
     file->allocate(kBytes + 8192);
     CHECK_EQ(file->size(), uint64_t{kBytes + 8192});
     file->allocate(4096);  // no shorter
@@ -171,7 +171,7 @@ void check_direct_file(bool refused) {
   }
   // A file that is only read, and ends inside a block.
   Env::posix().truncate(path, kBytes + 4096 + 100);
-  const auto file = open_direct_posix(path, Access::kRead, refused);
+  const auto file = open_direct_posix(path, FileAccess::kRead, refused);
   file->read(4096, read.get(), kBytes);
   CHECK(std::memcmp(written.get(), read.get() + 4096, 4096) == 0);
   CHECK(std::memcmp(written.get() + 8192, read.get() + 8192, kBytes - 8192) == 0);
@@ -200,7 +200,7 @@ TEST_CASE("env: a direct file is read by several threads beside its writer") {
   const TempDir dir;
   constexpr size_t kBytes = size_t{1} << 20;
   for (const bool refused : {false, true}) {
-    const auto file = open_direct_posix(dir.file("shared"), Access::kWrite, refused);
+    const auto file = open_direct_posix(dir.file("shared"), FileAccess::kWrite, refused);
     file->allocate(2 * kBytes);
     const AlignedBytes fixed = some_bytes(kBytes, 2);
     file->write(0, fixed.get(), kBytes);

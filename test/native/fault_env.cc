@@ -245,10 +245,10 @@ std::unique_ptr<PlacedFile> FaultEnv::open_placed(const std::string& path) {
   return std::make_unique<MemoryFile>(*this, path, open(path, false));
 }
 
-std::unique_ptr<DirectFile> FaultEnv::open_direct(const std::string& path, Access access) {
+std::unique_ptr<DirectFile> FaultEnv::open_direct(const std::string& path, FileAccess access) {
   const std::lock_guard lock(mutex_);
   return std::make_unique<MemoryFile>(
-      *this, path, access == Access::kRead ? find(path, "open for reading") : open(path, false),
+      *this, path, access == FileAccess::kRead ? find(path, "open for reading") : open(path, false),
       true);
 }
 

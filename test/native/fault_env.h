@@ -39,7 +39,7 @@ class FaultEnv final : public Env {
   std::unique_ptr<AppendFile> create(const std::string& path) override;
   std::unique_ptr<PlacedFile> open_placed(const std::string& path) override;
   // Alignment is checked, and a failed sync shows at once: there is no page cache above the disk.
-  std::unique_ptr<DirectFile> open_direct(const std::string& path, Access access) override;
+  std::unique_ptr<DirectFile> open_direct(const std::string& path, FileAccess access) override;
   void truncate(const std::string& path, uint64_t size) override;
   bool exists(const std::string& path) override;
   void create_directories(const std::string& path) override;

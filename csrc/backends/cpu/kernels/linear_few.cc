@@ -50,7 +50,7 @@ ZO2_INLINE void multiply_stretch(const Linear& op, const Stretch& at, F sum[kVec
     for (int m = 0; m < kRows; ++m) sum[v][m] = F{};
   }
   const float* x = op.x.as<const float>() + at.column;
-  F scale[kVectors];  // of q8
+  F scale[kVectors] = {};  // of q8
   for (int u = 0; u < shape[0].groups(); ++u, x += 4) {
     const int columns = static_cast<int>(smaller(at.columns - 4 * u, 4));
 #pragma GCC unroll 2
