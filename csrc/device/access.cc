@@ -32,13 +32,15 @@ class Accesses {
     add(view, first * element_bytes, length * element_bytes, also_read, true);
   }
 
-  void weight(const Weight& w) { weight(w, w.rows); }
+  void weight(const Weight& w, bool exact = false) { weight(w, w.rows, exact); }
   // With data of only `rows` of its rows.
-  void weight(const Weight& w, int64_t rows) {
+  void weight(const Weight& w, int64_t rows, bool exact) {
     const int64_t values = rows * w.columns * static_cast<int64_t>(storage_bytes(w.type));
     add(w.data, 0, values, true, stores(w));
-    add(w.aux, 0, static_cast<int64_t>(storage_aux_bytes(w.type, rows, w.columns)), true,
-        stores(w));
+    if (reads_aux(w, exact))
+      add(w.aux, 0, static_cast<int64_t>(storage_aux_bytes(w.type, rows, w.columns)), true,
+          writes_aux(w));
+    if (stores(w)) read_write_all(w.saturated);
   }
   void vector(const Vector& v) { read(v.data, v.n * kFloat); }
 
@@ -68,7 +70,7 @@ int64_t table_rows(const Embed& op) {
 }
 
 void list(const Embed& op, Accesses& to) {
-  to.weight(op.table, table_rows(op));
+  to.weight(op.table, table_rows(op), false);
   to.read_all(op.gathered);
   to.read(op.ids, op.tokens * kIndex);
   const int64_t y = op.branches.count * op.tokens * op.table.columns * kFloat;
@@ -145,7 +147,7 @@ void list(const HeadLoss& op, Accesses& to) {
 void list(const Apply& op, Accesses& to) { to.weight(op.weight); }
 
 void list(const Materialize& op, Accesses& to) {
-  to.weight(op.weight);
+  to.weight(op.weight, true);
   to.write(op.y, elements(op.weight) * kFloat);
 }
 
@@ -165,12 +167,12 @@ void draw(uint64_t count, Distribution distribution, Work& to) {
 }
 
 // The stored bytes of `rows` of the weight's rows and the draws of what is pending for them.
-void advance(const Weight& w, int64_t rows, Distribution distribution, Rounding rounding,
-             Work& to) {
+void advance(const Weight& w, int64_t rows, Distribution distribution, Rounding rounding, Work& to,
+             bool exact = false) {
   const uint64_t touched = static_cast<uint64_t>(rows * w.columns);
-  const uint64_t stored =
-      touched * storage_bytes(w.type) + storage_aux_bytes(w.type, rows, w.columns);
-  to.bytes += stored * (stores(w) ? 2 : 1);
+  const uint64_t aux = storage_aux_bytes(w.type, rows, w.columns);
+  to.bytes += touched * storage_bytes(w.type) * (stores(w) ? 2 : 1);
+  if (reads_aux(w, exact)) to.bytes += aux * (writes_aux(w) ? 2 : 1);
   draw(pending_draws(w) * touched, distribution, to);
   if (!w.trainable || w.type == StorageType::kF32 || rounding == Rounding::kNearest) return;
   for (int i = 0; i < w.pending.count; ++i)
@@ -256,7 +258,7 @@ void count(const Apply& op, Work& to) {
 }
 
 void count(const Materialize& op, Work& to) {
-  advance(op.weight, op.weight.rows, op.distribution, op.rounding, to);
+  advance(op.weight, op.weight.rows, op.distribution, op.rounding, to, true);
   move(elements(op.weight) * kFloat, to);
 }
 

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace zo2 {
 
@@ -67,6 +68,10 @@ struct FileTask {
   View fills;                 // memory it writes
   View empties;               // memory it reads
   uint64_t bytes = 0;         // from or to files
+  // For devices that check: more memory it reads, and the extents whose stored bytes in files it
+  // reads or writes.
+  std::vector<View> also_empties;
+  std::vector<uint32_t> reads_extents, writes_extents;
 };
 
 struct DeviceInfo {

@@ -66,6 +66,10 @@ std::vector<TableGather::Part> TableGather::gather(uint32_t table,
   device_.host_access(all.slice(0, values_at), true);
   std::copy(rows.begin(), rows.end(), all.as<int32_t>());
 
+  FileTask task;
+  task.name = "gather";
+  task.fills = all.slice(values_at, all.bytes - values_at);
+  task.empties = all.slice(0, values_at);
   Buffer* where = memory.device ? memory.device.get() : staging;
   std::vector<Part> parts;
   for (const uint32_t index : layout.tensors[table]) {
@@ -83,11 +87,13 @@ std::vector<TableGather::Part> TableGather::gather(uint32_t table,
       part.aux = {where, aux_at + from * aux_row_bytes(any), count * aux_row_bytes(any)};
     parts.push_back(part);
     device_.wait(Lane::kRead, slots_.written(piece.extent));
+    if (store_.home(piece.extent) == Home::kDisk) {
+      task.reads_extents.push_back(piece.extent);
+      task.bytes += count * (row_bytes(any) + aux_row_bytes(any));
+    } else {
+      task.also_empties.push_back(store_.at_home(piece.extent));
+    }
   }
-  FileTask task;
-  task.name = "gather";
-  task.fills = all.slice(values_at, all.bytes - values_at);
-  task.bytes = task.fills.bytes;
   task.run = [this, parts, all] {
     for (const Part& part : parts)
       store_.read_rows(store_.layout().pieces[part.piece],

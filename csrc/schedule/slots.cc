@@ -108,6 +108,7 @@ Event Slots::file_to(Lane lane, View memory, uint32_t extent) {
   task.run = [this, extent, memory] { store_.read_extent(extent, memory.as<uint8_t>()); };
   task.fills = memory;
   task.bytes = memory.bytes;
+  task.reads_extents = {extent};
   device_.file(lane, std::move(task));
   return device_.record(lane);
 }
@@ -120,6 +121,7 @@ Event Slots::file_from(View memory, uint32_t extent, const WriteBack& version) {
   };
   task.empties = memory;
   task.bytes = memory.bytes;
+  task.writes_extents = {extent};
   device_.file(Lane::kWrite, std::move(task));
   return device_.record(Lane::kWrite);
 }

@@ -121,6 +121,29 @@ TEST_CASE("races: a file is written from staging that is still being filled") {
   });
 }
 
+TEST_CASE("races: an extent is read from a file before its last version is written") {
+  check_edge({"extents in files [7, 8)", "write writes", "read reads"}, [](Rig& rig, bool ordered) {
+    FileTask write;
+    write.writes_extents = {6, 7};
+    rig.device.file(Lane::kWrite, write);
+    rig.order(Lane::kWrite, Lane::kRead, ordered);
+    FileTask read;
+    read.reads_extents = {5, 7};
+    rig.device.file(Lane::kRead, read);
+  });
+}
+
+TEST_CASE("races: rows are gathered from host memory that is being written back") {
+  check_edge({"host", "offload writes", "read reads"}, [](Rig& rig, bool ordered) {
+    rig.offload(rig.home(2), rig.slot(0));
+    rig.order(Lane::kOffload, Lane::kRead, ordered);
+    FileTask gather;
+    gather.fills = rig.stage(0);
+    gather.also_empties = {rig.home(1), rig.home(2)};
+    rig.device.file(Lane::kRead, gather);
+  });
+}
+
 TEST_CASE("races: memory is freed while a lane may use it") {
   check_edge({"slots", "compute writes (Apply", "engine writes (freeing it"},
              [](Rig& rig, bool ordered) {

@@ -11,8 +11,9 @@ constexpr double kUniformNormals = 0.25, kSignNormals = 0.07;
 constexpr double kGiga = 1e9, kTera = 1e12, kMicro = 1e-6;
 constexpr int64_t kRowMultiple = 128;
 
+// Of a copy of one row: in the type that is multiplied, f32 or one of 16 bits.
 uint64_t row_bytes(const Weight& w) {
-  return static_cast<uint64_t>(w.columns) * storage_bytes(w.type);
+  return static_cast<uint64_t>(w.columns) * (w.type == StorageType::kF32 ? 4 : 2);
 }
 
 int64_t chunk_rows(const Weight& w) {

@@ -18,8 +18,8 @@
 
 namespace zo2 {
 
-// Rows of a weight whose copies are in scratch at the same time: as many as these bytes hold as
-// stored, a multiple of 128.
+// Rows of a weight whose copies are in scratch at the same time: as many as these bytes hold of one
+// copy, a multiple of 128.
 constexpr int64_t kChunkBytes = int64_t{16} << 20;
 
 // Copies of a chunk for every branch, and the logits of a HeadLoss.

@@ -108,6 +108,9 @@ void SimDevice::file(Lane lane, FileTask task) {
   const std::string name = task.name && *task.name ? task.name : "file";
   memory_->races().begin(static_cast<int>(lane), name);
   if (task.empties) memory_->touch(task.empties, false);
+  for (const View& view : task.also_empties) memory_->touch(view, false);
+  for (const uint32_t extent : task.reads_extents) memory_->touch_extent(extent, false);
+  for (const uint32_t extent : task.writes_extents) memory_->touch_extent(extent, true);
   if (task.fills) memory_->touch(task.fills, true);
   if (task.bytes > 0) {
     const Route route = lane == Lane::kRead ? Route::kDiskRead : Route::kDiskWrite;

@@ -10,6 +10,8 @@ namespace zo2 {
 namespace {
 
 constexpr size_t kPage = 4096;
+// What files hold, for the checker: a buffer with one byte for every extent.
+constexpr uint64_t kFiles = ~uint64_t{0};
 
 size_t index(Tier tier) { return static_cast<size_t>(tier); }
 
@@ -35,6 +37,10 @@ class SimMemory::SimBuffer final : public Buffer {
   size_t id_;
   std::shared_ptr<SimMemory> memory_;
 };
+
+SimMemory::SimMemory(size_t device_bytes) : device_bytes_(device_bytes) {
+  races_.add_buffer(kFiles, "extents in files");
+}
 
 std::unique_ptr<Buffer> SimMemory::alloc(std::string name, Tier tier, size_t bytes) {
   const size_t mapped = std::max(kPage, (bytes + kPage - 1) / kPage * kPage);
@@ -86,6 +92,10 @@ void SimMemory::touch(View view, bool writes) {
   size_t& touched = touched_[index(buffer.tier())];
   touched += fresh;
   touched_peak_[index(buffer.tier())] = std::max(touched_peak_[index(buffer.tier())], touched);
+}
+
+void SimMemory::touch_extent(uint32_t extent, bool writes) {
+  races_.touch(kFiles, extent, 1, writes);
 }
 
 void SimMemory::fill(SimReport& report) const {

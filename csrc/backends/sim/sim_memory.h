@@ -14,13 +14,15 @@ namespace zo2 {
 
 class SimMemory : public std::enable_shared_from_this<SimMemory> {
  public:
-  explicit SimMemory(size_t device_bytes) : device_bytes_(device_bytes) {}
+  explicit SimMemory(size_t device_bytes);
 
   std::unique_ptr<Buffer> alloc(std::string name, Tier tier, size_t bytes);
   // Throws Error(kInternal) for a view that is not within one of these buffers.
   void check(View view) const;
   // By the work that races().begin() named.
   void touch(View view, bool writes);
+  // Likewise the bytes that files hold of an extent.
+  void touch_extent(uint32_t extent, bool writes);
 
   HappensBefore& races() { return races_; }
   void fill(SimReport& report) const;
