@@ -82,11 +82,12 @@ export interface OpenSchedule extends ResolvedPlacement {
   disk?: number | undefined;
   ablation?: ResolvedSchedule["ablation"] | undefined;
   run?: string | undefined;
+  trace?: string | undefined;
 }
 
 function nativeLoadOptions(path: string, schedule: OpenSchedule): NativeLoadOptions {
-  const { storage, threads, isa, run = "", disk: diskBytes = 0 } = schedule;
-  return { ...nativePlacement(schedule), path, run, storage, threads, isa, diskBytes };
+  const { storage, threads, isa, run = "", trace = "", disk: diskBytes = 0 } = schedule;
+  return { ...nativePlacement(schedule), path, run, trace, storage, threads, isa, diskBytes };
 }
 
 type Placing = Pick<

@@ -36,6 +36,8 @@ export interface NativeLoadOptions {
   isa: string;
   /** A run's directory: its extents on disk are cut as they were. Empty: none. */
   run?: string;
+  /** File for the timeline of train(), written when it ends. Left out or empty: none. */
+  trace?: string;
   offload?: Offload;
   /** Ceiling of the device; with one, weights are placed when the first batches are known. 0: none. */
   memoryBytes?: number;

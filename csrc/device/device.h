@@ -11,8 +11,9 @@
 
 namespace zo2 {
 
-// kStaging is host memory that the engine thread itself reads and writes: inputs, results, rows that
-// were gathered. Always real; on devices that compute nothing the other two are address ranges.
+// kStaging is host memory that the engine thread itself reads and writes: inputs, results, rows
+// that were gathered. Always real; on devices that compute nothing the other two are address
+// ranges.
 enum class Tier : uint8_t { kDevice, kHost, kStaging };
 
 // A piece of one tier, allocated before the first step and owned by whoever called alloc().
@@ -54,6 +55,10 @@ struct View {
 // device -> host, host -> disk.
 enum class Lane : uint8_t { kRead, kUpload, kCompute, kOffload, kWrite };
 constexpr int kLanes = 5;
+constexpr const char* lane_name(Lane lane) {
+  constexpr const char* kNames[kLanes] = {"read", "upload", "compute", "offload", "write"};
+  return kNames[static_cast<size_t>(lane)];
+}
 
 // A point in a lane's order. Waiting for the default event never blocks.
 struct Event {

@@ -93,6 +93,7 @@ EngineLoadOptions load_options(const Napi::Object& object) {
   EngineLoadOptions options;
   options.load.path = string_field(object, "path");
   if (object.Has("run")) options.load.run = string_field(object, "run");
+  if (object.Has("trace")) options.trace = string_field(object, "trace");
   options.load.schedule = schedule_options(object);
   options.threads = int_field(object, "threads");
   options.isa = string_field(object, "isa");

@@ -16,6 +16,7 @@ struct EngineLoadOptions {
   LoadOptions load;
   int threads = 0;
   std::string isa;
+  std::string trace;  // file; empty: none
 };
 
 // Throw a JavaScript TypeError that names the field.

@@ -49,23 +49,18 @@ PlanRequest request_of(const Napi::Object& object) {
     r.schedule.deferred_update = boolean_field(object, "deferredUpdate");
   r.rules.type = r.schedule.storage;
   if (r.rules.type != StorageType::kF32) r.rules.round_every = int_field(object, "roundEvery");
-  r.rules.distribution = named<Distribution>(object.Env(), "distribution",
-                                             string_field(object, "distribution"));
+  r.rules.distribution =
+      named<Distribution>(object.Env(), "distribution", string_field(object, "distribution"));
   r.shape.batch_size = int_field(object, "batchSize");
   r.shape.length = int_field(object, "length");
   r.shape.directions = int_field(object, "directions");
   if (r.shape.length > r.model.max_positions)
-    throw Error(ErrorCode::kInvalidConfig,
-                "length is " + std::to_string(r.shape.length) + ", but the model reads at most " +
-                    std::to_string(r.model.max_positions) + " tokens");
+    throw Error(ErrorCode::kInvalidConfig, "length is " + std::to_string(r.shape.length) +
+                                               ", but the model reads at most " +
+                                               std::to_string(r.model.max_positions) + " tokens");
   r.profile = profile_of(object);
   if (object.Has("trace")) r.trace = string_field(object, "trace");
   return r;
-}
-
-const char* lane_name(size_t lane) {
-  static constexpr const char* kNames[] = {"read", "upload", "compute", "offload", "write"};
-  return kNames[lane];
 }
 
 Json predicted(const PlanRequest& r, SimDevice& device, const Plan& plan) {
@@ -76,27 +71,27 @@ Json predicted(const PlanRequest& r, SimDevice& device, const Plan& plan) {
   rehearse(device, r.model, r.schedule, r.rules, plan, r.shape, steps,
            [&](int) { ends.push_back(device.now_s()); });
   const SimReport report = device.report();
-  const double step_s = (ends[static_cast<size_t>(steps) - 1] - ends[static_cast<size_t>(warm) - 1]) /
-                        static_cast<double>(steps - warm);
+  const double step_s =
+      (ends[static_cast<size_t>(steps) - 1] - ends[static_cast<size_t>(warm) - 1]) /
+      static_cast<double>(steps - warm);
   Json lanes = Json::object(), json = Json::object(), moved = Json::object();
   size_t busiest = 0;
   for (size_t i = 0; i < report.lanes.size(); ++i) {
     const LaneTime& lane = report.lanes[i];
-    lanes.set(lane_name(i), lane.busy_s / steps * kMillisecondsPerSecond);
-    moved.set(lane_name(i), static_cast<double>(lane.bytes) / steps);
+    lanes.set(lane_name(static_cast<Lane>(i)), lane.busy_s / steps * kMillisecondsPerSecond);
+    moved.set(lane_name(static_cast<Lane>(i)), static_cast<double>(lane.bytes) / steps);
     if (lane.busy_s > report.lanes[busiest].busy_s) busiest = i;
   }
   json.set("stepMs", step_s * kMillisecondsPerSecond);
-  json.set("tokensPerSecond",
-           static_cast<double>(r.shape.batch_size * r.shape.length) / step_s);
-  json.set("bound", lane_name(busiest));
+  json.set("tokensPerSecond", static_cast<double>(r.shape.batch_size * r.shape.length) / step_s);
+  json.set("bound", lane_name(static_cast<Lane>(busiest)));
   json.set("laneMs", lanes);
   json.set("laneBytes", moved);
   const auto touched = [&](Tier tier) {
     return static_cast<uint64_t>(report.touched_peak[static_cast<size_t>(tier)]);
   };
-  json.set("deviceTouchedBytes", touched(Tier::kDevice) +
-                                     (r.profile.unified ? touched(Tier::kStaging) : 0));
+  json.set("deviceTouchedBytes",
+           touched(Tier::kDevice) + (r.profile.unified ? touched(Tier::kStaging) : 0));
   json.set("hostTouchedBytes",
            touched(Tier::kHost) + (r.profile.unified ? 0 : touched(Tier::kStaging)));
   Json violations = Json::array();
@@ -110,9 +105,8 @@ uint64_t trainable_bytes(const ModelSpec& model, const Plan& plan, bool disk_onl
   for (size_t i = 0; i < plan.layout.extents.size(); ++i) {
     const Extent& extent = plan.layout.extents[i];
     const bool trained =
-        std::any_of(extent.panels.begin(), extent.panels.end(), [&](const Panel& panel) {
-          return model.tensors[panel.tensor].trainable;
-        });
+        std::any_of(extent.panels.begin(), extent.panels.end(),
+                    [&](const Panel& panel) { return model.tensors[panel.tensor].trainable; });
     const bool counts = disk_only ? plan.homes[i] == Home::kDisk : plan.homes[i] != Home::kDevice;
     if (trained && counts) bytes += extent.bytes;
   }

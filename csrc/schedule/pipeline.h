@@ -48,7 +48,9 @@ class Pipeline final : private Expander {
 
   // The journal's digest by step, for what is written back to disk. Set before the first storing
   // pass of a run with a disk tier.
-  void set_history(std::function<uint64_t(uint64_t step)> history) { history_ = std::move(history); }
+  void set_history(std::function<uint64_t(uint64_t step)> history) {
+    history_ = std::move(history);
+  }
 
   // Writes pending updates into stored bytes on the way, as far as the rules allow, when `store` (a
   // training step); 1-D parameters are always brought up to date. Results are read with logprobs()
@@ -60,9 +62,13 @@ class Pipeline final : private Expander {
   // [branch][label row][vocabulary]
   const float* logits() const { return results_.logits.as<const float>(); }
 
-  // How many values have met the end of their grid (q8) as they were rounded and written back, since
-  // the pipeline was made.
-  int64_t saturated() const { return *static_cast<const int64_t*>(saturated_->address()); }
+  // How many values have met the end of their grid (q8) as they were rounded and written back,
+  // since the pipeline was made.
+  int64_t saturated() const {
+    const View view{saturated_.get(), 0, sizeof(int64_t)};
+    device_.host_access(view, false);
+    return *view.as<const int64_t>();
+  }
 
   // Brings stored bytes up to date, as far as the rules allow, without a forward pass: all of them
   // with `everything`, else those of the device and the host. Throws Error(kAborted) when
@@ -130,10 +136,10 @@ class Pipeline final : private Expander {
   const HostBatch* host_ = nullptr;
   std::vector<int32_t> positions_;  // of the position table
   bool storing_ = false;
-  int64_t open_ = -1;         // streamed extent in use
-  size_t open_pieces_ = 0;    // of it, that were used
+  int64_t open_ = -1;       // streamed extent in use
+  size_t open_pieces_ = 0;  // of it, that were used
   View open_bytes_;
-  size_t sweep_next_ = 0;     // of the extents that are only gathered from
+  size_t sweep_next_ = 0;  // of the extents that are only gathered from
 };
 
 }  // namespace zo2

@@ -24,6 +24,7 @@ const free = new Set([
   "schedule.slots",
   "schedule.lookAhead",
   "schedule.placement",
+  "schedule.trace",
   "schedule.ablation.overlap",
   "schedule.ablation.reuseSlots",
   "schedule.ablation.deferredUpdate",

@@ -60,6 +60,10 @@ export function resolveTrainConfig(config: TrainConfig): ResolvedTrainConfig {
       ...(data.eval && { eval: resolve(data.eval) }),
       ...(data.chatTemplate && { chatTemplate: resolve(data.chatTemplate) }),
     },
+    schedule: {
+      ...resolved.schedule,
+      ...(resolved.schedule.trace && { trace: resolve(resolved.schedule.trace) }),
+    },
     output: resolve(resolved.output),
   };
 }

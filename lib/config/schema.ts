@@ -177,6 +177,7 @@ const ablation = z
 const evalBatchTokens = integer(1, "tokens of one evaluation batch").default(4096);
 const schedule = z.strictObject({
   ...placement,
+  trace: text("file for the timeline of the run's lanes (Chrome, Perfetto)").optional(),
   ablation,
   disk: size("ceiling of the run's store on disk").optional(),
   storage: choice(storageTypes, "type of stored weights").default("f32"),

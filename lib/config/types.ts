@@ -118,6 +118,8 @@ export interface EvaluateScheduleConfig extends PlacementConfig {
 
 /** Where weights live and how they move. */
 export interface ScheduleConfig extends EvaluateScheduleConfig {
+  /** File for the timeline of the run's lanes, in the format of Chrome's tracing and Perfetto. */
+  trace?: string | undefined;
   /** Other schedules, to compare with; all of them are slower. */
   ablation?: AblationConfig | undefined;
   /** Ceiling of the run's store on disk; default: none. */
@@ -181,7 +183,10 @@ export interface ResolvedEvaluateSchedule extends ResolvedPlacement {
 }
 /** {@link ScheduleConfig} with its defaults; sizes are bytes. */
 export interface ResolvedSchedule
-  extends Omit<Filled<ScheduleConfig, "slots">, Sizes | "ablation" | keyof PlacementConfig>,
+  extends Omit<
+      Filled<ScheduleConfig, "slots" | "trace">,
+      Sizes | "ablation" | keyof PlacementConfig
+    >,
     ResolvedPlacement {
   disk?: number | undefined;
   ablation: Filled<AblationConfig, never>;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 
@@ -11,6 +12,8 @@
 #include "core/error.h"
 #include "core/lane_thread.h"
 #include "core/thread_pool.h"
+#include "core/trace.h"
+#include "device/access.h"
 
 namespace zo2 {
 namespace {
@@ -25,12 +28,16 @@ class MappedBuffer final : public Buffer {
   size_t mapped_;
 };
 
+using Clock = std::chrono::steady_clock;
+
 // Every lane is a thread; the thread of kCompute has those of the pool beside it.
 class CpuDevice final : public Device {
  public:
-  CpuDevice(int threads, const Kernels& kernels, const std::atomic<bool>* cancelled)
-      : pool_(threads), kernels_(kernels) {
-    for (auto& lane : lanes_) lane = std::make_unique<LaneThread>(failed_, cancelled);
+  CpuDevice(int threads, const Kernels& kernels, const CpuOptions& options)
+      : pool_(threads), kernels_(kernels), trace_(options.trace) {
+    for (auto& lane : lanes_) lane = std::make_unique<LaneThread>(failed_, options.cancelled);
+    for (int i = 0; trace_ && i < kLanes; ++i)
+      trace_->name_lane(i, lane_name(static_cast<Lane>(i)));
   }
   // Lanes wait for each other, so all are emptied before the first ends.
   ~CpuDevice() override {
@@ -57,20 +64,18 @@ class CpuDevice final : public Device {
   void set_scratch(View scratch) override { scratch_ = scratch; }
 
   void enqueue(Lane lane, const Op& op) override {
-    push(lane, [this, op] {
-      std::visit([this](const auto& value) { execute(value); }, op.value);
-    });
+    push(lane, op_name(op),
+         [this, op] { std::visit([this](const auto& value) { execute(value); }, op.value); });
   }
   void copy(Lane lane, View to, View from) override {
-    push(lane, [to, from] {
-      std::memcpy(to.as<std::byte>(), from.as<const std::byte>(), from.bytes);
-    });
+    push(lane, "copy",
+         [to, from] { std::memcpy(to.as<std::byte>(), from.as<const std::byte>(), from.bytes); });
   }
-  void file(Lane lane, FileTask task) override { push(lane, std::move(task.run)); }
+  void file(Lane lane, FileTask task) override { push(lane, task.name, std::move(task.run)); }
   Event record(Lane lane) override { return {lane, of(lane).last()}; }
   void wait(Lane lane, Event event) override {
     if (event.ticket > 0 && event.lane != lane)
-      push(lane, [&other = of(event.lane), ticket = event.ticket] { other.wait(ticket); });
+      push(lane, nullptr, [&other = of(event.lane), ticket = event.ticket] { other.wait(ticket); });
   }
   void sync(Lane lane) override {
     of(lane).wait(of(lane).last());
@@ -82,9 +87,21 @@ class CpuDevice final : public Device {
 
  private:
   LaneThread& of(Lane lane) const { return *lanes_[static_cast<size_t>(lane)]; }
-  void push(Lane lane, std::function<void()> work) {
+  // A name of null: nothing to show in traces.
+  void push(Lane lane, const char* name, std::function<void()> work) {
     failed_.throw_if_set();
-    of(lane).push(std::move(work));
+    if (!trace_ || !name) {
+      of(lane).push(std::move(work));
+      return;
+    }
+    of(lane).push([this, lane, name, work = std::move(work)] {
+      const auto began = Clock::now();
+      work();
+      const auto since = [](Clock::time_point from, Clock::time_point to) {
+        return std::chrono::duration<double, std::micro>(to - from).count();
+      };
+      trace_->add(static_cast<int>(lane), name, since(made_, began), since(began, Clock::now()));
+    });
   }
 
   const Kernel<Embed>& kernel(const Embed&) const { return kernels_.embed; }
@@ -193,6 +210,8 @@ class CpuDevice final : public Device {
   ThreadPool pool_;
   const Kernels& kernels_;
   View scratch_;
+  std::shared_ptr<Trace> trace_;
+  const Clock::time_point made_ = Clock::now();
   FirstError failed_;
   std::array<std::unique_ptr<LaneThread>, kLanes> lanes_;
 };
@@ -201,8 +220,7 @@ class CpuDevice final : public Device {
 
 std::unique_ptr<Device> make_cpu_device(const CpuOptions& options) {
   const int threads = options.threads > 0 ? options.threads : cpu_cores();
-  return std::make_unique<CpuDevice>(threads, cpu_kernels(options.isa),
-                                     options.cancelled);
+  return std::make_unique<CpuDevice>(threads, cpu_kernels(options.isa), options);
 }
 
 }  // namespace zo2
