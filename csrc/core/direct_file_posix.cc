@@ -21,7 +21,9 @@ constexpr int kDirectFlag = O_DIRECT;
 constexpr int kDirectFlag = 0;
 #endif
 
-int access_flags(FileAccess access) { return access == FileAccess::kRead ? O_RDONLY : O_RDWR | O_CREAT; }
+int access_flags(FileAccess access) {
+  return access == FileAccess::kRead ? O_RDONLY : O_RDWR | O_CREAT;
+}
 
 const char* access_name(FileAccess access) {
   return access == FileAccess::kRead ? "open for reading" : "open for writing";
@@ -65,7 +67,8 @@ class PosixDirectFile final : public DirectFile {
 
   void allocate(uint64_t bytes) override {
     check_direct(path_, 0, nullptr, bytes);
-    if (access_ == FileAccess::kRead) throw Error(ErrorCode::kInternal, path_ + ": open for reading");
+    if (access_ == FileAccess::kRead)
+      throw Error(ErrorCode::kInternal, path_ + ": open for reading");
     // Not through the direct descriptor: where the file system cannot reserve, glibc writes single
     // bytes.
     const Descriptor plain(path_, access_name(access_), O_RDWR);

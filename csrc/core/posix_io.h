@@ -83,6 +83,7 @@ class WrittenFile {
 };
 
 // Env::open_direct; tests ask for what it does where the file system refuses.
-std::unique_ptr<DirectFile> open_direct_posix(const std::string& path, FileAccess access, bool refused);
+std::unique_ptr<DirectFile> open_direct_posix(const std::string& path, FileAccess access,
+                                              bool refused);
 
 }  // namespace zo2

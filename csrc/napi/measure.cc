@@ -39,8 +39,7 @@ Napi::Value measure(const Napi::CallbackInfo& info) {
       return as_array(info.Env(), measure_noise(*device, distribution,
                                                 positive(options, "count", 1e10), repeats));
     if (what == "copy")
-      return as_array(info.Env(),
-                      measure_copy(*device, positive(options, "count", 1e10), repeats));
+      return as_array(info.Env(), measure_copy(*device, positive(options, "count", 1e10), repeats));
     if (what == "disk") {
       const int64_t mebibytes = positive(options, "count", 1 << 20);
       const DiskSeconds s = measure_disk(Env::posix(), string_field(options, "path"),

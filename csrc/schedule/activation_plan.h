@@ -29,7 +29,7 @@ struct BatchLimits {
 
 struct ActivationPlan {
   size_t bytes = 0;
-  size_t input_bytes = 0;  // those of `batch`, which come first
+  size_t input_bytes = 0;   // those of `batch`, which come first
   Activations activations;  // views of the arena given to plan_activations
   Batch batch;              // counts, and views likewise
 };

@@ -105,8 +105,8 @@ void Expander::head(TensorId weight, HeadLoss op) {
 }
 
 size_t scratch_for(const Device& device, const ModelSpec& model,
-                   const std::vector<StoredTensor>& tensors, const Layout& layout,
-                   StorageType type, const BatchLimits& limits) {
+                   const std::vector<StoredTensor>& tensors, const Layout& layout, StorageType type,
+                   const BatchLimits& limits) {
   ActivationPlan plan = plan_activations(model, limits, nullptr);
   const CachePlan cache = plan_cache(model, limits.cache_rows, nullptr);
   if (limits.cache_rows > 0) plan.activations.caches = &cache.blocks;

@@ -29,7 +29,7 @@ Weight rows_of(const Weight& weight, int64_t first, int64_t count);
 
 // Scratch that ops of passes over batches of this shape need at most; of Apply, too.
 size_t scratch_for(const Device& device, const ModelSpec& model,
-                   const std::vector<StoredTensor>& tensors, const Layout& layout,
-                   StorageType type, const BatchLimits& limits);
+                   const std::vector<StoredTensor>& tensors, const Layout& layout, StorageType type,
+                   const BatchLimits& limits);
 
 }  // namespace zo2

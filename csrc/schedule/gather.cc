@@ -37,8 +37,7 @@ void TableGather::reserve(uint32_t table, int64_t tokens) {
 
 size_t TableGather::device_bytes() const {
   size_t bytes = 0;
-  for (const Memory& m : memory_)
-    bytes += (device_.info().unified ? m.staging : m.device)->bytes();
+  for (const Memory& m : memory_) bytes += (device_.info().unified ? m.staging : m.device)->bytes();
   return bytes;
 }
 
@@ -98,8 +97,7 @@ std::vector<TableGather::Part> TableGather::gather(uint32_t table,
     for (const Part& part : parts)
       store_.read_rows(store_.layout().pieces[part.piece],
                        reinterpret_cast<const int32_t*>(all.as<uint8_t>() + part.rows.offset),
-                       part.rows.bytes / sizeof(int32_t),
-                       all.as<uint8_t>() + part.values.offset,
+                       part.rows.bytes / sizeof(int32_t), all.as<uint8_t>() + part.values.offset,
                        part.aux ? all.as<uint8_t>() + part.aux.offset : nullptr);
   };
   device_.file(Lane::kRead, std::move(task));

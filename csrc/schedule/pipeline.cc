@@ -76,8 +76,8 @@ void Pipeline::need_scratch(size_t bytes) {
 void Pipeline::reserve(const BatchLimits& limits, size_t memory_bytes) {
   std::vector<Home> homes;
   for (uint32_t i = 0; i < layout_.extents.size(); ++i) homes.push_back(store_.home(i));
-  const BatchBytes bytes = batch_bytes(device_, model_, store_.tensors(), layout_, store_.type(),
-                                       homes, limits);
+  const BatchBytes bytes =
+      batch_bytes(device_, model_, store_.tensors(), layout_, store_.type(), homes, limits);
   const size_t fixed = store_.device_bytes() + slots_.device_bytes();
   if (memory_bytes > 0 && fixed + bytes.device() > memory_bytes)
     throw Error(ErrorCode::kOutOfMemory,
@@ -122,9 +122,8 @@ bool Pipeline::stores(uint32_t extent) const {
   if (!storing_) return false;
   if (!streamed(extent)) return true;
   const UpdateRules& rules = pending_->rules();
-  const uint64_t every = rules.type == StorageType::kF32
-                             ? writes_.every
-                             : static_cast<uint64_t>(rules.round_every);
+  const uint64_t every =
+      rules.type == StorageType::kF32 ? writes_.every : static_cast<uint64_t>(rules.round_every);
   const uint64_t held = store_.extent_step(extent);
   return pending_->step() / every > held / every + writes_.lag;
 }
@@ -395,8 +394,7 @@ bool Pipeline::far_behind(const PendingUpdates& pending) const {
 }
 
 void Pipeline::sync_all() {
-  for (const Lane lane :
-       {Lane::kRead, Lane::kUpload, Lane::kCompute, Lane::kOffload, Lane::kWrite})
+  for (const Lane lane : {Lane::kRead, Lane::kUpload, Lane::kCompute, Lane::kOffload, Lane::kWrite})
     device_.sync(lane);
 }
 

@@ -82,8 +82,7 @@ class Planner {
     for (const uint32_t extent : options_.on_disk)
       if (extent < plan_.homes.size()) plan_.homes[extent] = Home::kDisk;
     total();
-    while (!fits(plan_.device_bytes) && options_.slots == 0 &&
-           plan_.slots.count > kFewestSlots) {
+    while (!fits(plan_.device_bytes) && options_.slots == 0 && plan_.slots.count > kFewestSlots) {
       --plan_.slots.count;
       total();
     }
@@ -128,8 +127,7 @@ class Planner {
 
   void add_slots() {
     if (options_.slots > 0) return;
-    while (plan_.slots.count < kMostSlots &&
-           fits(plan_.device_bytes + plan_.slots.slot_bytes)) {
+    while (plan_.slots.count < kMostSlots && fits(plan_.device_bytes + plan_.slots.slot_bytes)) {
       ++plan_.slots.count;
       plan_.device_bytes += plan_.slots.slot_bytes;
     }
@@ -156,9 +154,8 @@ class Planner {
       wanted = std::min(n, static_cast<size_t>(options_.resident_blocks));
     else if (options_.memory_bytes == 0)
       wanted = 0;
-    const uint64_t room = options_.memory_bytes > plan_.device_bytes
-                              ? options_.memory_bytes - plan_.device_bytes
-                              : 0;
+    const uint64_t room =
+        options_.memory_bytes > plan_.device_bytes ? options_.memory_bytes - plan_.device_bytes : 0;
     for (; wanted > 0; --wanted) {
       std::set<size_t> chosen;
       uint64_t bytes = 0;
@@ -285,8 +282,7 @@ BatchBytes batch_bytes(const Device& device, const ModelSpec& model,
   BatchBytes bytes;
   bytes.arena = plan.bytes;
   bytes.scratch = scratch_for(device, model, tensors, layout, type, limits);
-  bytes.rope =
-      2 * static_cast<size_t>(limits.longest) * model.rope.inverse_frequencies.size() * 4;
+  bytes.rope = 2 * static_cast<size_t>(limits.longest) * model.rope.inverse_frequencies.size() * 4;
   bytes.cache = plan_cache(model, limits.cache_rows, nullptr).bytes;
   for (const TensorId table : {model.token_table, model.position_table}) {
     if (table < 0) continue;

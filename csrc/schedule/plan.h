@@ -22,10 +22,10 @@ struct ScheduleOptions {
   uint64_t host_bytes = 0;    // ceiling of weights in host memory; 0: none
   uint64_t disk_bytes = 0;    // ceiling of a run's store; 0: none
   Offload offload = Offload::kAuto;
-  uint64_t extent_bytes = 0;  // 0: 64 MiB, or less where the budget asks for it
-  int slots = 0;              // 0: two to four, as the budget allows
-  int look_ahead = 0;         // 0: as slots allow
-  int resident_blocks = -1;   // -1: as many as fit
+  uint64_t extent_bytes = 0;      // 0: 64 MiB, or less where the budget asks for it
+  int slots = 0;                  // 0: two to four, as the budget allows
+  int look_ahead = 0;             // 0: as slots allow
+  int resident_blocks = -1;       // -1: as many as fit
   std::vector<uint32_t> on_disk;  // extents of a run that goes on; empty: to be planned
   uint64_t write_every = 1;       // WriteRules
   uint64_t write_lag = 0;
@@ -69,8 +69,7 @@ struct BatchBytes {
 };
 BatchBytes batch_bytes(const Device& device, const ModelSpec& model,
                        const std::vector<StoredTensor>& tensors, const Layout& layout,
-                       StorageType type, const std::vector<Home>& homes,
-                       const BatchLimits& limits);
+                       StorageType type, const std::vector<Home>& homes, const BatchLimits& limits);
 
 // For messages: what such a batch is, and what could be changed about it.
 std::string describe(const BatchLimits& limits);

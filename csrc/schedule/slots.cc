@@ -14,8 +14,7 @@ Slots::Slots(Device& device, WeightStore& store, const SlotRules& rules)
   for (uint32_t i = 0; i < store_.layout().extents.size(); ++i)
     disk = disk || store_.home(i) == Home::kDisk;
   for (size_t i = 0; i < slots_.size(); ++i) {
-    slots_[i].buffer =
-        device_.alloc("slot " + std::to_string(i), Tier::kDevice, rules_.slot_bytes);
+    slots_[i].buffer = device_.alloc("slot " + std::to_string(i), Tier::kDevice, rules_.slot_bytes);
     free_.push_back(i);
   }
   if (slots_.empty() || !disk || unified_) return;
@@ -178,8 +177,8 @@ void Slots::save(Slot& slot, uint32_t extent, const WriteBack& version) {
 
 void Slots::end() {
   if (position_ != trip_.size())
-    throw Error(ErrorCode::kInternal, "a pass left out " +
-                                          std::to_string(trip_.size() - position_) + " extents");
+    throw Error(ErrorCode::kInternal,
+                "a pass left out " + std::to_string(trip_.size() - position_) + " extents");
 }
 
 void Slots::drop() {

@@ -16,11 +16,11 @@ namespace zo2 {
 
 // How extents move. Everything but the first three is for comparison with other schedules.
 struct SlotRules {
-  int count = 0;          // 0: nothing is streamed
-  size_t slot_bytes = 0;  // the largest streamed extent's
-  int look_ahead = 0;     // extents loaded ahead of the one in use at most; 0: as slots allow
-  bool overlap = true;    // false: the engine waits for every load, op and write-back
-  bool reuse = true;      // false: every extent gets fresh device memory
+  int count = 0;           // 0: nothing is streamed
+  size_t slot_bytes = 0;   // the largest streamed extent's
+  int look_ahead = 0;      // extents loaded ahead of the one in use at most; 0: as slots allow
+  bool overlap = true;     // false: the engine waits for every load, op and write-back
+  bool reuse = true;       // false: every extent gets fresh device memory
   bool host_sync = false;  // the engine waits for all lanes behind every extent
 };
 

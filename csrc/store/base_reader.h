@@ -32,7 +32,8 @@ class BaseReader {
   BaseReader(const Checkpoint& checkpoint, const std::vector<StoredTensor>& tensors,
              StorageType type);
 
-  // All of the following: any thread, one after another; `extent` is where the extent's bytes begin.
+  // All of the following: any thread, one after another; `extent` is where the extent's bytes
+  // begin.
   void read(const Extent& extent, uint8_t* bytes);
   void read(const Panel& panel, uint8_t* extent);
   // A 1-D tensor.

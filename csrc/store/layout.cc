@@ -54,8 +54,8 @@ void add_pieces(Layout& layout, uint32_t number) {
       continue;
     }
     const uint32_t index = static_cast<uint32_t>(layout.pieces.size());
-    layout.pieces.push_back({p.tensor, number, i, 1, p.row, p.rows, p.offset, p.bytes, p.aux_offset,
-                             p.aux_bytes});
+    layout.pieces.push_back(
+        {p.tensor, number, i, 1, p.row, p.rows, p.offset, p.bytes, p.aux_offset, p.aux_bytes});
     extent.pieces.push_back(index);
     layout.tensors[p.tensor].push_back(index);
   }

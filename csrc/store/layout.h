@@ -38,8 +38,9 @@ struct Piece {
 
 struct Extent {
   int block = 0;
-  size_t value_bytes = 0;  // the values of all panels, then their aux; a multiple of kExtentAlignment
-  size_t bytes = 0;        // of both; likewise
+  size_t value_bytes =
+      0;             // the values of all panels, then their aux; a multiple of kExtentAlignment
+  size_t bytes = 0;  // of both; likewise
   std::vector<Panel> panels;
   std::vector<uint32_t> pieces;  // into Layout::pieces
 };

@@ -55,8 +55,8 @@ class RandomDirectory final : public Checkpoint {
         const Words w = philox(seed_, static_cast<uint32_t>(c / 4), static_cast<uint32_t>(r),
                                static_cast<uint32_t>(index), 0);
         for (int64_t i = 0; i < 4 && c + i < columns; ++i)
-          out[c + i] = filling.mean +
-                       filling.spread * (static_cast<float>(w.x[i] >> 8) * 0x1p-23f - 1.0f);
+          out[c + i] =
+              filling.mean + filling.spread * (static_cast<float>(w.x[i] >> 8) * 0x1p-23f - 1.0f);
       }
   }
 

@@ -10,9 +10,9 @@
 
 namespace zo2 {
 
-// random.json: { "seed": 0, "tensors": [{ "name": ..., "shape": [...], "mean": 0, "spread": 0.03 }] }.
-// Every element is uniform in mean +- spread, a pure function of seed, tensor and position. Throws
-// Error(kInvalidModel) naming the file.
+// random.json: { "seed": 0, "tensors": [{ "name": ..., "shape": [...], "mean": 0, "spread": 0.03 }]
+// }. Every element is uniform in mean +- spread, a pure function of seed, tensor and position.
+// Throws Error(kInvalidModel) naming the file.
 std::unique_ptr<Checkpoint> open_random_directory(Env& env, const std::string& path);
 
 }  // namespace zo2

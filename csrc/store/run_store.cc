@@ -81,8 +81,8 @@ std::optional<StoreGeometry> read_geometry(Env& env, const std::string& director
 }
 
 void open_run_store(Env& env, const std::string& directory, uint64_t extent_bytes,
-                    const std::vector<uint64_t>& digests, uint64_t disk_bytes,
-                    WeightStore& weights, const std::function<bool()>& cancelled) {
+                    const std::vector<uint64_t>& digests, uint64_t disk_bytes, WeightStore& weights,
+                    const std::function<bool()>& cancelled) {
   StoreGeometry geometry{extent_bytes, {}};
   for (uint32_t i = 0; i < weights.layout().extents.size(); ++i)
     if (weights.home(i) == Home::kDisk) geometry.extents.push_back(i);
@@ -95,8 +95,8 @@ void open_run_store(Env& env, const std::string& directory, uint64_t extent_byte
                                              std::to_string(needed));
   env.create_directories(directory);
   const bool there = env.exists(geometry_path(directory));
-  auto store = DiskStore::open(
-      env, {directory, bytes, digest_of(weights), digests, kSpares, cancelled});
+  auto store =
+      DiskStore::open(env, {directory, bytes, digest_of(weights), digests, kSpares, cancelled});
   // Behind the allocation: a geometry says that all places exist.
   if (!there) write_geometry(env, directory, geometry);
   weights.attach(std::move(store));

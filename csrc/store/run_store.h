@@ -24,11 +24,11 @@ std::optional<StoreGeometry> read_geometry(Env& env, const std::string& director
 
 // Both read every extent that was written, to know which are whole; `cancelled` ends them with
 // Error(kAborted).
-// For the run that trains, whose lock is held: makes or opens the store of the extents whose home is
-// the disk, and brings `weights`, which hold the base, to what it has.
+// For the run that trains, whose lock is held: makes or opens the store of the extents whose home
+// is the disk, and brings `weights`, which hold the base, to what it has.
 void open_run_store(Env& env, const std::string& directory, uint64_t extent_bytes,
-                    const std::vector<uint64_t>& digests, uint64_t disk_bytes,
-                    WeightStore& weights, const std::function<bool()>& cancelled);
+                    const std::vector<uint64_t>& digests, uint64_t disk_bytes, WeightStore& weights,
+                    const std::function<bool()>& cancelled);
 // Beside a run or after it; nothing where there is none. Extents may have other homes by now.
 void read_run_store(Env& env, const std::string& directory, const std::vector<uint64_t>& digests,
                     WeightStore& weights, const std::function<bool()>& cancelled);

@@ -1,5 +1,5 @@
-// Snapshots of weights that are not on disk (docs/snapshots.md): how a file is laid out, and how weights come
-// back from what a directory of them holds.
+// Snapshots of weights that are not on disk (docs/snapshots.md): how a file is laid out, and how
+// weights come back from what a directory of them holds.
 #pragma once
 
 #include <cstdint>
@@ -39,10 +39,11 @@ struct Restored {
   std::vector<std::string> notes;  // for people: what could not be used, and why
 };
 
-// Brings every trainable tensor of `store` (but those on disk), which holds the base, to the newest whole extent in
-// `directory` (which need not exist) that `digests` vouches for: digests[t] is that of the journal
-// up to step t, as far as it may be used. What turns out to be damaged while it is read is loaded
-// from the base again. Throws only for that, and Error(kAborted) when `cancelled` says so.
+// Brings every trainable tensor of `store` (but those on disk), which holds the base, to the newest
+// whole extent in `directory` (which need not exist) that `digests` vouches for: digests[t] is that
+// of the journal up to step t, as far as it may be used. What turns out to be damaged while it is
+// read is loaded from the base again. Throws only for that, and Error(kAborted) when `cancelled`
+// says so.
 Restored restore_snapshots(Env& env, const std::string& directory,
                            const std::vector<uint64_t>& digests, WeightStore& store,
                            const std::function<bool()>& cancelled);

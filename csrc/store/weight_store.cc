@@ -235,8 +235,7 @@ void WeightStore::read_rows(const Piece& piece, const int32_t* rows, size_t coun
     }
     const size_t row = static_cast<size_t>(rows[i] - piece.row);
     read_part(piece.extent, piece.offset + row * row_bytes, n * row_bytes, to);
-    if (aux)
-      read_part(piece.extent, piece.aux_offset + row * aux_bytes, n * aux_bytes, aux_to);
+    if (aux) read_part(piece.extent, piece.aux_offset + row * aux_bytes, n * aux_bytes, aux_to);
   }
 }
 

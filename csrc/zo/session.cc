@@ -25,8 +25,8 @@ void Session::load(const LoadOptions& options, const std::function<bool()>& stop
   fingerprint_.clear();
   tuned_run_.clear();
   schedule_ = options.schedule;
-  checkpoint_ = open_checkpoint(
-      env_, options.path, may_stream() ? PageCache::kDrop : PageCache::kKeep);
+  checkpoint_ =
+      open_checkpoint(env_, options.path, may_stream() ? PageCache::kDrop : PageCache::kKeep);
   model_ = describe_model(checkpoint_->config(), options.path);
   if (!options.run.empty())
     if (const auto geometry = read_geometry(env_, options.run + "/store"))

@@ -33,9 +33,9 @@ double elapsed_ms(Clock::time_point since) {
 
 }  // namespace
 
-Trainer::Trainer(Env& env, const ModelSpec& model, const DeviceInfo& device,
-                 const Checkpoint& base, std::string base_fingerprint, const TrainOptions& options,
-                 const RowSet& train, const RowSet* eval)
+Trainer::Trainer(Env& env, const ModelSpec& model, const DeviceInfo& device, const Checkpoint& base,
+                 std::string base_fingerprint, const TrainOptions& options, const RowSet& train,
+                 const RowSet* eval)
     : env_(env),
       model_(model),
       device_(device),
@@ -113,8 +113,7 @@ void Trainer::open(PendingUpdates& pending) {
 
 // What is stored shortens the replay of a resumed run; what will be stored gets its room before the
 // first step.
-void Trainer::restore(const TierOptions& tiers, PendingUpdates& pending,
-                      const TrainHooks& hooks) {
+void Trainer::restore(const TierOptions& tiers, PendingUpdates& pending, const TrainHooks& hooks) {
   const std::string directory = options_.output + "/checkpoints";
   pipeline_->set_history([this](uint64_t step) { return journal_->digests().at(step); });
   try {

@@ -38,8 +38,8 @@ struct TrainOptions {
   int64_t eval_batch_tokens = 4096;
   CheckpointOptions checkpoints;
   UpdateRules rules;
-  uint64_t write_every = 1;      // WriteRules::every
-  bool deferred_update = true;   // ScheduleOptions
+  uint64_t write_every = 1;        // WriteRules::every
+  bool deferred_update = true;     // ScheduleOptions
   Json identity = Json::object();  // kept in the header, compared on resume
 };
 

@@ -73,7 +73,8 @@ void check_ways(StorageType storage, int round_every, bool tied) {
   }
 }
 
-TEST_CASE("streaming: every home, slot count, extent size and lag gives the resident run's bits, f32") {
+TEST_CASE(
+    "streaming: every home, slot count, extent size and lag gives the resident run's bits, f32") {
   check_ways(StorageType::kF32, 1, true);
   check_ways(StorageType::kF32, 3, false);
 }

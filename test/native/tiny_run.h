@@ -38,8 +38,8 @@ struct TinyOutcome {
   uint64_t reported = 0;  // last step that was told of
   std::vector<std::string> notes;
   std::vector<std::pair<double, double>> losses;  // of both branches, by step
-  std::vector<uint64_t> checkpoints;  // steps of snapshots that became complete
-  std::string error;                  // empty: none
+  std::vector<uint64_t> checkpoints;              // steps of snapshots that became complete
+  std::string error;                              // empty: none
   ErrorCode code = ErrorCode::kInternal;
   std::vector<std::vector<float>>
       weights;  // by tensor id, after the last step; empty after an error
