@@ -1,4 +1,4 @@
-// npm run bench [-- --suite kernels,step,options,memory] [--no-peers] [--json] ...
+// npm run bench [-- --suite kernels,step,options,memory,curve,storage] [--no-peers] [--json] ...
 // Times zo2 beside PyTorch on this machine, in turns, and writes bench/results/<suite>.{json,md}.
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
@@ -7,9 +7,11 @@ import { parseArgs } from "node:util";
 import { doctor } from "zo2";
 import { peerMissing } from "./peer.mjs";
 import { markdown } from "./report.mjs";
+import { curve } from "./suites/curve.mjs";
 import { kernels } from "./suites/kernels.mjs";
 import { memory } from "./suites/memory.mjs";
 import { options as optionScoring, step } from "./suites/steps.mjs";
+import { storage } from "./suites/storage.mjs";
 
 const { values: flags } = parseArgs({
   options: {
@@ -22,6 +24,13 @@ const { values: flags } = parseArgs({
     threads: { type: "string" },
     tokens: { type: "string", default: "16,64,128,512,2048" },
     size: { type: "string", default: "2048,8192" },
+    minutes: { type: "string", default: "60" },
+    every: { type: "string", default: "200" },
+    model: { type: "string" },
+    seeds: { type: "string", default: "5" },
+    "train-steps": { type: "string", default: "1000" },
+    "learning-rate": { type: "string", default: "3e-7" },
+    rows: { type: "string", default: "1000" },
     results: { type: "string", default: join(import.meta.dirname, "results") },
     "no-peers": { type: "boolean", default: false },
     json: { type: "boolean", default: false },
@@ -37,6 +46,25 @@ const suites = {
   step: (of) => numbers(flags.batch).map((batch) => () => step({ ...of, batch })),
   options: (of) => [() => optionScoring({ ...of, batch: 16 })],
   memory: (of) => [() => memory(of)],
+  curve: (of) => [
+    () =>
+      curve({
+        ...of,
+        model: flags.model,
+        minutes: Number(flags.minutes),
+        every: Number(flags.every),
+      }),
+  ],
+  storage: (of) => [
+    () =>
+      storage({
+        ...of,
+        seeds: Number(flags.seeds),
+        trainSteps: Number(flags["train-steps"]),
+        learningRate: Number(flags["learning-rate"]),
+        rowCount: Number(flags.rows),
+      }),
+  ],
 };
 
 function machine() {

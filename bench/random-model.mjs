@@ -3,6 +3,7 @@ import { createWriteStream, existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { finished } from "node:stream/promises";
+import { shapeOf } from "../dist/shapes.js";
 
 /** Shapes by name: hidden size, layers, heads, feed-forward size, vocabulary. */
 export const shapes = {
@@ -100,4 +101,29 @@ async function writeRandomModel(dir, shape) {
   }
   file.end();
   await finished(file);
+}
+
+/**
+ * A directory whose weights are random and in no file (csrc/store/random_directory.h): models of any
+ * size, of an OPT shape that lib/shapes.ts knows, with fewer `layers` if asked.
+ */
+export async function generatedModel(work, name, layers) {
+  const config = { ...shapeOf(name), ...(layers && { num_hidden_layers: layers }) };
+  const dir = join(work, layers ? `${name}-${layers}` : name);
+  await mkdir(dir, { recursive: true });
+  const shape = {
+    hidden: config.hidden_size,
+    layers: config.num_hidden_layers,
+    ffn: config.ffn_dim,
+    vocabulary: config.vocab_size,
+  };
+  const tensors = tensorsOf(shape).map(({ name, shape }) => ({
+    name,
+    shape,
+    mean: name.includes("norm.weight") ? 1 : 0,
+    spread: name.includes("norm.weight") ? 0 : 0.02,
+  }));
+  await writeFile(join(dir, "config.json"), JSON.stringify(config));
+  await writeFile(join(dir, "random.json"), JSON.stringify({ seed: 0, tensors }));
+  return dir;
 }

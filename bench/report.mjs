@@ -57,11 +57,53 @@ const sections = {
       `${megabytes(r.peakBytes)} for ${megabytes(r.weightBytes)} of weights${peer}.`
     );
   },
+  curve([r]) {
+    if (r.skipped) return `skipped: ${r.skipped}`;
+    const percent = (share) => `${(100 * share).toFixed(1)} %`;
+    const rows = r.points.map((p) => [
+      p.minutes,
+      p.step,
+      p.loss,
+      percent(p.accuracy),
+      percent(p.calibrated),
+    ]);
+    const head = ["minutes", "steps", "dev loss", "dev accuracy", "with the best threshold"];
+    return [
+      `${r.model} on review snippets: batch ${r.batchSize}, learning rate ${r.learningRate}, epsilon`,
+      `${r.epsilon}; measured on ${r.rows} held-out rows, on which the threshold is chosen, too. Minutes`,
+      "since the start, loading and evaluation included.",
+      "",
+      table(head, rows),
+    ].join("\n");
+  },
+  storage([r]) {
+    const spread = ({ mean, error }, places) =>
+      `${mean.toFixed(places)} ± ${error.toFixed(places)}`;
+    const rows = r.results.map((of) => [
+      of.name,
+      spread(of.loss, 5),
+      spread(of.fromF32, 5),
+      spread(of.lossAsRead, 5),
+      `${(100 * of.accuracy.mean).toFixed(2)} ± ${(100 * of.accuracy.error).toFixed(2)} %`,
+    ]);
+    const head = ["storage", "test loss", "less that of f32, by seed", "as read", "accuracy"];
+    return [
+      `${r.model} on review snippets, ${r.seeds} seeds, ${r.steps} steps of ${r.batchSize} rows, learning`,
+      `rate ${r.learningRate}, constant: the median update is ${r.updateInUlps} of a bf16 unit in the last`,
+      `place. Before: loss ${r.lossBefore}, accuracy ${(100 * r.accuracyBefore).toFixed(1)} %. Mean ±`,
+      `standard error over seeds, on ${r.rows} test rows: of the exported weights, evaluated in f32, and`,
+      "“as read”, by a forward pass over the stored ones. Values of q8 that met the end of their grid, by",
+      `seed: ${r.results.find(({ storage }) => storage === "q8").saturated.join(", ")}.`,
+      "",
+      table(head, rows),
+    ].join("\n");
+  },
 };
 
 /** A suite's results, with the machine they were measured on. */
 export function markdown(suite, results) {
   const [{ machine, date, threads }] = results;
-  const where = `Measured on ${machine}, ${threads} threads, ${date}; medians of one run, in turns.`;
+  const how = ["curve", "storage"].includes(suite) ? "" : "; medians of one run, in turns";
+  const where = `Measured on ${machine}, ${threads} threads, ${date}${how}.`;
   return [`## ${suite}`, "", sections[suite](results), "", where].join("\n");
 }

@@ -7,7 +7,7 @@ import { fromIo, fromNative, messageOf, Zo2Error } from "./errors.js";
 import type { EvaluationEvent, TrainEvent, TrainResult, TrainStep } from "./events.js";
 import { Metrics } from "./metrics.js";
 import { limitsFor, locateModel, type OpenModel, openModel } from "./model.js";
-import type { NativeEvent, NativeScoreEvent } from "./native.js";
+import type { NativeEvent, NativeScoreEvent, NativeTrainResult } from "./native.js";
 import { scoreStep } from "./objective.js";
 import { RecentLosses } from "./recent-losses.js";
 import { checkLength, findRun, runFiles, saveConfig } from "./run-directory.js";
@@ -124,7 +124,7 @@ export class EngineDriver {
     }
     // No journal was opened, and no record applied: the weights at hand are not the run's.
     await this.close();
-    return this.#result({ step: this.#resumedFrom, stopped: true });
+    return this.#result({ step: this.#resumedFrom, stopped: true, saturated: 0 });
   }
 
   /** Reads everything, and evaluates a run that has no steps yet; undefined when ended before. */
@@ -138,7 +138,12 @@ export class EngineDriver {
       }
       const path = await locateModel(config.model);
       this.#resumedFrom = (await findRun(config)) ?? 0;
-      this.#model = await openModel(this.runtime, path, config.schedule, signal);
+      this.#model = await openModel(
+        this.runtime,
+        path,
+        { ...config.schedule, run: config.output },
+        signal,
+      );
       const data = await this.#loadData(this.#model);
       // Looked at again: loading took a while, and another process may have begun a run there.
       this.#resumedFrom = (await findRun(config)) ?? 0;
@@ -162,15 +167,19 @@ export class EngineDriver {
       identity: { objective: objective ? { maximize: objective.maximize ?? false } : null },
     });
     const receive = (json: string): void => this.#receive(json, data);
-    const { step, stopped: stoppedEarly } = await this.#work(() => engine.train(options, receive));
+    const {
+      step,
+      stopped: stoppedEarly,
+      saturated,
+    } = await this.#work(() => engine.train(options, receive));
     this.#user.throwIfFailed();
     if (!stoppedEarly && this.#evaluation?.step !== step) await this.#evaluate(data, step);
     this.#user.throwIfFailed();
     const stopped = stoppedEarly || (data.eval !== undefined && this.#evaluation?.step !== step);
-    return this.#result({ step, stopped });
+    return this.#result({ step, stopped, saturated });
   }
 
-  #result({ step, stopped }: { step: number; stopped: boolean }): TrainResult {
+  #result({ step, stopped, saturated }: NativeTrainResult): TrainResult {
     const evaluation = stopped ? null : (this.#evaluation ?? null);
     return {
       step,
@@ -181,6 +190,7 @@ export class EngineDriver {
       lossBefore: this.#lossBefore,
       lossAfter: evaluation?.loss ?? null,
       evaluation,
+      saturated,
       output: this.config.output,
     };
   }

@@ -47,6 +47,11 @@ export interface TrainResult {
   lossAfter: number | null;
   /** The last evaluation; null without `data.eval` and for a stopped run. */
   evaluation: EvaluationEvent | null;
+  /**
+   * How often a weight met the end of its grid (storage "q8") in this process's steps and stayed
+   * there: its group's scale leaves it no room.
+   */
+  saturated: number;
   /** Run directory. */
   output: string;
 }

@@ -2,10 +2,10 @@
 import { access, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import type { ResolvedSchedule } from "./config/types.js";
+import type { ResolvedPlacement, ResolvedSchedule, Storage } from "./config/types.js";
 import { invalid } from "./config/problems.js";
 import { fromNative, Zo2Error } from "./errors.js";
-import type { NativeEngine, NativeModelInfo } from "./native.js";
+import type { NativeEngine, NativeLoadOptions, NativeModelInfo } from "./native.js";
 import type { Runtime } from "./runtime.js";
 import { loadTokenizer, type TextEncoder } from "./tokenizer/tokenizer.js";
 import type { Limits } from "./data/row-plan.js";
@@ -76,22 +76,62 @@ export async function interruptible<T>(
   }
 }
 
+/** Where a model's weights are put; `run`: whose stored weights may be needed. */
+export interface OpenSchedule extends ResolvedPlacement {
+  storage: Storage;
+  disk?: number | undefined;
+  ablation?: ResolvedSchedule["ablation"] | undefined;
+  run?: string | undefined;
+  trace?: string | undefined;
+}
+
+function nativeLoadOptions(path: string, schedule: OpenSchedule): NativeLoadOptions {
+  const { storage, threads, isa, run = "", trace = "", disk: diskBytes = 0 } = schedule;
+  return { ...nativePlacement(schedule), path, run, trace, storage, threads, isa, diskBytes };
+}
+
+type Placing = Pick<
+  ResolvedPlacement,
+  "offload" | "memory" | "hostMemory" | "extentBytes" | "slots" | "lookAhead" | "placement"
+> & { ablation?: ResolvedSchedule["ablation"] | undefined };
+
+/** Where weights are put and how they move, in the engine's terms. */
+export function nativePlacement(
+  schedule: Placing,
+): Omit<NativeLoadOptions, "path" | "storage" | "threads" | "isa"> {
+  const { offload, lookAhead, placement, ablation } = schedule;
+  return {
+    offload,
+    memoryBytes: schedule.memory ?? 0,
+    hostMemoryBytes: schedule.hostMemory ?? 0,
+    extentBytes: schedule.extentBytes ?? 0,
+    slots: schedule.slots ?? 0,
+    lookAhead,
+    ...(placement !== "auto" && { residentBlocks: placement }),
+    ...(ablation && {
+      overlap: ablation.overlap,
+      reuseSlots: ablation.reuseSlots,
+      hostSync: ablation.hostSync,
+      writeLag: ablation.writeLag,
+    }),
+  };
+}
+
 /**
- * Loads a model's weights. The caller closes the engine.
+ * Opens a model. The caller closes the engine.
  * @throws Zo2Error; the signal's reason
  */
 export async function openModel(
   runtime: Runtime,
   path: string,
-  schedule: Pick<ResolvedSchedule, "storage" | "threads" | "isa" | "extentBytes" | "memory">,
+  schedule: OpenSchedule,
   signal?: AbortSignal,
 ): Promise<OpenModel> {
   signal?.throwIfAborted();
-  const { storage, threads, isa, extentBytes, memory: memoryBytes = 0 } = schedule;
   const engine = runtime.createEngine();
   try {
     const info = await interruptible(engine, signal, () =>
-      engine.load({ path, storage, threads, isa, extentBytes, memoryBytes }),
+      engine.load(nativeLoadOptions(path, schedule)),
     );
     let tokenizer: Promise<TextEncoder> | undefined;
     const encoder = (): Promise<TextEncoder> => {

@@ -24,6 +24,8 @@ export interface NativeRows {
   gold: Int32Array;
 }
 
+export type Offload = "auto" | "none" | "host" | "disk";
+
 export interface NativeLoadOptions {
   /** Directory with config.json, or a .gguf file. */
   path: string;
@@ -32,10 +34,29 @@ export interface NativeLoadOptions {
   threads: number;
   /** "auto", or one of doctor().isas. */
   isa: string;
-  /** Bytes an extent may hold (it always holds at least one panel). */
-  extentBytes: number;
-  /** Budget of weights, activations and scratch, refused before anything is allocated; 0: none. */
+  /** A run's directory: its extents on disk are cut as they were. Empty: none. */
+  run?: string;
+  /** File for the timeline of train(), written when it ends. Left out or empty: none. */
+  trace?: string;
+  offload?: Offload;
+  /** Ceiling of the device; with one, weights are placed when the first batches are known. 0: none. */
   memoryBytes?: number;
+  /** Ceiling of weights in host memory; 0: none. */
+  hostMemoryBytes?: number;
+  /** Ceiling of a run's store; 0: none. */
+  diskBytes?: number;
+  /** Bytes an extent may hold (it always holds at least one panel); 0: as planned. */
+  extentBytes: number;
+  /** 0: as planned. */
+  slots?: number;
+  /** 0: as many extents as there are slots. */
+  lookAhead?: number;
+  /** Transformer blocks that stay on the device; left out: as many as fit. */
+  residentBlocks?: number;
+  overlap?: boolean;
+  reuseSlots?: boolean;
+  hostSync?: boolean;
+  writeLag?: number;
 }
 
 export interface NativeTensor {
@@ -84,6 +105,9 @@ export interface NativeTrainOptions {
   clip: number;
   maxSkipped: number;
   roundEvery: number;
+  /** The same for f32, which is never rounded: steps from one write to a slow tier to the next. */
+  writeEvery?: number;
+  deferredUpdate?: boolean;
   rounding: "stochastic" | "nearest";
   /** Snapshots of weights are begun every so many steps; 0 (default): never. */
   checkpointEvery?: number;
@@ -127,6 +151,8 @@ export interface NativeStepEvent {
   learningRate: number;
   /** Nothing was changed: a loss or the update was not finite. */
   skipped: boolean;
+  /** Weights that met the end of their grid ("q8") as the step wrote earlier updates back. */
+  saturated: number;
   elapsedMs: number;
   /** Tokens the step's forward pass read, all branches together. */
   tokens: number;
@@ -180,13 +206,15 @@ export interface NativeTrainResult {
   step: number;
   /** True when stop() ended the run before `steps`. */
   stopped: boolean;
+  /** Sum of the steps' `saturated`. */
+  saturated: number;
 }
 
 export interface NativeReplayOptions {
   /** Last step to apply (default: the journal's last). */
   step?: number;
-  /** A run's checkpoints/, to begin from instead of the base. */
-  snapshots?: string;
+  /** A run's directory, whose stored weights to begin from instead of the base. */
+  run?: string;
 }
 
 export interface NativeEvalResult {
@@ -299,9 +327,11 @@ export interface NativeDoctor {
 export interface NativeMeasureOptions {
   /**
    * "linear": `in` -> `out`, two branches of `tokens` rows; weights updated, written back and perturbed
-   * on the way, or as they are (noise "none"). "noise": fills `count` floats.
+   * on the way, or as they are (noise "none"). "noise": fills `count` floats; "copy": copies them.
+   * "disk": seconds to write and read `count` MiB (a multiple of 16) of a new file at `path` past the
+   * page cache, and for both at once.
    */
-  what: "linear" | "noise";
+  what: "linear" | "noise" | "copy" | "disk";
   noise: "none" | Distribution;
   threads: number;
   repeats: number;
@@ -309,10 +339,100 @@ export interface NativeMeasureOptions {
   out?: number;
   tokens?: number;
   count?: number;
+  path?: string;
 }
+
+/** This machine, as `doctor()` measures it: 10^9 a second. */
+export interface CpuFigures {
+  gflops: number;
+  memoryGbps: number;
+  /** Gaussian draws. */
+  gnormals: number;
+  diskReadGbps: number;
+  diskWriteGbps: number;
+  /** Of both at the same time. */
+  diskTotalGbps: number;
+}
+
+export interface NativePlanOptions
+  extends Omit<NativeLoadOptions, "path" | "threads" | "isa" | "run" | "diskBytes"> {
+  /** For messages. */
+  name: string;
+  /** config.json as text. */
+  config: string;
+  batchSize: number;
+  length: number;
+  directions: number;
+  distribution: Distribution;
+  roundEvery: number;
+  deferredUpdate: boolean;
+  /** Name of a device profile, or this machine. */
+  profile: string | CpuFigures;
+  simulate: boolean;
+  trace?: string;
+}
+
+type LaneName = "read" | "upload" | "compute" | "offload" | "write";
+/** What the simulator says of a step in the long run. */
+export interface NativePrediction {
+  stepMs: number;
+  tokensPerSecond: number;
+  /** The lane that is busy longest. */
+  bound: LaneName;
+  /** Busy time and bytes of each lane, per step. */
+  laneMs: Record<LaneName, number>;
+  laneBytes: Record<LaneName, number>;
+  deviceTouchedBytes: number;
+  hostTouchedBytes: number;
+  /** Accesses that nothing orders: bugs of the schedule. */
+  violations: string[];
+}
+export interface NativePlan {
+  parameters: number;
+  weightBytes: number;
+  devicePeakBytes: number;
+  hostPeakBytes: number;
+  diskBytes: number;
+  /** The smallest `memory` that works. */
+  leastMemoryBytes: number;
+  uploadBytesPerStep: number;
+  offloadBytesPerStep: number;
+  diskWriteBytesPerStep: number;
+  residentBlocks: number;
+  streamedBlocks: number;
+  slots: number;
+  slotBytes: number;
+  extentBytes: number;
+  extents: number;
+  roundEvery: number;
+  /** Time to apply one record to every weight: what a replay takes, per step. */
+  replayMsPerStep: number;
+  profile: string;
+  /** Runs of extents with one home, in the order of a pass; block 0 and the last: embeddings, head. */
+  blocks: { block: number; home: "device" | "host" | "disk" }[];
+  allocations: { name: string; tier: "device" | "host" | "staging"; bytes: number }[];
+  predicted?: NativePrediction;
+}
+export interface DeviceFigure {
+  value: number;
+  source: string;
+}
+export type DeviceProfile = { name: string } & Record<
+  | "tflops"
+  | "memoryGbps"
+  | "gnormals"
+  | "uploadGbps"
+  | "offloadGbps"
+  | "linkDuplexGbps"
+  | "memoryGb"
+  | "launchUs",
+  DeviceFigure
+>;
 
 export interface NativeBinding {
   Engine: new () => NativeEngine;
+  plan(options: NativePlanOptions): NativePlan;
+  deviceProfiles(): DeviceProfile[];
   doctor(): NativeDoctor;
   /** z of `count` elements of one row; seed is an integer below 2^53. */
   normals(
@@ -329,6 +449,8 @@ export interface NativeBinding {
   philox(counter: Uint32Array, key: Uint32Array): Uint32Array;
   /** All metadata of a GGUF file except tensors, by GGUF key (tokenizer.ggml.tokens ...). */
   ggufMetadata(path: string): Record<string, unknown>;
+  /** config.json of a model, or the equivalent made from GGUF metadata. */
+  modelConfig(path: string): Record<string, unknown>;
   /** Seconds of each repetition. Blocks the caller: for benchmarks. */
   measure(options: NativeMeasureOptions): Float64Array;
 }
@@ -358,5 +480,8 @@ export const native: NativeBinding = {
   normals: (...of) => addon().normals(...of),
   philox: (counter, key) => addon().philox(counter, key),
   ggufMetadata: (path) => addon().ggufMetadata(path),
+  modelConfig: (path) => addon().modelConfig(path),
   measure: (options) => addon().measure(options),
+  plan: (options) => addon().plan(options),
+  deviceProfiles: () => addon().deviceProfiles(),
 };

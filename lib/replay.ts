@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { invalid } from "./config/problems.js";
 import { resolveSchedule } from "./config/resolve.js";
+import { storageTypes } from "./config/schema.js";
 import type { Storage } from "./config/types.js";
 import { readLines } from "./data/lines.js";
 import { fromNative, Zo2Error } from "./errors.js";
@@ -19,8 +20,6 @@ export interface ReplayRequest {
   /** Last step to apply (default: the journal's last). */
   step?: number | undefined;
 }
-
-const storages: readonly Storage[] = ["f32", "bf16", "f16"];
 
 function checkRequest({ base, journal, out, step }: ReplayRequest): void {
   for (const [name, value] of Object.entries({ base, journal, out })) {
@@ -47,9 +46,9 @@ async function storageOf(journal: string): Promise<Storage> {
     const message = `${journal}: is not a journal of zo2, or its first line is damaged`;
     throw new Zo2Error("ZO2_JOURNAL_CORRUPT", `${message}; give the journal.ndjson of a run`);
   }
-  const known = storages.find((name) => name === storage);
+  const known = storageTypes.find((name) => name === storage);
   if (known) return known;
-  const message = `${journal}: storage is ${JSON.stringify(storage)}; this version knows ${storages.join(", ")}`;
+  const message = `${journal}: storage is ${JSON.stringify(storage)}; this version knows ${storageTypes.join(", ")}`;
   throw new Zo2Error("ZO2_JOURNAL_MISMATCH", message);
 }
 

@@ -1,5 +1,5 @@
 // The configuration in the engine's terms.
-import { roundingOf } from "./config/rounding.js";
+import { roundingOf, writeEveryOf } from "./config/rounding.js";
 import type { ResolvedTrainConfig } from "./config/types.js";
 import type { NativeTrainOptions } from "./native.js";
 
@@ -24,6 +24,8 @@ export function nativeTrainOptions(config: ResolvedTrainConfig, rest: Rest): Nat
     clip: method.clip,
     maxSkipped: config.maxSkipped,
     ...roundingOf(schedule),
+    writeEvery: writeEveryOf(schedule),
+    deferredUpdate: schedule.ablation.deferredUpdate,
     checkpointEvery: schedule.checkpointEvery,
     evalEvery: config.evalEvery,
     evalBatchTokens: schedule.evalBatchTokens,

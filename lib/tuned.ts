@@ -64,19 +64,18 @@ export async function withTuned<T>(
 ): Promise<T> {
   try {
     // How a run was computed says nothing of this machine; what its weights are stored as is theirs.
-    const { storage, extentBytes } = tuned.run?.config.schedule ?? defaultSchedule;
+    const { storage } = tuned.run?.config.schedule ?? defaultSchedule;
     const own = tuned.schedule;
     const schedule = {
       ...own,
       storage: tuned.run ? storage : (own.storage ?? storage),
-      extentBytes: own.extentBytes ?? extentBytes,
     };
-    const model = await openModel(runtime, await locate(tuned), schedule, signal);
+    const run = tuned.run?.directory;
+    const model = await openModel(runtime, await locate(tuned), { ...schedule, run }, signal);
     try {
       const { engine } = model;
-      const files = tuned.run && runFiles(tuned.run.directory);
       const replay = async (): Promise<number> =>
-        files ? engine.replay(files.journal, { snapshots: files.checkpoints }) : 0;
+        run === undefined ? 0 : engine.replay(runFiles(run).journal, { run });
       const step = await interruptible(engine, signal, replay);
       return await use(model, step);
     } finally {

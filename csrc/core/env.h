@@ -42,6 +42,34 @@ class PlacedFile {
   virtual void sync() = 0;
 };
 
+constexpr size_t kDirectAlignment = 4096;
+
+// A file for large transfers that leave nothing in the page cache. Offsets, sizes and memory are
+// multiples of kDirectAlignment. Reads are thread-safe, also beside the one writer.
+class DirectFile {
+ public:
+  virtual ~DirectFile() = default;
+  virtual uint64_t size() const = 0;  // as it was opened, or made by allocate()
+  virtual const std::string& path() const = 0;
+  // As RandomAccessFile::read.
+  virtual void read(uint64_t offset, void* out, size_t n) const = 0;
+  // As PlacedFile; nothing is written or synced again after a failure.
+  virtual void allocate(uint64_t bytes) = 0;
+  virtual void write(uint64_t offset, const void* data, size_t n) = 0;
+  virtual void sync() = 0;
+  // False where the file system refuses direct transfers: then they go through the page cache,
+  // which drops the bytes at once.
+  virtual bool direct() const = 0;
+};
+
+// Throws Error(kInternal) where a transfer is not aligned.
+void check_direct(const std::string& path, uint64_t offset, const void* memory, uint64_t n);
+
+enum class FileAccess { kRead, kWrite };
+// Whether what was read stays in the page cache, for the next process, or leaves it, so that a
+// budget of memory is one.
+enum class PageCache { kKeep, kDrop };
+
 // Held for as long as the object lives.
 class FileLock {
  public:
@@ -51,13 +79,19 @@ class FileLock {
 class Env {
  public:
   virtual ~Env() = default;
-  virtual std::unique_ptr<RandomAccessFile> open_random_access(const std::string& path) = 0;
+  virtual std::unique_ptr<RandomAccessFile> open_random_access(const std::string& path,
+                                                               PageCache cache) = 0;
+  std::unique_ptr<RandomAccessFile> open_random_access(const std::string& path) {
+    return open_random_access(path, PageCache::kKeep);
+  }
   // Opens at the end of an existing file or creates it.
   virtual std::unique_ptr<AppendFile> open_append(const std::string& path) = 0;
   // Creates or empties the file.
   virtual std::unique_ptr<AppendFile> create(const std::string& path) = 0;
   // Opens an existing file or creates it.
   virtual std::unique_ptr<PlacedFile> open_placed(const std::string& path) = 0;
+  // kRead: opens an existing file. kWrite: reads and writes one, or creates it.
+  virtual std::unique_ptr<DirectFile> open_direct(const std::string& path, FileAccess access) = 0;
   virtual void truncate(const std::string& path, uint64_t size) = 0;
   virtual bool exists(const std::string& path) = 0;
   virtual void create_directories(const std::string& path) = 0;

@@ -4,12 +4,17 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace zo2 {
 
-enum class Tier : uint8_t { kDevice, kHost };
+// kStaging is host memory that the engine thread itself reads and writes: inputs, results, rows
+// that were gathered. Always real; on devices that compute nothing the other two are address
+// ranges.
+enum class Tier : uint8_t { kDevice, kHost, kStaging };
 
 // A piece of one tier, allocated before the first step and owned by whoever called alloc().
 class Buffer {
@@ -46,8 +51,14 @@ struct View {
   }
 };
 
-// Ordered queues of work on one device.
-enum class Lane : uint8_t { kUpload, kCompute, kOffload };
+// Ordered queues of work on one device (docs/streaming.md): disk -> host, host -> device, ops,
+// device -> host, host -> disk.
+enum class Lane : uint8_t { kRead, kUpload, kCompute, kOffload, kWrite };
+constexpr int kLanes = 5;
+constexpr const char* lane_name(Lane lane) {
+  constexpr const char* kNames[kLanes] = {"read", "upload", "compute", "offload", "write"};
+  return kNames[static_cast<size_t>(lane)];
+}
 
 // A point in a lane's order. Waiting for the default event never blocks.
 struct Event {
@@ -55,10 +66,24 @@ struct Event {
   uint64_t ticket = 0;
 };
 
+// Work of kRead and kWrite: bytes between files and memory, on a thread that may block.
+struct FileTask {
+  const char* name = "";      // for traces
+  std::function<void()> run;  // throws Error(kIo)
+  View fills;                 // memory it writes
+  View empties;               // memory it reads
+  uint64_t bytes = 0;         // from or to files
+  // For devices that check: more memory it reads, and the extents whose stored bytes in files it
+  // reads or writes.
+  std::vector<View> also_empties;
+  std::vector<uint32_t> reads_extents, writes_extents;
+};
+
 struct DeviceInfo {
   std::string name;  // "cpu"
   std::string isa;   // what losses may depend on: instruction set and matrix-product provider
   int threads = 1;
+  bool unified = false;  // device memory is host memory: files are read straight into it
 };
 
 struct Op;
@@ -76,13 +101,20 @@ class Device {
   virtual void set_scratch(View scratch) = 0;
 
   // Queue work behind everything already on the lane. What the op's pointers refer to must stay
-  // valid until the lane has passed it.
+  // valid until the lane has passed it. The first error of any lane is thrown by every later call;
+  // what was queued behind it is skipped.
   virtual void enqueue(Lane lane, const Op& op) = 0;
   virtual void copy(Lane lane, View to, View from) = 0;
+  virtual void file(Lane lane, FileTask task) = 0;  // kRead and kWrite
   virtual Event record(Lane lane) = 0;
+  // The lane goes on once the event is reached.
   virtual void wait(Lane lane, Event event) = 0;
   // Blocks the caller until the lane is empty.
   virtual void sync(Lane lane) = 0;
+  // Blocks until every lane is empty, whatever has failed: before what queued work refers to goes.
+  virtual void drain() noexcept = 0;
+  // The engine thread is about to read or write these bytes of kStaging: for devices that check.
+  virtual void host_access(View, bool /*writes*/) {}
 };
 
 }  // namespace zo2

@@ -50,6 +50,9 @@ struct Branches {
 // Rows [row, row + rows) of a canonical matrix as stored.
 struct Weight {
   View data;  // [rows][columns] of `type`
+  // What the type keeps beside its values, of the same rows; empty where it keeps nothing or
+  // reads_aux() says it is not looked at.
+  View aux;
   StorageType type = StorageType::kF32;
   uint32_t tensor = 0;
   int64_t row = 0;
@@ -57,7 +60,26 @@ struct Weight {
   int64_t columns = 0;
   bool trainable = true;
   Pending pending;
+  // int64 [1], for q8: how many values met the end of their grid as they were rounded and written
+  // back is added to it. Empty: nobody asks.
+  View saturated;
 };
+
+// Whether an op on the weight reads its aux. Between rounding steps a forward pass sees only the
+// plane of bf16+8; `exact` is for ops that want the value itself (Materialize).
+inline bool reads_aux(const Weight& weight, bool exact) {
+  if (weight.type == StorageType::kQ8) return true;
+  if (weight.type != StorageType::kBF16R8) return false;
+  if (exact) return true;
+  if (!weight.trainable) return false;
+  for (int i = 0; i < weight.pending.count; ++i)
+    if (weight.pending.updates[i].rounds) return true;
+  return false;
+}
+// Whether it writes it: scales never change.
+inline bool writes_aux(const Weight& weight) {
+  return weight.type == StorageType::kBF16R8 && weight.trainable && weight.pending.store_after > 0;
+}
 
 // A 1-D parameter: resident, f32, brought up to date by Apply before it is used.
 struct Vector {
@@ -81,6 +103,9 @@ struct Vector {
 // y[b][t] (+)= table_b[ids[t]] for the ids that fall into the weight's rows; others are left alone.
 struct Embed {
   Weight table;
+  // Empty: table.data holds all the weight's rows. Else only these, in this order: int32 [n],
+  // ascending.
+  View gathered;
   View ids;  // int32 [tokens]
   View y;    // [branches][tokens][columns]
   int64_t tokens = 0;
@@ -200,7 +225,8 @@ struct Apply {
   Distribution distribution = Distribution::kGaussian;
 };
 
-// The current value in fp32, without writing it back: export, inspection.
+// The value itself (of bf16+8: with its residual) in fp32, without writing it back: export,
+// inspection.
 struct Materialize {
   Weight weight;
   View y;  // [rows][columns] fp32

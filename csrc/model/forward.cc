@@ -174,7 +174,35 @@ class Walk {
   OpSink& sink_;
 };
 
+// Hears the names of the matrices that ops are for.
+class Order final : public OpSink {
+ public:
+  explicit Order(const ModelSpec& model) : model_(model) {}
+  void enqueue(Op) override {}
+  void linear(TensorId weight, Linear) override { used.push_back(weight); }
+  void embed(TensorId table, Embed) override {
+    if (table != model_.head) tables.push_back(table);
+  }
+  void head(TensorId weight, HeadLoss) override { used.push_back(weight); }
+  Vector vector(TensorId) override { return {}; }
+
+  std::vector<TensorId> tables, used;
+
+ private:
+  const ModelSpec& model_;
+};
+
 }  // namespace
+
+std::vector<TensorId> walk_order(const ModelSpec& model, bool head) {
+  Order order(model);
+  Batch batch;
+  batch.tokens = batch.sequences = 1;
+  batch.label_rows = head ? 1 : 0;
+  emit_forward(model, batch, {}, {}, order);
+  order.tables.insert(order.tables.end(), order.used.begin(), order.used.end());
+  return order.tables;
+}
 
 void emit_forward(const ModelSpec& model, const Batch& batch, const Branches& branches,
                   const Activations& a, OpSink& sink) {

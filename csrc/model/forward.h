@@ -40,7 +40,7 @@ struct Batch {
   View target_ids;      // int32 [targets]
 };
 
-// Activations of one forward pass; sizes in schedule/plan.cc.
+// Activations of one forward pass; sizes in schedule/activation_plan.cc.
 struct Activations {
   View residual;  // [branches][tokens][hidden]
   View normed;    // [branches][tokens][hidden]
@@ -58,5 +58,9 @@ struct Activations {
 
 void emit_forward(const ModelSpec& model, const Batch& batch, const Branches& branches,
                   const Activations& a, OpSink& sink);
+
+// The matrices a pass uses, each once: tables that are only looked up in, then the others in order.
+// Without `head`: a pass without label rows.
+std::vector<TensorId> walk_order(const ModelSpec& model, bool head = true);
 
 }  // namespace zo2

@@ -9,7 +9,9 @@
 #include "napi/engine_wrap.h"
 #include "napi/measure.h"
 #include "napi/options.h"
+#include "napi/plan.h"
 #include "napi/values.h"
+#include "store/checkpoint.h"
 #include "store/gguf.h"
 
 namespace zo2::napi {
@@ -110,12 +112,23 @@ Napi::Value gguf_metadata_object(const Napi::CallbackInfo& info) {
   });
 }
 
+// modelConfig(path: string): Record<string, unknown>
+Napi::Value model_config(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    const auto checkpoint = open_checkpoint(Env::posix(), info[0].ToString().Utf8Value());
+    return Napi::Value(info.Env(), parse_json(info.Env(), checkpoint->config().dump()));
+  });
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("Engine", EngineWrap::define(env));
   exports.Set("doctor", Napi::Function::New<doctor>(env));
   exports.Set("normals", Napi::Function::New<normals>(env));
   exports.Set("philox", Napi::Function::New<philox_words>(env));
   exports.Set("ggufMetadata", Napi::Function::New<gguf_metadata_object>(env));
+  exports.Set("plan", Napi::Function::New<plan>(env));
+  exports.Set("deviceProfiles", Napi::Function::New<profiles>(env));
+  exports.Set("modelConfig", Napi::Function::New<model_config>(env));
   exports.Set("measure", Napi::Function::New<measure>(env));
   return exports;
 }

@@ -18,6 +18,10 @@
 
 #include "zo/session.h"
 
+namespace zo2 {
+class Trace;
+}
+
 namespace zo2::napi {
 
 // Runs on the JavaScript thread.
@@ -56,6 +60,8 @@ class Engine {
 
   // Engine thread:
   std::unique_ptr<Session> session;
+  std::shared_ptr<Trace> trace;  // of the session's device; null: none
+  std::string trace_path;
   bool stopping() const { return stop_.load() || abandoned_.load(); }
   bool abandoned() const { return abandoned_.load(); }
   const std::atomic<bool>* abandoned_flag() const { return &abandoned_; }

@@ -2,6 +2,7 @@
 
 #include "backends/cpu/cpu_device.h"
 #include "core/error.h"
+#include "core/trace.h"
 #include "napi/options.h"
 #include "napi/values.h"
 
@@ -179,10 +180,14 @@ Napi::Value EngineWrap::load(const Napi::CallbackInfo& info) {
   return submit(info, [options](Engine& engine) -> ResultMaker {
     const ClearStop clear{engine};
     engine.session.reset();
-    auto session = std::make_unique<Session>(
-        Env::posix(), make_cpu_device({options.threads, options.isa}), engine.abandoned_flag());
+    CpuOptions cpu{options.threads, options.isa, engine.abandoned_flag(), nullptr};
+    if (!options.trace.empty()) cpu.trace = std::make_shared<Trace>("zo2");
+    auto session =
+        std::make_unique<Session>(Env::posix(), make_cpu_device(cpu), engine.abandoned_flag());
     session->load(options.load, [&] { return engine.stopping(); });
     engine.session = std::move(session);
+    engine.trace = cpu.trace;
+    engine.trace_path = options.trace;
     return
         [text = model_info(*engine.session).dump()](napi_env env) { return parse_json(env, text); };
   });
@@ -210,10 +215,12 @@ Napi::Value EngineWrap::train(const Napi::CallbackInfo& info) {
         return unflatten(engine.ask(teller.delivery(score_event(request))), request);
       };
     const TrainResult result = loaded(engine).train(*options, *rows, eval.get(), hooks);
+    if (engine.trace) engine.trace->write(Env::posix(), engine.trace_path);
     return [result](napi_env env) -> napi_value {
       Json json = Json::object();
       json.set("step", result.step);
       json.set("stopped", result.stopped);
+      json.set("saturated", result.saturated);
       return parse_json(env, json.dump());
     };
   });

@@ -38,8 +38,16 @@ Napi::Value measure(const Napi::CallbackInfo& info) {
     if (what == "noise")
       return as_array(info.Env(), measure_noise(*device, distribution,
                                                 positive(options, "count", 1e10), repeats));
+    if (what == "copy")
+      return as_array(info.Env(), measure_copy(*device, positive(options, "count", 1e10), repeats));
+    if (what == "disk") {
+      const int64_t mebibytes = positive(options, "count", 1 << 20);
+      const DiskSeconds s = measure_disk(Env::posix(), string_field(options, "path"),
+                                         static_cast<size_t>(mebibytes) << 20);
+      return as_array(info.Env(), {s.write, s.read, s.both});
+    }
     if (what != "linear")
-      throw Napi::TypeError::New(info.Env(), "what must be one of linear, noise");
+      throw Napi::TypeError::New(info.Env(), "what must be one of linear, noise, copy, disk");
     LinearCase linear;
     linear.in = positive(options, "in", 1 << 20);
     linear.out = positive(options, "out", 1 << 20);

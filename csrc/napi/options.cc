@@ -28,6 +28,8 @@ std::vector<T> copy(const Array& array) {
   return std::vector<T>(array.Data(), array.Data() + array.ElementLength());
 }
 
+}  // namespace
+
 uint64_t count_field(const Napi::Object& object, const char* name) {
   const double value = number_field(object, name);
   if (!(value >= 0) || value > 9007199254740991.0 ||
@@ -41,8 +43,6 @@ int int_field(const Napi::Object& object, const char* name) {
   if (value > 1000000000) wrong(object.Env(), name, "below 10^9");
   return static_cast<int>(value);
 }
-
-}  // namespace
 
 double number_field(const Napi::Object& object, const char* name) {
   const Napi::Value value = object.Get(name);
@@ -62,12 +62,39 @@ bool boolean_field(const Napi::Object& object, const char* name) {
   return value.As<Napi::Boolean>().Value();
 }
 
+ScheduleOptions schedule_options(const Napi::Object& object) {
+  ScheduleOptions s;
+  s.storage = named_field<StorageType>(object, "storage");
+  if (object.Has("offload")) s.offload = named_field<Offload>(object, "offload");
+  const auto bytes = [&](const char* name, uint64_t& to) {
+    if (object.Has(name)) to = count_field(object, name);
+  };
+  bytes("memoryBytes", s.memory_bytes);
+  bytes("hostMemoryBytes", s.host_bytes);
+  bytes("diskBytes", s.disk_bytes);
+  bytes("extentBytes", s.extent_bytes);
+  bytes("writeLag", s.write_lag);
+  const auto number = [&](const char* name, int& to) {
+    if (object.Has(name)) to = int_field(object, name);
+  };
+  number("slots", s.slots);
+  number("lookAhead", s.look_ahead);
+  number("residentBlocks", s.resident_blocks);
+  const auto flag = [&](const char* name, bool& to) {
+    if (object.Has(name)) to = boolean_field(object, name);
+  };
+  flag("overlap", s.overlap);
+  flag("reuseSlots", s.reuse_slots);
+  flag("hostSync", s.host_sync);
+  return s;
+}
+
 EngineLoadOptions load_options(const Napi::Object& object) {
   EngineLoadOptions options;
   options.load.path = string_field(object, "path");
-  options.load.storage = named_field<StorageType>(object, "storage");
-  if (object.Has("memoryBytes")) options.load.memory_bytes = count_field(object, "memoryBytes");
-  options.load.extent_bytes = count_field(object, "extentBytes");
+  if (object.Has("run")) options.load.run = string_field(object, "run");
+  if (object.Has("trace")) options.trace = string_field(object, "trace");
+  options.load.schedule = schedule_options(object);
   options.threads = int_field(object, "threads");
   options.isa = string_field(object, "isa");
   return options;
@@ -94,6 +121,8 @@ TrainOptions train_options(const Napi::Object& object) {
   o.eval_every = count_field(object, "evalEvery");
   o.eval_batch_tokens = static_cast<int64_t>(count_field(object, "evalBatchTokens"));
   o.rules.round_every = int_field(object, "roundEvery");
+  if (object.Has("deferredUpdate")) o.deferred_update = boolean_field(object, "deferredUpdate");
+  if (object.Has("writeEvery")) o.write_every = count_field(object, "writeEvery");
   o.rules.rounding = named_field<Rounding>(object, "rounding");
   o.rules.distribution = named_field<Distribution>(object, "distribution");
   if (object.Has("checkpointEvery")) o.checkpoints.every = count_field(object, "checkpointEvery");
@@ -101,6 +130,7 @@ TrainOptions train_options(const Napi::Object& object) {
   if (o.batch_size < 1) wrong(env, "batchSize", "at least 1");
   if (o.directions < 1) wrong(env, "directions", "at least 1");
   if (o.rules.round_every < 1) wrong(env, "roundEvery", "at least 1");
+  if (o.write_every < 1) wrong(env, "writeEvery", "at least 1");
   if (!(o.epsilon > 0)) wrong(env, "epsilon", "positive");
   return o;
 }
@@ -111,7 +141,7 @@ ReplayOptions replay_options(const Napi::Value& value) {
   if (!value.IsObject()) wrong(value.Env(), "options", "an object");
   const Napi::Object object = value.As<Napi::Object>();
   if (object.Has("step")) options.step = count_field(object, "step");
-  if (object.Has("snapshots")) options.snapshots = string_field(object, "snapshots");
+  if (object.Has("run")) options.run = string_field(object, "run");
   return options;
 }
 

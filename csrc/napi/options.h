@@ -16,15 +16,19 @@ struct EngineLoadOptions {
   LoadOptions load;
   int threads = 0;
   std::string isa;
+  std::string trace;  // file; empty: none
 };
 
 // Throw a JavaScript TypeError that names the field.
+ScheduleOptions schedule_options(const Napi::Object& object);
 EngineLoadOptions load_options(const Napi::Object& object);
 TrainOptions train_options(const Napi::Object& object);
 ReplayOptions replay_options(const Napi::Value& value);
 GenerateOptions generate_options(const Napi::Object& object);
 RawRows raw_rows(const Napi::Value& value, const char* name);
 bool boolean_field(const Napi::Object& object, const char* name);
+uint64_t count_field(const Napi::Object& object, const char* name);
+int int_field(const Napi::Object& object, const char* name);
 double number_field(const Napi::Object& object, const char* name);
 std::string string_field(const Napi::Object& object, const char* name);
 

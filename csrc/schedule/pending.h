@@ -44,8 +44,10 @@ class PendingUpdates {
   Pending since(uint64_t held, bool decayed, bool store, bool f32_bytes) const;
   // The step such bytes hold after that write-back.
   uint64_t stored_step(uint64_t held, bool f32_bytes) const;
-  // Whether bytes that hold this step lack nothing.
-  bool none_since(uint64_t held) const { return updates_.empty() || updates_.back().step <= held; }
+  // Whether every weight is a number of the storage type now.
+  bool exact() const {
+    return rules_.type == StorageType::kF32 || updates_.empty() || rounds(updates_.back().step);
+  }
   // Forgets records no bytes lack.
   void trim(uint64_t held_by_all);
 

@@ -3,49 +3,55 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
+#include <utility>
 
 #include "core/error.h"
+#include "schedule/plan.h"
 
 namespace zo2 {
 namespace {
 
-constexpr size_t kAllPanels = std::numeric_limits<size_t>::max();
+// A pass that takes up so many records goes panel by panel, so that a stop is seen soon.
+constexpr uint64_t kLongReplay = 16;
+// Of the tables that are only gathered from, the share that a training pass brings up to date.
+constexpr size_t kSweepPasses = 16;
+
+std::unique_ptr<Buffer> grown(Device& device, std::unique_ptr<Buffer> buffer, const char* name,
+                              Tier tier, size_t bytes) {
+  if (bytes == 0 || (buffer && buffer->bytes() >= bytes)) return buffer;
+  return device.alloc(name, tier, bytes);
+}
+
+size_t bytes_of(const std::unique_ptr<Buffer>& buffer) { return buffer ? buffer->bytes() : 0; }
 
 }  // namespace
 
-BatchLimits HostBatch::limits(int branches, bool logits) const {
-  BatchLimits l;
-  l.tokens = static_cast<int64_t>(ids.size());
-  l.sequences = static_cast<int>(offsets.size()) - 1;
-  for (size_t i = 1; i < offsets.size(); ++i) {
-    const int32_t cached = cache_prefixes.empty() ? 0 : cache_prefixes[i - 1];
-    l.longest = std::max<int64_t>(l.longest, cached + offsets[i] - offsets[i - 1]);
-  }
-  l.label_rows = static_cast<int64_t>(label_index.size());
-  l.targets = static_cast<int64_t>(target_ids.size());
-  l.branches = branches;
-  l.logits = logits;
-  return l;
+Pipeline::Pipeline(Device& device, const ModelSpec& model, WeightStore& store,
+                   const SlotRules& slots, const WriteRules& writes)
+    : Expander(store.layout()),
+      device_(device),
+      model_(model),
+      store_(store),
+      writes_(writes),
+      saturated_(device.alloc("saturated", Tier::kStaging, sizeof(int64_t))),
+      slots_(device, store, slots),
+      gather_(device, store, slots_) {
+  for (const bool head : {false, true}) trips_[head] = walked(head);
 }
 
-void HostBatch::clear() {
-  for (auto* v : {&ids, &positions, &offsets, &label_index, &target_rows, &target_ids,
-                  &cache_starts, &cache_prefixes})
-    v->clear();
-  offsets.push_back(0);
-}
+Pipeline::~Pipeline() { device_.drain(); }
 
-Pipeline::Pipeline(Device& device, const ModelSpec& model, ResidentStore& store,
-                   const std::atomic<bool>* cancelled)
-    : device_(device), model_(model), store_(store), cancelled_(cancelled) {}
+// ---- set-up ----------------------------------------------------------------------------------
 
 void Pipeline::need_rope(int64_t positions) {
   const std::vector<float>& frequencies = model_.rope.inverse_frequencies;
   const size_t half = frequencies.size(), count = static_cast<size_t>(positions) * half;
   if (count == 0 || (rope_ && rope_->bytes() >= 2 * count * sizeof(float))) return;
   rope_ = device_.alloc("rotary tables", Tier::kDevice, 2 * count * sizeof(float));
-  float* cosine = static_cast<float*>(rope_->address());
+  const auto staging = device_.alloc("rotary tables", Tier::kStaging, rope_->bytes());
+  const View all{staging.get(), 0, staging->bytes()};
+  device_.host_access(all, true);
+  float* cosine = all.as<float>();
   for (int64_t p = 0; p < positions; ++p) {
     for (size_t i = 0; i < half; ++i) {
       // The angle is rounded to fp32 as transformers rounds it; models were trained with that.
@@ -55,60 +61,42 @@ void Pipeline::need_rope(int64_t positions) {
       cosine[count + at] = static_cast<float>(std::sin(angle)) * model_.rope.attention_factor;
     }
   }
+  device_.copy(Lane::kCompute, {rope_.get(), 0, rope_->bytes()}, all);
+  device_.sync(Lane::kCompute);
 }
 
 void Pipeline::need_scratch(size_t bytes) {
   if (scratch_ && bytes <= scratch_->bytes()) return;
+  device_.sync(Lane::kCompute);
   auto larger = device_.alloc("scratch", Tier::kDevice, bytes);
   device_.set_scratch({larger.get(), 0, bytes});
   scratch_ = std::move(larger);
 }
 
-// The same walk as a step's, with ops measured instead of run.
-size_t Pipeline::measure_scratch(const BatchLimits& limits) {
-  ActivationPlan plan = plan_activations(model_, limits, nullptr);
-  const CachePlan cache = plan_cache(model_, limits.cache_rows, nullptr);
-  if (limits.cache_rows > 0) plan.activations.caches = &cache.blocks;
-  const PendingUpdates none{UpdateRules{}};
-  Branches branches;
-  branches.count = limits.branches;
-  pending_ = &none;
-  storing_ = measuring_ = true;
-  scratch_bytes_ = 0;
-  for (size_t i = 0; i < model_.tensors.size(); ++i) apply(static_cast<TensorId>(i));
-  emit_forward(model_, plan.batch, branches, plan.activations, *this);
-  measuring_ = false;
-  pending_ = nullptr;
-  return scratch_bytes_;
-}
-
 void Pipeline::reserve(const BatchLimits& limits, size_t memory_bytes) {
-  const size_t arena = plan_activations(model_, limits, nullptr).bytes;
-  const size_t scratch = measure_scratch(limits);
-  const size_t rope =
-      2 * static_cast<size_t>(limits.longest) * model_.rope.inverse_frequencies.size() * 4;
-  const size_t cache = plan_cache(model_, limits.cache_rows, nullptr).bytes;
-  const size_t needed = store_.bytes() + arena + scratch + rope + cache;
-  if (memory_bytes > 0 && needed > memory_bytes)
-    throw Error(
-        ErrorCode::kOutOfMemory,
-        "schedule.memory is " + std::to_string(memory_bytes) + " bytes, but weights (" +
-            std::to_string(store_.bytes()) + ") and the activations of a batch of " +
-            std::to_string(limits.tokens) + " tokens" +
-            (cache > 0
-                 ? " and key/value caches of " + std::to_string(limits.cache_rows) + " tokens need "
-                 : " need ") +
-            std::to_string(needed) + "; give at least that much, or a smaller batchSize or " +
-            (cache > 0 ? "maxNewTokens" : "maxLength"));
+  std::vector<Home> homes;
+  for (uint32_t i = 0; i < layout_.extents.size(); ++i) homes.push_back(store_.home(i));
+  const BatchBytes bytes =
+      batch_bytes(device_, model_, store_.tensors(), layout_, store_.type(), homes, limits);
+  const size_t fixed = store_.device_bytes() + slots_.device_bytes();
+  if (memory_bytes > 0 && fixed + bytes.device() > memory_bytes)
+    throw Error(ErrorCode::kOutOfMemory,
+                "schedule.memory is " + std::to_string(memory_bytes) + " bytes, but weights (" +
+                    std::to_string(fixed) + ") and " + describe(limits) + " need " +
+                    std::to_string(fixed + bytes.device()) + "; " + advice(limits));
+  device_.drain();
   need_rope(limits.longest);
-  need_scratch(scratch);
-  if (cache > 0) {
-    cache_ = device_.alloc("key/value caches", Tier::kDevice, cache);
+  need_scratch(bytes.scratch);
+  arena_ = grown(device_, std::move(arena_), "activations", Tier::kDevice, bytes.arena);
+  inputs_ = grown(device_, std::move(inputs_), "inputs", Tier::kStaging, bytes.inputs);
+  outputs_ = grown(device_, std::move(outputs_), "results", Tier::kStaging, bytes.outputs);
+  if (bytes.cache > 0) {
+    cache_ = device_.alloc("key/value caches", Tier::kDevice, bytes.cache);
     cache_plan_ = plan_cache(model_, limits.cache_rows, cache_.get());
   }
-  if (arena_ && arena_->bytes() >= arena) return;
-  auto larger = device_.alloc("activations", Tier::kDevice, arena);
-  arena_ = std::move(larger);
+  for (const TensorId table : {model_.token_table, model_.position_table})
+    if (table >= 0 && store_.tensor_home(static_cast<uint32_t>(table)) != Home::kDevice)
+      gather_.reserve(static_cast<uint32_t>(table), limits.tokens);
 }
 
 void Pipeline::release_cache() {
@@ -116,26 +104,166 @@ void Pipeline::release_cache() {
   cache_.reset();
 }
 
-void Pipeline::upload(const HostBatch& batch) {
-  const auto put = [](View to, const std::vector<int32_t>& from) {
-    std::copy(from.begin(), from.end(), to.as<int32_t>());
-  };
-  put(plan_.batch.ids, batch.ids);
-  put(plan_.batch.positions, batch.positions);
-  put(plan_.batch.offsets, batch.offsets);
-  put(plan_.batch.cache_starts, batch.cache_starts);
-  put(plan_.batch.cache_prefixes, batch.cache_prefixes);
-  put(plan_.batch.label_index, batch.label_index);
-  put(plan_.batch.target_rows, batch.target_rows);
-  put(plan_.batch.target_ids, batch.target_ids);
-  int32_t* shifted = plan_.batch.table_positions.as<int32_t>();
-  for (size_t i = 0; i < batch.positions.size(); ++i)
-    shifted[i] = batch.positions[i] + static_cast<int32_t>(model_.position_offset);
+size_t Pipeline::device_bytes() const {
+  size_t bytes = store_.device_bytes() + slots_.device_bytes() + gather_.device_bytes();
+  for (const auto* buffer : {&rope_, &arena_, &scratch_, &cache_, &inputs_, &outputs_})
+    if (*buffer && (device_.info().unified || (*buffer)->tier() == Tier::kDevice))
+      bytes += bytes_of(*buffer);
+  return bytes;
+}
+
+// ---- what a pass does with an extent ------------------------------------------------------------
+
+bool Pipeline::gathered_only(TensorId tensor) const {
+  return tensor != model_.head && (tensor == model_.token_table || tensor == model_.position_table);
+}
+
+bool Pipeline::stores(uint32_t extent) const {
+  if (!storing_) return false;
+  if (!streamed(extent)) return true;
+  const UpdateRules& rules = pending_->rules();
+  const uint64_t every =
+      rules.type == StorageType::kF32 ? writes_.every : static_cast<uint64_t>(rules.round_every);
+  const uint64_t held = store_.extent_step(extent);
+  return pending_->step() / every > held / every + writes_.lag;
+}
+
+uint64_t Pipeline::stored_step(uint32_t piece) const {
+  return pending_->stored_step(store_.step(piece), false);
+}
+
+Pending Pipeline::pending_for(uint32_t tensor, uint64_t held, bool store) const {
+  const TensorSpec& spec = model_.tensors[tensor];
+  return pending_->since(held, spec.decayed(), store, !spec.is_matrix());
+}
+
+Weight Pipeline::use(uint32_t index) {
+  const Piece& piece = layout_.pieces[index];
+  View bytes;
+  if (streamed(piece.extent)) {
+    if (open_ != piece.extent) {
+      close_extent();
+      open_bytes_ = slots_.enter(piece.extent);
+      open_ = piece.extent;
+      open_pieces_ = 0;
+    }
+    ++open_pieces_;
+    bytes = open_bytes_;
+  } else {
+    bytes = store_.at_home(piece.extent);
+  }
+  Weight w = store_.weight(piece, bytes);
+  w.pending = pending_for(piece.tensor, store_.step(index), stores(piece.extent));
+  if (w.type == StorageType::kQ8) w.saturated = {saturated_.get(), 0, sizeof(int64_t)};
+  return w;
+}
+
+void Pipeline::used(uint32_t piece) {
+  if (storing_ && !streamed(layout_.pieces[piece].extent))
+    store_.set_step(piece, stored_step(piece));
+}
+
+void Pipeline::close_extent() {
+  if (open_ < 0) return;
+  const uint32_t extent = static_cast<uint32_t>(std::exchange(open_, -1));
+  const std::vector<uint32_t>& pieces = layout_.extents[extent].pieces;
+  bool trainable = false;
+  for (const uint32_t piece : pieces)
+    trainable = trainable || store_.tensors()[layout_.pieces[piece].tensor].trainable;
+  const uint64_t step = stores(extent) ? stored_step(pieces[0]) : store_.extent_step(extent);
+  if (step == store_.extent_step(extent)) return slots_.leave(extent, std::nullopt);
+  // Bytes of a piece that was left out would silently fall behind.
+  if (open_pieces_ != pieces.size())
+    throw Error(ErrorCode::kInternal, "a pass left out a part of extent " + std::to_string(extent));
+  for (const uint32_t piece : pieces) store_.set_step(piece, step);
+  if (!trainable) return slots_.leave(extent, std::nullopt);
+  slots_.leave(extent, WriteBack{step, history_ ? history_(step) : 0});
+}
+
+// ---- passes ----------------------------------------------------------------------------------
+
+void Pipeline::begin(const PendingUpdates& pending, bool storing) {
+  if (open_ >= 0) {  // materialize() leaves the last one, and nothing under way
+    open_ = -1;
+    slots_.drop();
+  }
+  pending_ = &pending;
+  storing_ = storing;
+}
+
+template <class Body>
+void Pipeline::guarded(const Body& body) {
+  try {
+    body();
+  } catch (...) {
+    device_.drain();  // before what queued ops refer to goes
+    slots_.drop();
+    open_ = -1;
+    pending_ = nullptr;
+    throw;
+  }
+}
+
+// The next share of the tables that no op of a pass stores.
+std::vector<uint32_t> Pipeline::sweep() {
+  std::vector<uint32_t> tables, due;
+  for (uint32_t i = 0; i < layout_.extents.size(); ++i)
+    if (streamed(i) && layout_.extents[i].block == kTableBlock) tables.push_back(i);
+  const size_t share = (tables.size() + kSweepPasses - 1) / kSweepPasses;
+  for (size_t i = 0; i < share; ++i) {
+    const uint32_t extent = tables[sweep_next_++ % tables.size()];
+    if (stores(extent)) due.push_back(extent);
+  }
+  return due;
+}
+
+std::vector<uint32_t> Pipeline::walked(bool head) const {
+  std::vector<uint32_t> extents;
+  for (const TensorId tensor : walk_order(model_, head)) {
+    if (gathered_only(tensor)) continue;
+    for (const uint32_t piece : layout_.tensors[static_cast<size_t>(tensor)]) {
+      const uint32_t extent = layout_.pieces[piece].extent;
+      if (streamed(extent) && (extents.empty() || extents.back() != extent))
+        extents.push_back(extent);
+    }
+  }
+  return extents;
 }
 
 void Pipeline::forward(const HostBatch& host, const Branches& branches,
                        const PendingUpdates& pending, bool store, bool logits) {
-  plan_ = plan_activations(model_, host.limits(branches.count, logits), arena_.get());
+  guarded([&] {
+    begin(pending, store);
+    host_ = &host;
+    lay_out(host, branches.count, logits);
+    upload(host);
+    apply_vectors();
+    const std::vector<uint32_t> tables = store ? sweep() : std::vector<uint32_t>();
+    std::vector<uint32_t> trip = tables;
+    const std::vector<uint32_t>& walk = trips_[!host.label_index.empty()];
+    trip.insert(trip.end(), walk.begin(), walk.end());
+    slots_.begin(std::move(trip));
+    for (const uint32_t extent : tables) apply_extent(extent);
+    if (storing_)
+      // Tables that are only gathered from would never be brought up to date by the walk.
+      for (uint32_t i = 0; i < layout_.extents.size(); ++i)
+        if (!streamed(i) && layout_.extents[i].block == kTableBlock) apply_extent(i);
+    Branches all = branches;
+    all.distribution = pending.rules().distribution;
+    all.rounding = pending.rules().rounding;
+    emit_forward(model_, plan_.batch, all, plan_.activations, *this);
+    close_extent();
+    slots_.end();
+    download();
+    device_.sync(Lane::kCompute);
+    device_.host_access(results_.logprobs, false);
+    pending_ = nullptr;
+  });
+}
+
+void Pipeline::lay_out(const HostBatch& host, int branches, bool logits) {
+  const BatchLimits limits = host.limits(branches, logits);
+  plan_ = plan_activations(model_, limits, arena_.get());
   if (!arena_ || plan_.bytes > arena_->bytes())
     throw Error(ErrorCode::kInternal, "a batch exceeds what was planned");
   if (rope_) {
@@ -144,174 +272,181 @@ void Pipeline::forward(const HostBatch& host, const Branches& branches,
     plan_.activations.sine = {rope_.get(), bytes, bytes};
   }
   if (!host.cache_starts.empty()) plan_.activations.caches = &cache_plan_.blocks;
-  upload(host);
-  Branches all = branches;
-  all.distribution = pending.rules().distribution;
-  all.rounding = pending.rules().rounding;
-  pending_ = &pending;
-  storing_ = store;
-  apply_vectors();
-  if (storing_) {
-    // Tables that are only gathered from would never be brought up to date by the walk.
-    if (model_.head != model_.token_table) apply(model_.token_table);
-    if (model_.position_table >= 0) apply(model_.position_table);
-  }
-  emit_forward(model_, plan_.batch, all, plan_.activations, *this);
-  device_.sync(Lane::kCompute);
-  if (storing_) check_all_stored();
-  pending_ = nullptr;
 }
 
-void Pipeline::settle(const PendingUpdates& pending, const std::function<bool()>& stopping) {
-  pending_ = &pending;
-  storing_ = true;
-  for (size_t i = 0; i < model_.tensors.size(); ++i) {
-    if (stopping()) throw Error(ErrorCode::kAborted, "stopped between two tensors");
-    apply(static_cast<TensorId>(i));
-  }
-  device_.sync(Lane::kCompute);
-  check_all_stored();
-  pending_ = nullptr;
+void Pipeline::upload(const HostBatch& batch) {
+  positions_ = batch.positions;
+  for (int32_t& position : positions_) position += static_cast<int32_t>(model_.position_offset);
+  Batch staged;
+  BatchLimits limits = batch.limits(1, false);
+  const View all{inputs_.get(), 0, plan_inputs(limits, inputs_.get(), &staged)};
+  device_.host_access(all, true);
+  const auto put = [](View to, const std::vector<int32_t>& from) {
+    std::copy(from.begin(), from.end(), to.as<int32_t>());
+  };
+  put(staged.ids, batch.ids);
+  put(staged.positions, batch.positions);
+  put(staged.table_positions, positions_);
+  put(staged.offsets, batch.offsets);
+  put(staged.cache_starts, batch.cache_starts);
+  put(staged.cache_prefixes, batch.cache_prefixes);
+  put(staged.label_index, batch.label_index);
+  put(staged.target_rows, batch.target_rows);
+  put(staged.target_ids, batch.target_ids);
+  device_.copy(Lane::kCompute, {arena_.get(), 0, all.bytes}, all);
 }
 
-// Every trainable tensor must have passed exactly once, or its bytes would silently fall behind.
-void Pipeline::check_all_stored() const {
-  for (size_t i = 0; i < model_.tensors.size(); ++i) {
-    const uint64_t held = store_.step(static_cast<uint32_t>(i));
-    const bool vector = !model_.tensors[i].is_matrix();
-    if (model_.tensors[i].trainable && pending_->stored_step(held, vector) != held)
-      throw Error(ErrorCode::kInternal,
-                  "tensor " + model_.tensors[i].name + " was not brought up to date");
-  }
-}
-
-uint64_t Pipeline::held_by_all() const {
-  uint64_t oldest = std::numeric_limits<uint64_t>::max();
-  for (size_t i = 0; i < model_.tensors.size(); ++i)
-    if (model_.tensors[i].trainable)
-      oldest = std::min(oldest, store_.step(static_cast<uint32_t>(i)));
-  return oldest;
-}
-
-void Pipeline::stored(TensorId tensor) {
-  const uint32_t id = static_cast<uint32_t>(tensor);
-  const bool vector = !model_.tensors[id].is_matrix();
-  if (!measuring_) store_.set_step(id, pending_->stored_step(store_.step(id), vector));
-}
-
-std::vector<Weight> Pipeline::pieces(TensorId tensor, bool store, size_t max_panels) const {
-  const uint32_t id = static_cast<uint32_t>(tensor);
-  const TensorSpec& spec = model_.tensors[id];
-  const Pending pending =
-      pending_->since(store_.step(id), spec.decayed(), store, !spec.is_matrix());
-  std::vector<Weight> list;
-  if (!spec.is_matrix()) {
-    list.push_back(as_weight(store_.vector(id)));
-    list.back().pending = pending;
-    return list;
-  }
-  size_t in_piece = 0, extent = 0;
-  for (const PanelPlace& place : store_.layout().tensors[id]) {
-    const Weight panel = store_.weight(place);
-    if (!list.empty() && extent == place.extent && in_piece < max_panels) {
-      list.back().rows += panel.rows;
-      list.back().data.bytes += panel.data.bytes;
-      ++in_piece;
-      continue;
-    }
-    list.push_back(panel);
-    list.back().pending = pending;
-    extent = place.extent;
-    in_piece = 1;
-  }
-  return list;
-}
-
-Vector Pipeline::vector(TensorId tensor) { return store_.vector(static_cast<uint32_t>(tensor)); }
-
-void Pipeline::apply_vectors() {
-  for (size_t i = 0; i < model_.tensors.size(); ++i)
-    if (!model_.tensors[i].is_matrix()) apply(static_cast<TensorId>(i));
-}
-
-void Pipeline::apply(TensorId tensor) {
-  // A long replay goes panel by panel: a stop is seen between two ops.
-  const bool long_replay = pending_->step() > store_.step(static_cast<uint32_t>(tensor)) + 16;
-  for (const Weight& piece : pieces(tensor, true, long_replay ? 1 : kAllPanels)) {
-    Apply op;
-    op.weight = piece;
-    op.rounding = pending_->rules().rounding;
-    op.distribution = pending_->rules().distribution;
-    if (!measuring_ && piece.pending.store_after == 0) continue;
-    if (!measuring_) need_scratch(device_.scratch_bytes({op}));  // replay reserves nothing
-    enqueue({op});
-  }
-  stored(tensor);
-}
-
-void Pipeline::enqueue(Op op) {
-  if (measuring_) {
-    scratch_bytes_ = std::max(scratch_bytes_, device_.scratch_bytes(op));
-    return;
-  }
-  if (cancelled_ && cancelled_->load()) throw Error(ErrorCode::kAborted, "stopped between two ops");
-  device_.enqueue(Lane::kCompute, op);
-}
-
-void Pipeline::linear(TensorId weight, Linear op) {
-  for (const Weight& piece : pieces(weight, storing_, kAllPanels)) {
-    op.weight = piece;
-    op.y_column = piece.row;
-    enqueue({op});
-  }
-  if (storing_) stored(weight);
+void Pipeline::download() {
+  const Activations& a = plan_.activations;
+  results_.logprobs = {outputs_.get(), 0, a.logprobs.bytes};
+  results_.logits = {outputs_.get(), a.logprobs.bytes, a.logits ? a.logits.bytes : 0};
+  if (a.logprobs.bytes > 0) device_.copy(Lane::kCompute, results_.logprobs, a.logprobs);
+  if (a.logits) device_.copy(Lane::kCompute, results_.logits, a.logits);
 }
 
 void Pipeline::embed(TensorId table, Embed op) {
-  for (const Weight& piece : pieces(table, false, kAllPanels)) {
-    op.table = piece;
+  const uint32_t id = static_cast<uint32_t>(table);
+  if (store_.tensor_home(id) == Home::kDevice) {
+    for (const uint32_t index : layout_.tensors[id]) {
+      const Piece& piece = layout_.pieces[index];
+      op.table = store_.weight(piece, store_.at_home(piece.extent));
+      op.table.pending = pending_for(id, store_.step(index), false);
+      enqueue({op});
+    }
+    return;
+  }
+  const bool tokens = table == model_.token_table;
+  for (const TableGather::Part& part : gather_.gather(id, tokens ? host_->ids : positions_)) {
+    const Piece& piece = layout_.pieces[part.piece];
+    op.table = store_.weight(piece, {});
+    op.table.data = part.values;
+    op.table.aux = part.aux;
+    op.table.pending = pending_for(id, store_.step(part.piece), false);
+    op.gathered = part.rows;
     enqueue({op});
   }
 }
 
-void Pipeline::head(TensorId weight, HeadLoss op) {
-  // One panel at a time: logits of a panel are reduced before the next is computed.
-  const std::vector<Weight> list = pieces(weight, storing_, 1);
-  for (size_t i = 0; i < list.size(); ++i) {
-    op.weight = list[i];
-    op.last = i + 1 == list.size();
-    enqueue({op});
+// ---- updates without a pass ---------------------------------------------------------------------
+
+void Pipeline::apply_vectors() {
+  for (uint32_t i = 0; i < model_.tensors.size(); ++i) {
+    if (model_.tensors[i].is_matrix()) continue;
+    Apply op;
+    op.weight = as_weight(store_.vector(i));
+    op.weight.pending = pending_for(i, store_.tensor_step(i), true);
+    op.rounding = pending_->rules().rounding;
+    op.distribution = pending_->rules().distribution;
+    if (op.weight.pending.store_after > 0) {
+      need_scratch(device_.scratch_bytes({op}));  // replay reserves nothing
+      enqueue({op});
+    }
+    store_.set_tensor_step(i, pending_->stored_step(store_.tensor_step(i), true));
   }
-  if (storing_) stored(weight);
+}
+
+void Pipeline::apply_extent(uint32_t extent) {
+  for (const uint32_t index : layout_.extents[extent].pieces) {
+    const Piece& piece = layout_.pieces[index];
+    const Weight whole = use(index);
+    const bool panels = pending_->step() > store_.step(index) + kLongReplay;
+    for (size_t i = 0; i < (panels ? piece.panels : 1); ++i) {
+      const Panel& panel = layout_.extents[extent].panels[piece.first_panel + i];
+      Apply op;
+      op.weight = panels ? rows_of(whole, panel.row - piece.row, panel.rows) : whole;
+      op.rounding = pending_->rules().rounding;
+      op.distribution = pending_->rules().distribution;
+      if (op.weight.pending.store_after == 0) continue;
+      need_scratch(device_.scratch_bytes({op}));
+      enqueue({op});
+    }
+    used(index);
+  }
+}
+
+void Pipeline::settle(const PendingUpdates& pending, bool everything,
+                      const std::function<bool()>& stopping) {
+  guarded([&] {
+    begin(pending, true);
+    apply_vectors();
+    std::vector<uint32_t> trip, all;
+    for (uint32_t i = 0; i < layout_.extents.size(); ++i) {
+      if (streamed(i) && !(everything && stores(i))) continue;
+      all.push_back(i);
+      if (streamed(i)) trip.push_back(i);
+    }
+    slots_.begin(std::move(trip));
+    for (const uint32_t extent : all) {
+      if (stopping()) throw Error(ErrorCode::kAborted, "stopped between two tensors");
+      apply_extent(extent);
+      // Only so is a stop seen soon; between passes there is nothing to overlap with.
+      if (pending.step() > kLongReplay) device_.sync(Lane::kCompute);
+    }
+    close_extent();
+    slots_.end();
+    sync_all();
+    pending_ = nullptr;
+  });
+}
+
+bool Pipeline::far_behind(const PendingUpdates& pending) const {
+  return pending.step() > store_.held_by_all() + kLongReplay;
+}
+
+void Pipeline::sync_all() {
+  for (const Lane lane : {Lane::kRead, Lane::kUpload, Lane::kCompute, Lane::kOffload, Lane::kWrite})
+    device_.sync(lane);
+}
+
+void Pipeline::weights_changed() {
+  device_.drain();
+  open_ = -1;
+  slots_.drop();
 }
 
 void Pipeline::materialize(TensorId tensor, int64_t row, int64_t rows,
                            const PendingUpdates& pending, float* out) {
-  pending_ = &pending;
-  const size_t row_bytes =
-      static_cast<size_t>(model_.tensors[static_cast<size_t>(tensor)].columns()) * 4;
-  const auto result =
-      device_.alloc("materialized rows", Tier::kHost, static_cast<size_t>(rows) * row_bytes);
-  for (Weight w : pieces(tensor, false, kAllPanels)) {
-    const int64_t first = std::max(row, w.row), last = std::min(row + rows, w.row + w.rows);
-    if (first >= last) continue;
-    const size_t stored_row_bytes = w.data.bytes / static_cast<size_t>(w.rows);
-    const size_t count = static_cast<size_t>(last - first);
-    w.data = w.data.slice(static_cast<size_t>(first - w.row) * stored_row_bytes,
-                          count * stored_row_bytes);
-    w.row = first;
-    w.rows = last - first;
-    Materialize op;
-    op.weight = w;
-    op.y = {result.get(), static_cast<size_t>(first - row) * row_bytes, count * row_bytes};
-    op.rounding = pending.rules().rounding;
-    op.distribution = pending.rules().distribution;
-    need_scratch(device_.scratch_bytes({op}));
-    enqueue({op});
-  }
-  device_.sync(Lane::kCompute);
-  std::memcpy(out, result->address(), result->bytes());
-  pending_ = nullptr;
+  guarded([&] {
+    const TensorSpec& spec = model_.tensors[static_cast<size_t>(tensor)];
+    const auto result = device_.alloc("materialized rows", Tier::kStaging,
+                                      static_cast<size_t>(rows * spec.columns()) * sizeof(float));
+    pending_ = &pending;
+    storing_ = false;
+    const auto part = [&](Weight whole) {
+      const int64_t first = std::max(row, whole.row);
+      const int64_t last = std::min(row + rows, whole.row + whole.rows);
+      Materialize op;
+      op.weight = rows_of(whole, first - whole.row, last - first);
+      const size_t row_bytes = static_cast<size_t>(spec.columns()) * sizeof(float);
+      op.y = {result.get(), static_cast<size_t>(first - row) * row_bytes,
+              static_cast<size_t>(last - first) * row_bytes};
+      op.rounding = pending.rules().rounding;
+      op.distribution = pending.rules().distribution;
+      need_scratch(device_.scratch_bytes({op}));
+      enqueue({op});
+    };
+    if (!spec.is_matrix()) {
+      Weight w = as_weight(vector(tensor));
+      w.pending = pending_for(w.tensor, store_.tensor_step(w.tensor), false);
+      part(w);
+    }
+    for (const uint32_t index : layout_.tensors[static_cast<size_t>(tensor)]) {
+      const Piece& piece = layout_.pieces[index];
+      if (piece.row >= row + rows || piece.row + piece.rows <= row) continue;
+      if (streamed(piece.extent) && open_ != piece.extent) {
+        // The extent stays open: the next rows are likely to be in it. Nobody waits for the ops on
+        // the one before.
+        device_.sync(Lane::kCompute);
+        begin(pending, false);
+        slots_.begin({piece.extent});
+      }
+      part(use(index));
+    }
+    device_.sync(Lane::kCompute);
+    device_.host_access({result.get(), 0, result->bytes()}, false);
+    std::memcpy(out, result->address(), result->bytes());
+    pending_ = nullptr;
+  });
 }
 
 }  // namespace zo2

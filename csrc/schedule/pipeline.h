@@ -1,48 +1,56 @@
-// Runs forward passes of a model over stored weights: expands ops on tensors into ops on panels,
-// hands each panel what is pending for it, and keeps account of what the stored bytes hold.
+// Runs forward passes of a model over stored weights: expands ops on tensors into ops on pieces,
+// hands each piece what is pending for it, moves extents through slots, and keeps account of what
+// stored bytes hold.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <vector>
 
 #include "device/device.h"
-#include "model/forward.h"
 #include "model/spec.h"
+#include "schedule/batch.h"
+#include "schedule/expander.h"
+#include "schedule/gather.h"
 #include "schedule/pending.h"
-#include "schedule/plan.h"
-#include "store/resident_store.h"
+#include "schedule/slots.h"
+#include "store/weight_store.h"
 
 namespace zo2 {
 
-// One batch on the host.
-struct HostBatch {
-  std::vector<int32_t> ids, positions, offsets;  // offsets: sequences + 1
-  std::vector<int32_t> label_index;              // token indices the head sees
-  std::vector<int32_t> target_rows, target_ids;  // target_rows: indices into label_index
-  // Per sequence: its first row of the caches, and how many of its rows are filled. Empty: the
-  // sequences are whole.
-  std::vector<int32_t> cache_starts, cache_prefixes;
-
-  BatchLimits limits(int branches, bool logits) const;
-  void clear();
+// When streamed extents are written back (docs/streaming.md, "A pass", 2).
+struct WriteRules {
+  uint64_t every = 1;  // for f32; other types: UpdateRules::round_every
+  uint64_t lag = 0;
 };
 
-class Pipeline final : private OpSink {
+// Where the results of the last pass are, in staging memory.
+struct Results {
+  View logprobs, logits;
+};
+
+class Pipeline final : private Expander {
  public:
-  // `cancelled` may be null; once true the next op throws Error(kAborted) and the weights are lost.
-  Pipeline(Device& device, const ModelSpec& model, ResidentStore& store,
-           const std::atomic<bool>* cancelled);
+  Pipeline(Device& device, const ModelSpec& model, WeightStore& store, const SlotRules& slots,
+           const WriteRules& writes);
+  ~Pipeline() override;
 
   // Makes room for batches of this shape and all smaller ones; set-up only. Throws
-  // Error(kOutOfMemory) naming the least budget when weights, activations and scratch exceed
+  // Error(kOutOfMemory) naming the least budget when all the device holds would exceed
   // `memory_bytes` (0: no budget); the pipeline is as usable as before.
   void reserve(const BatchLimits& limits, size_t memory_bytes);
+  // Bytes of the device, and of host memory that is not weights, that are allocated now.
+  size_t device_bytes() const;
 
   // Frees the key/value caches that reserve() made.
   void release_cache();
+
+  // The journal's digest by step, for what is written back to disk. Set before the first storing
+  // pass of a run with a disk tier.
+  void set_history(std::function<uint64_t(uint64_t step)> history) {
+    history_ = std::move(history);
+  }
 
   // Writes pending updates into stored bytes on the way, as far as the rules allow, when `store` (a
   // training step); 1-D parameters are always brought up to date. Results are read with logprobs()
@@ -50,56 +58,88 @@ class Pipeline final : private OpSink {
   void forward(const HostBatch& batch, const Branches& branches, const PendingUpdates& pending,
                bool store, bool logits = false);
   // [branch][target], of the last forward.
-  const float* logprobs() const { return plan_.activations.logprobs.as<const float>(); }
+  const float* logprobs() const { return results_.logprobs.as<const float>(); }
   // [branch][label row][vocabulary]
-  const float* logits() const { return plan_.activations.logits.as<const float>(); }
+  const float* logits() const { return results_.logits.as<const float>(); }
 
-  // Brings all stored bytes up to date, as far as the rules allow, without a forward pass. Throws
-  // Error(kAborted) when `stopping` says so between two tensors; what is left stays pending.
-  void settle(const PendingUpdates& pending, const std::function<bool()>& stopping);
-  // The step every trainable tensor's stored bytes hold at least: older records are not needed any
-  // more.
-  uint64_t held_by_all() const;
+  // How many values have met the end of their grid (q8) as they were rounded and written back,
+  // since the pipeline was made.
+  int64_t saturated() const {
+    const View view{saturated_.get(), 0, sizeof(int64_t)};
+    device_.host_access(view, false);
+    return *view.as<const int64_t>();
+  }
+
+  // Brings stored bytes up to date, as far as the rules allow, without a forward pass: all of them
+  // with `everything`, else those of the device and the host. Throws Error(kAborted) when
+  // `stopping` says so between two extents; what is left stays pending.
+  void settle(const PendingUpdates& pending, bool everything,
+              const std::function<bool()>& stopping);
+  // Whether anything at home on disk lacks more than a few records, which every pass would redo.
+  bool far_behind(const PendingUpdates& pending) const;
+  // Waits until host memory holds what was offloaded to it: before others look at it.
+  void sync_host() { device_.sync(Lane::kOffload); }
+  // Waits for all that was enqueued, writes to disk included. Throws what failed.
+  void sync_all();
+  // Forgets weights that were loaded ahead: the store was changed behind the pipeline's back.
+  void weights_changed();
+  uint64_t held_by_all() const { return store_.held_by_all(); }
   // W_t of rows [row, row + rows) of a tensor in fp32; nothing is written back.
   void materialize(TensorId tensor, int64_t row, int64_t rows, const PendingUpdates& pending,
                    float* out);
 
  private:
-  void enqueue(Op op) override;
-  void linear(TensorId weight, Linear op) override;
+  void enqueue(Op op) override { device_.enqueue(Lane::kCompute, op); }
   void embed(TensorId table, Embed op) override;
-  void head(TensorId weight, HeadLoss op) override;
-  Vector vector(TensorId tensor) override;
+  Vector vector(TensorId tensor) override { return store_.vector(static_cast<uint32_t>(tensor)); }
+  Weight use(uint32_t piece) override;
+  void used(uint32_t piece) override;
 
-  // Runs of whole panels of a tensor that lie side by side in one extent, at most max_panels each.
-  std::vector<Weight> pieces(TensorId tensor, bool store, size_t max_panels) const;
-  // Called once the ops of a storing pass over the tensor are enqueued.
-  void stored(TensorId tensor);
-  void apply(TensorId tensor);
+  bool streamed(uint32_t extent) const { return store_.home(extent) != Home::kDevice; }
+  bool gathered_only(TensorId tensor) const;
+  // Whether the pass in progress stores an extent that holds this step.
+  bool stores(uint32_t extent) const;
+  uint64_t stored_step(uint32_t piece) const;
+  Pending pending_for(uint32_t tensor, uint64_t held, bool store) const;
+  std::vector<uint32_t> walked(bool head) const;
+  std::vector<uint32_t> sweep();
+  template <class Body>
+  void guarded(const Body& body);
+  void begin(const PendingUpdates& pending, bool storing);
+  void close_extent();
   void apply_vectors();
-  void check_all_stored() const;
-  void upload(const HostBatch& batch);
-  void need_scratch(size_t bytes);
+  void apply_extent(uint32_t extent);
+  void lay_out(const HostBatch& host, int branches, bool logits);
+  void upload(const HostBatch& host);
+  void download();
   void need_rope(int64_t positions);
-  // Scratch the ops of a pass over batches of this shape need at most.
-  size_t measure_scratch(const BatchLimits& limits);
+  void need_scratch(size_t bytes);
 
   Device& device_;
   const ModelSpec& model_;
-  ResidentStore& store_;
-  const std::atomic<bool>* cancelled_;
+  WeightStore& store_;
+  WriteRules writes_;
   std::unique_ptr<Buffer> rope_;  // cosines, then sines: [positions][rotating columns / 2]
-  std::unique_ptr<Buffer> arena_;
-  std::unique_ptr<Buffer> scratch_;
-  std::unique_ptr<Buffer> cache_;
+  std::unique_ptr<Buffer> arena_, scratch_, cache_;
+  std::unique_ptr<Buffer> inputs_, outputs_;  // staging
+  std::unique_ptr<Buffer> saturated_;         // staging: one int64
   CachePlan cache_plan_;
   ActivationPlan plan_;
+  Results results_;
+  Slots slots_;
+  std::vector<uint32_t> trips_[2];  // of passes without and with the head
+  TableGather gather_;
+  std::function<uint64_t(uint64_t)> history_;
 
   // Of the pass in progress.
   const PendingUpdates* pending_ = nullptr;
+  const HostBatch* host_ = nullptr;
+  std::vector<int32_t> positions_;  // of the position table
   bool storing_ = false;
-  bool measuring_ = false;  // reserve(): ops are sized, not run
-  size_t scratch_bytes_ = 0;
+  int64_t open_ = -1;       // streamed extent in use
+  size_t open_pieces_ = 0;  // of it, that were used
+  View open_bytes_;
+  size_t sweep_next_ = 0;  // of the extents that are only gathered from
 };
 
 }  // namespace zo2

@@ -1,47 +1,85 @@
-// Where everything a forward pass touches lies: a pure function of the model and the batch shape.
+// The plan: where every extent stays, how large slots are, and every allocation of a run. A pure
+// function; the engine allocates exactly what it says (docs/streaming.md, "The plan").
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
-#include "model/forward.h"
+#include "device/device.h"
 #include "model/spec.h"
+#include "schedule/activation_plan.h"
+#include "schedule/slots.h"
+#include "store/weight_store.h"
 
 namespace zo2 {
 
-// The shape of a batch, or upper bounds over several.
-struct BatchLimits {
-  int64_t tokens = 0;
-  int sequences = 0;
-  int64_t longest = 0;
-  int64_t label_rows = 0;
-  int64_t targets = 0;
-  int branches = 1;
-  bool logits = false;
-  int64_t cache_rows = 0;  // of key/value caches; 0: none
+enum class Offload : uint8_t { kAuto, kNone, kHost, kDisk };
 
-  // Element-wise maximum.
-  void include(const BatchLimits& other);
-  // Rows of `other` beside these in one batch.
-  void append(const BatchLimits& other);
+struct ScheduleOptions {
+  StorageType storage = StorageType::kF32;
+  uint64_t memory_bytes = 0;  // ceiling of the device; 0: none
+  uint64_t host_bytes = 0;    // ceiling of weights in host memory; 0: none
+  uint64_t disk_bytes = 0;    // ceiling of a run's store; 0: none
+  Offload offload = Offload::kAuto;
+  uint64_t extent_bytes = 0;      // 0: 64 MiB, or less where the budget asks for it
+  int slots = 0;                  // 0: two to four, as the budget allows
+  int look_ahead = 0;             // 0: as slots allow
+  int resident_blocks = -1;       // -1: as many as fit
+  std::vector<uint32_t> on_disk;  // extents of a run that goes on; empty: to be planned
+  uint64_t write_every = 1;       // WriteRules
+  uint64_t write_lag = 0;
+  bool overlap = true, reuse_slots = true, host_sync = false;  // SlotRules
+  bool deferred_update = true;  // false: a pass of its own applies every record at once
 };
 
-struct ActivationPlan {
-  size_t bytes = 0;
-  Activations activations;  // views of the arena given to plan_activations
-  Batch batch;              // counts, and views likewise
+struct Allocation {
+  std::string name;
+  Tier tier = Tier::kDevice;
+  uint64_t bytes = 0;
 };
 
-struct CachePlan {
-  size_t bytes = 0;
-  std::vector<KeyValueCache> blocks;  // keys and values, as views of the buffer given to plan_cache
+struct Plan {
+  uint64_t extent_bytes = 0;  // asked of the layout; 1: single panels
+  Layout layout;
+  std::vector<Home> homes;  // by extent
+  SlotRules slots;
+  std::vector<Allocation> allocations;
+  uint64_t device_bytes = 0;  // of kDevice; where memory is unified, of kStaging, too
+  uint64_t host_bytes = 0;    // of kHost and, where memory is not unified, of kStaging
+  uint64_t disk_bytes = 0;    // weights whose home is the disk
+  int resident_blocks = 0, streamed_blocks = 0;  // transformer layers
+  uint64_t least_device_bytes = 0;               // the smallest budget that works
 };
 
-// Room for the keys and values of `rows` tokens in every block; none without rows. `buffer` may be
-// null, as below.
-CachePlan plan_cache(const ModelSpec& model, int64_t rows, Buffer* buffer);
+// Layout::block of tables that are only gathered from: they share no extent with anything else.
+constexpr int kTableBlock = -1;
 
-// `arena` may be null: then only `bytes` and the offsets inside the views mean anything.
-ActivationPlan plan_activations(const ModelSpec& model, const BatchLimits& limits, Buffer* arena);
+// What a batch needs besides weights and slots.
+struct BatchBytes {
+  size_t arena = 0, scratch = 0, rope = 0, cache = 0, gather = 0;
+  size_t inputs = 0, outputs = 0;  // staging
+  bool unified = false;
+
+  size_t device() const {
+    return arena + scratch + rope + cache + gather + (unified ? inputs + outputs : 0);
+  }
+  size_t staging() const { return inputs + outputs + gather; }
+  void include(const BatchBytes& other);  // component by component
+};
+BatchBytes batch_bytes(const Device& device, const ModelSpec& model,
+                       const std::vector<StoredTensor>& tensors, const Layout& layout,
+                       StorageType type, const std::vector<Home>& homes, const BatchLimits& limits);
+
+// For messages: what such a batch is, and what could be changed about it.
+std::string describe(const BatchLimits& limits);
+std::string advice(const BatchLimits& limits);
+
+std::vector<StoredTensor> stored_tensors(const ModelSpec& model);
+Layout plan_layout(const ModelSpec& model, StorageType type, uint64_t extent_bytes);
+
+// For passes over all these batches. Throws Error(kOutOfMemory) naming the least budget.
+Plan make_plan(const Device& device, const ModelSpec& model, const ScheduleOptions& options,
+               const std::vector<BatchLimits>& batches);
 
 }  // namespace zo2

@@ -47,7 +47,8 @@ class Checkpoint {
 
 // `path`: a directory with config.json, or a .gguf file. All headers are validated here: offsets
 // inside the file, no overlaps, sizes that match shapes and types, no duplicate names, index files
-// complete.
-std::unique_ptr<Checkpoint> open_checkpoint(Env& env, const std::string& path);
+// complete. `cache`: whether the weights that are read stay in the page cache.
+std::unique_ptr<Checkpoint> open_checkpoint(Env& env, const std::string& path,
+                                            PageCache cache = PageCache::kKeep);
 
 }  // namespace zo2

@@ -244,7 +244,8 @@ void check_overlaps(const std::string& path, const std::vector<GgufTensor>& tens
 
 }  // namespace
 
-GgufFile::GgufFile(Env& env, const std::string& path) : file_(env.open_random_access(path)) {
+GgufFile::GgufFile(Env& env, const std::string& path, PageCache cache)
+    : file_(env.open_random_access(path, cache)) {
   GgufCursor cursor(*file_);
   uint64_t metadata_count = 0;
   const uint64_t tensor_count = read_prologue(cursor, path, &metadata_count);

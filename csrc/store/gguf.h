@@ -63,7 +63,7 @@ class GgufFile {
   // tensors inside the file that do not overlap. Throws Error(kInvalidModel, or kUnsupportedModel
   // for versions and tensor types ggml may have added since) naming the file and what is wrong in
   // it.
-  GgufFile(Env& env, const std::string& path);
+  GgufFile(Env& env, const std::string& path, PageCache cache = PageCache::kKeep);
 
   const RandomAccessFile& file() const { return *file_; }
   const std::string& path() const { return file_->path(); }

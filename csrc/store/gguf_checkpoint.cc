@@ -16,7 +16,7 @@ namespace {
 
 class GgufCheckpoint final : public Checkpoint {
  public:
-  GgufCheckpoint(Env& env, const std::string& path) : file_(env, path) {
+  GgufCheckpoint(Env& env, const std::string& path, PageCache cache) : file_(env, path, cache) {
     const GgufFamily& family = find_gguf_family(file_);
     config_ = gguf_config(file_, family);
     for (const GgufTensor& tensor : file_.tensors()) {
@@ -118,8 +118,9 @@ class GgufCheckpoint final : public Checkpoint {
 
 }  // namespace
 
-std::unique_ptr<Checkpoint> open_gguf_checkpoint(Env& env, const std::string& path) {
-  return std::make_unique<GgufCheckpoint>(env, path);
+std::unique_ptr<Checkpoint> open_gguf_checkpoint(Env& env, const std::string& path,
+                                                 PageCache cache) {
+  return std::make_unique<GgufCheckpoint>(env, path, cache);
 }
 
 }  // namespace zo2

@@ -8,6 +8,7 @@
 
 namespace zo2 {
 
-std::unique_ptr<Checkpoint> open_gguf_checkpoint(Env& env, const std::string& path);
+std::unique_ptr<Checkpoint> open_gguf_checkpoint(Env& env, const std::string& path,
+                                                 PageCache cache);
 
 }  // namespace zo2

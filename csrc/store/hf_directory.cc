@@ -52,7 +52,7 @@ Json read_json(Env& env, const std::string& path) {
 
 class HfDirectory final : public Checkpoint {
  public:
-  HfDirectory(Env& env, const std::string& path) : path_(path) {
+  HfDirectory(Env& env, const std::string& path, PageCache cache) : path_(path), cache_(cache) {
     const std::string config_path = join("config.json");
     if (!env.exists(config_path)) fail(path + ": no config.json in this directory");
     config_ = read_json(env, config_path);
@@ -114,7 +114,7 @@ class HfDirectory final : public Checkpoint {
   }
 
   void add_file(Env& env, const std::string& name) {
-    files_.push_back(std::make_unique<SafetensorsFile>(env, join(name)));
+    files_.push_back(std::make_unique<SafetensorsFile>(env, join(name), cache_));
     for (const SafetensorsTensor& tensor : files_.back()->tensors()) {
       add_tensor(*files_.back(), tensor);
     }
@@ -153,7 +153,7 @@ class HfDirectory final : public Checkpoint {
     if (!env.exists(join(shard))) {
       fail(index_path + ": the shard " + shard + " is missing; download the model again");
     }
-    files_.push_back(std::make_unique<SafetensorsFile>(env, join(shard)));
+    files_.push_back(std::make_unique<SafetensorsFile>(env, join(shard), cache_));
     std::unordered_map<std::string, Place> places;
     for (const SafetensorsTensor& tensor : files_.back()->tensors()) {
       places.emplace(tensor.name, Place(files_.back().get(), &tensor));
@@ -174,6 +174,7 @@ class HfDirectory final : public Checkpoint {
   }
 
   std::string path_;
+  PageCache cache_;
   Json config_;
   std::vector<std::unique_ptr<SafetensorsFile>> files_;
   std::vector<CheckpointTensor> tensors_;
@@ -184,8 +185,8 @@ class HfDirectory final : public Checkpoint {
 
 }  // namespace
 
-std::unique_ptr<Checkpoint> open_hf_directory(Env& env, const std::string& path) {
-  return std::make_unique<HfDirectory>(env, path);
+std::unique_ptr<Checkpoint> open_hf_directory(Env& env, const std::string& path, PageCache cache) {
+  return std::make_unique<HfDirectory>(env, path, cache);
 }
 
 }  // namespace zo2

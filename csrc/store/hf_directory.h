@@ -9,6 +9,6 @@
 
 namespace zo2 {
 
-std::unique_ptr<Checkpoint> open_hf_directory(Env& env, const std::string& path);
+std::unique_ptr<Checkpoint> open_hf_directory(Env& env, const std::string& path, PageCache cache);
 
 }  // namespace zo2

@@ -6,6 +6,11 @@
 #include "core/error.h"
 
 namespace zo2 {
+namespace {
+
+constexpr size_t kCacheLine = 64;
+
+}  // namespace
 
 int64_t panel_rows(int64_t columns, StorageType type) {
   const size_t row_bytes = static_cast<size_t>(columns) * storage_bytes(type);
@@ -17,10 +22,52 @@ int64_t panel_rows(int64_t columns, StorageType type) {
   return std::max<int64_t>(multiples, 1) * kPanelRowMultiple;
 }
 
+namespace {
+
+size_t up(size_t bytes, size_t multiple) { return (bytes + multiple - 1) / multiple * multiple; }
+
+// Gives the panels of a full extent their places: values first, so that they can move without aux.
+void place(Extent& extent) {
+  for (Panel& p : extent.panels) {
+    p.offset = extent.value_bytes;
+    extent.value_bytes += up(p.bytes, kCacheLine);
+  }
+  extent.value_bytes = up(extent.value_bytes, kExtentAlignment);
+  extent.bytes = extent.value_bytes;
+  for (Panel& p : extent.panels) {
+    p.aux_offset = extent.bytes;
+    extent.bytes += up(p.aux_bytes, kCacheLine);
+  }
+  extent.bytes = up(extent.bytes, kExtentAlignment);
+}
+
+void add_pieces(Layout& layout, uint32_t number) {
+  Extent& extent = layout.extents[number];
+  for (size_t i = 0; i < extent.panels.size(); ++i) {
+    const Panel& p = extent.panels[i];
+    if (i > 0 && p.tensor == extent.panels[i - 1].tensor) {
+      Piece& piece = layout.pieces.back();
+      ++piece.panels;
+      piece.rows += p.rows;
+      piece.bytes += p.bytes;
+      piece.aux_bytes += p.aux_bytes;
+      continue;
+    }
+    const uint32_t index = static_cast<uint32_t>(layout.pieces.size());
+    layout.pieces.push_back(
+        {p.tensor, number, i, 1, p.row, p.rows, p.offset, p.bytes, p.aux_offset, p.aux_bytes});
+    extent.pieces.push_back(index);
+    layout.tensors[p.tensor].push_back(index);
+  }
+}
+
+}  // namespace
+
 Layout make_layout(const std::vector<MatrixShape>& matrices, size_t tensor_count, StorageType type,
                    size_t extent_bytes) {
   Layout layout;
   layout.tensors.resize(tensor_count);
+  size_t filled = 0;  // bytes of the last extent
   for (const MatrixShape& m : matrices) {
     const int64_t step = panel_rows(m.columns, type);
     for (int64_t row = 0; row < m.rows; row += step) {
@@ -28,24 +75,24 @@ Layout make_layout(const std::vector<MatrixShape>& matrices, size_t tensor_count
       p.tensor = m.tensor;
       p.row = row;
       p.rows = std::min(step, m.rows - row);
+      // Whole panels are multiples of a cache line: kernels never share one, and the values of a
+      // piece are one matrix.
       p.bytes = static_cast<size_t>(p.rows * m.columns) * storage_bytes(type);
-      // Panels start on cache lines so that kernels never share one.
-      size_t start = layout.extents.empty() ? 0 : (layout.extents.back().bytes + 63) / 64 * 64;
+      p.aux_bytes = storage_aux_bytes(type, p.rows, m.columns);
+      const size_t bytes = up(p.bytes, kCacheLine) + up(p.aux_bytes, kCacheLine);
       if (layout.extents.empty() || layout.extents.back().block != m.block ||
-          start + p.bytes > extent_bytes) {
+          filled + bytes > extent_bytes) {
         layout.extents.emplace_back().block = m.block;
-        start = 0;
+        filled = 0;
       }
-      Extent& extent = layout.extents.back();
-      p.offset = start;
-      extent.bytes = start + p.bytes;
-      layout.tensors[m.tensor].push_back({layout.extents.size() - 1, extent.panels.size()});
-      extent.panels.push_back(p);
+      filled += bytes;
+      layout.extents.back().panels.push_back(p);
     }
   }
-  for (Extent& extent : layout.extents) {
-    extent.bytes = (extent.bytes + kExtentAlignment - 1) / kExtentAlignment * kExtentAlignment;
-    layout.bytes += extent.bytes;
+  for (uint32_t i = 0; i < layout.extents.size(); ++i) {
+    place(layout.extents[i]);
+    add_pieces(layout, i);
+    layout.bytes += layout.extents[i].bytes;
   }
   return layout;
 }

@@ -166,8 +166,8 @@ const BlockCodec* safetensors_codec(const std::string& dtype) {
   return nullptr;
 }
 
-SafetensorsFile::SafetensorsFile(Env& env, const std::string& path)
-    : file_(env.open_random_access(path)) {
+SafetensorsFile::SafetensorsFile(Env& env, const std::string& path, PageCache cache)
+    : file_(env.open_random_access(path, cache)) {
   uint64_t data_offset = 0;
   const Json header = read_header(*file_, &data_offset);
   for (const auto& [name, entry] : header.members()) {

@@ -28,7 +28,7 @@ class SafetensorsFile {
   // Opens and validates: the tensors' bytes lie one after another, without gaps and overlaps, from
   // the end of the header to the end of the file, and fit their shapes and types.
   // Throws Error(kInvalidModel) naming the file and the tensor.
-  SafetensorsFile(Env& env, const std::string& path);
+  SafetensorsFile(Env& env, const std::string& path, PageCache cache = PageCache::kKeep);
 
   const RandomAccessFile& file() const { return *file_; }
   // In the order of the header.

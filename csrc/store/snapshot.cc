@@ -57,25 +57,13 @@ std::vector<SnapshotFile> open_files(Env& env, const std::string& directory) {
   return files;
 }
 
-// Why an extent is not this journal's; empty where it is.
-std::string foreign(const ExtentHeader& header, const std::vector<uint64_t>& digests) {
-  if (header.run != digests[0]) return "is of another run";
-  const uint64_t step = header.step;
-  if (step >= digests.size())
-    return "holds step " + std::to_string(step) + ", but the journal ends at step " +
-           std::to_string(digests.size() - 1);
-  if (header.history != digests[step])
-    return "was computed from other records than the journal's up to step " + std::to_string(step);
-  return "";
-}
-
 void find_candidates(SnapshotFile& from, const SnapshotLayout& layout,
-                     const std::vector<uint64_t>& digests, const ResidentStore& store,
+                     const std::vector<uint64_t>& digests, const WeightStore& store,
                      std::vector<std::vector<Candidate>>& candidates) {
   std::vector<uint8_t> bytes;
   for (const SnapshotLayout::Place& place : layout.places) {
     const StoredTensor& tensor = store.tensors()[place.tensor];
-    bytes.resize(extent_header_bytes(place.data_bytes));
+    bytes.resize(extent_header_bytes(place.data_bytes, kSnapshotChunkBytes));
     try {
       from.file->read(place.header_offset, bytes.data(), bytes.size());
     } catch (const Error& e) {
@@ -83,8 +71,9 @@ void find_candidates(SnapshotFile& from, const SnapshotLayout& layout,
       continue;
     }
     std::string problem;
-    const auto header = decode_extent_header(bytes.data(), place.data_bytes, problem);
-    if (header) problem = foreign(*header, digests);
+    const auto header =
+        decode_extent_header(bytes.data(), place.data_bytes, kSnapshotChunkBytes, problem);
+    if (header) problem = foreign_extent(*header, digests);
     if (header && problem.empty() && (header->tensor != place.tensor || header->extent != 0))
       problem = "has the header of another tensor";
     if (problem.empty()) {
@@ -96,9 +85,9 @@ void find_candidates(SnapshotFile& from, const SnapshotLayout& layout,
 }
 
 // False where the bytes are damaged; the tensor then holds some of them.
-bool read_extent(const Candidate& candidate, ResidentStore& store) {
+bool read_extent(const Candidate& candidate, WeightStore& store) {
   const uint32_t tensor = candidate.place.tensor;
-  ChunkChecksums checksums;
+  ChunkChecksums checksums(kSnapshotChunkBytes);
   uint64_t at = candidate.place.data_offset;
   try {
     for (const View& view : store.stored_bytes(tensor)) {
@@ -115,13 +104,13 @@ bool read_extent(const Candidate& candidate, ResidentStore& store) {
   const auto [wrong, _] =
       std::mismatch(expected.begin(), expected.end(), checksums.values().begin());
   if (wrong == expected.end()) {
-    store.set_step(tensor, candidate.header.step);
+    store.set_tensor_step(tensor, candidate.header.step);
     return true;
   }
   candidate.file->reject(
       store.tensors()[tensor],
       "is damaged: the checksum of byte " +
-          std::to_string(static_cast<uint64_t>(wrong - expected.begin()) * kChecksumChunkBytes) +
+          std::to_string(static_cast<uint64_t>(wrong - expected.begin()) * kSnapshotChunkBytes) +
           " on does not match");
   return false;
 }
@@ -142,15 +131,16 @@ std::vector<std::string> notes_on(const std::vector<SnapshotFile>& files,
 
 }  // namespace
 
-SnapshotLayout snapshot_layout(const ResidentStore& store) {
+SnapshotLayout snapshot_layout(const WeightStore& store) {
   SnapshotLayout layout;
   for (size_t i = 0; i < store.tensors().size(); ++i) {
     if (!store.tensors()[i].trainable) continue;
+    if (store.tensor_home(static_cast<uint32_t>(i)) == Home::kDisk) continue;  // durable by itself
     SnapshotLayout::Place place;
     place.tensor = static_cast<uint32_t>(i);
     for (const View& view : store.stored_bytes(place.tensor)) place.data_bytes += view.bytes;
     place.header_offset = layout.bytes;
-    place.data_offset = layout.bytes + extent_header_bytes(place.data_bytes);
+    place.data_offset = layout.bytes + extent_header_bytes(place.data_bytes, kSnapshotChunkBytes);
     layout.bytes = place.data_offset + disk_aligned(place.data_bytes);
     layout.places.push_back(place);
   }
@@ -184,8 +174,8 @@ uint64_t snapshot_step(const std::string& name) {
 bool is_spare_name(const std::string& name) { return name == "spare-0" || name == "spare-1"; }
 
 Restored restore_snapshots(Env& env, const std::string& directory,
-                           const std::vector<uint64_t>& digests, ResidentStore& store,
-                           const Checkpoint& base, const std::function<bool()>& cancelled) {
+                           const std::vector<uint64_t>& digests, WeightStore& store,
+                           const std::function<bool()>& cancelled) {
   const SnapshotLayout layout = snapshot_layout(store);
   std::vector<SnapshotFile> files = open_files(env, directory);
   std::vector<std::vector<Candidate>> candidates(store.tensors().size());
@@ -204,8 +194,8 @@ Restored restore_snapshots(Env& env, const std::string& directory,
       base_bytes = false;
       if ((whole = read_extent(candidate, store))) break;
     }
-    if (!base_bytes && !whole) store.load_tensor(base, place.tensor);
-    restored.oldest_step = std::min(restored.oldest_step, store.step(place.tensor));
+    if (!base_bytes && !whole) store.load_tensor(place.tensor);
+    restored.oldest_step = std::min(restored.oldest_step, store.tensor_step(place.tensor));
   }
   for (const SnapshotFile& file : files) {
     if (!is_snapshot_name(file.name) || !file.problems.empty()) continue;

@@ -1,5 +1,5 @@
-// Snapshots of resident weights (docs/snapshots.md): how a file is laid out, and how weights come
-// back from what a directory of them holds.
+// Snapshots of weights that are not on disk (docs/snapshots.md): how a file is laid out, and how
+// weights come back from what a directory of them holds.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,7 @@
 #include <vector>
 
 #include "core/env.h"
-#include "store/checkpoint.h"
-#include "store/resident_store.h"
+#include "store/weight_store.h"
 
 namespace zo2 {
 
@@ -25,7 +24,7 @@ struct SnapshotLayout {
   uint64_t bytes = 0;  // of a file
 };
 
-SnapshotLayout snapshot_layout(const ResidentStore& store);
+SnapshotLayout snapshot_layout(const WeightStore& store);
 
 // "step-000000001000.snapshot"
 std::string snapshot_name(uint64_t step);
@@ -40,12 +39,13 @@ struct Restored {
   std::vector<std::string> notes;  // for people: what could not be used, and why
 };
 
-// Brings every trainable tensor of `store`, which holds the base, to the newest whole extent in
-// `directory` (which need not exist) that `digests` vouches for: digests[t] is that of the journal
-// up to step t, as far as it may be used. What turns out to be damaged while it is read is loaded
-// from `base` again. Throws only for that, and Error(kAborted) when `cancelled` says so.
+// Brings every trainable tensor of `store` (but those on disk), which holds the base, to the newest
+// whole extent in `directory` (which need not exist) that `digests` vouches for: digests[t] is that
+// of the journal up to step t, as far as it may be used. What turns out to be damaged while it is
+// read is loaded from the base again. Throws only for that, and Error(kAborted) when `cancelled`
+// says so.
 Restored restore_snapshots(Env& env, const std::string& directory,
-                           const std::vector<uint64_t>& digests, ResidentStore& store,
-                           const Checkpoint& base, const std::function<bool()>& cancelled);
+                           const std::vector<uint64_t>& digests, WeightStore& store,
+                           const std::function<bool()>& cancelled);
 
 }  // namespace zo2

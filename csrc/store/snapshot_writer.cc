@@ -8,7 +8,7 @@
 
 namespace zo2 {
 
-SnapshotWriter::SnapshotWriter(Env& env, std::string directory, const ResidentStore& store,
+SnapshotWriter::SnapshotWriter(Env& env, std::string directory, const WeightStore& store,
                                std::string complete)
     : env_(env),
       directory_(std::move(directory)),
@@ -66,16 +66,16 @@ void SnapshotWriter::allocate() {
 
 void SnapshotWriter::begin() { file_ = env_.open_placed(path(spares_.front())); }
 
-void SnapshotWriter::write(size_t place, const ResidentStore& store,
+void SnapshotWriter::write(size_t place, const WeightStore& store,
                            const std::vector<uint64_t>& digests) {
   const SnapshotLayout::Place& to = layout_.places[place];
   ExtentHeader header;
   header.tensor = to.tensor;
-  header.step = store.step(to.tensor);
+  header.step = store.tensor_step(to.tensor);
   header.bytes = to.data_bytes;
   header.run = digests.at(0);
   header.history = digests.at(header.step);
-  ChunkChecksums checksums;
+  ChunkChecksums checksums(kSnapshotChunkBytes);
   uint64_t at = to.data_offset;
   for (const View& view : store.stored_bytes(to.tensor)) {
     checksums.add(view.as<uint8_t>(), view.bytes);

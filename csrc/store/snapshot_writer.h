@@ -16,14 +16,14 @@ class SnapshotWriter {
  public:
   // `complete` (may be empty) is the one snapshot that stays; every other file becomes a spare.
   // Allocates what will be written to; throws Error(kIo) that says what is needed.
-  SnapshotWriter(Env& env, std::string directory, const ResidentStore& store, std::string complete);
+  SnapshotWriter(Env& env, std::string directory, const WeightStore& store, std::string complete);
 
   const SnapshotLayout& layout() const { return layout_; }
 
   // In this order, any thread at a time. Nothing is to be called again after one that threw.
   void begin();
   // The extent of layout().places[place]; digests are the journal's, by step.
-  void write(size_t place, const ResidentStore& store, const std::vector<uint64_t>& digests);
+  void write(size_t place, const WeightStore& store, const std::vector<uint64_t>& digests);
   void sync();
   // Everything was written and synced: from now on it is the complete one.
   void publish(uint64_t step);

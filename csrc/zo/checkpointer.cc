@@ -6,7 +6,7 @@
 
 namespace zo2 {
 
-Checkpointer::Checkpointer(Env& env, const std::string& directory, const ResidentStore& store,
+Checkpointer::Checkpointer(Env& env, const std::string& directory, const WeightStore& store,
                            const CheckpointOptions& options, const std::string& complete)
     : store_(store),
       writer_(env, directory, store, complete),

@@ -24,7 +24,7 @@ class Checkpointer {
  public:
   // One is begun whenever a multiple of options.every (not 0) has been passed; `complete` is the
   // name of the snapshot there is, or empty.
-  Checkpointer(Env& env, const std::string& directory, const ResidentStore& store,
+  Checkpointer(Env& env, const std::string& directory, const WeightStore& store,
                const CheckpointOptions& options, const std::string& complete);
   // Waits for the disk; a snapshot that is not complete by then is dropped.
   ~Checkpointer() = default;
@@ -44,7 +44,7 @@ class Checkpointer {
   bool collect(bool wait);
   void write_some(uint64_t t, const std::vector<uint64_t>& digests);
 
-  const ResidentStore& store_;
+  const WeightStore& store_;
   SnapshotWriter writer_;
   CheckpointOptions options_;
   uint64_t begun_;  // step at which the last one was begun, or completed

@@ -126,10 +126,11 @@ void export_model(Env& env, const Checkpoint& base, const ModelSpec& model, Pipe
   if (env.exists(dir + "/config.json"))
     throw Error(ErrorCode::kInvalidConfig,
                 dir + ": holds a config.json already; choose another directory");
-  pipeline.settle(pending, [] { return false; });
+  // What is on disk needs none of this: every weight is looked at once.
+  pipeline.settle(pending, false, [] { return false; });
   // Between rounding steps values have more digits than the storage type.
-  const bool exact = pending.none_since(pipeline.held_by_all());
-  const StorageType type = exact ? pending.rules().type : StorageType::kF32;
+  const bool exact = pending.exact();
+  const StorageType type = exact ? file_type(pending.rules().type) : StorageType::kF32;
   std::vector<StoredPieces> stored = stored_tensors(model);
   const auto type_of = [&](const StoredPieces& t) {
     return t.whole.is_matrix() ? type : StorageType::kF32;

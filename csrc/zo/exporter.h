@@ -11,8 +11,9 @@ namespace zo2 {
 
 // config.json, model.safetensors and the base's companion files (tokenizer ...), each complete or
 // absent. Tensors have the names, shapes and orientation of the base (of Hugging Face, where that
-// is GGUF) and are written in the storage type when every value is a number of that type, else in
-// f32. Throws Error(kInvalidConfig) when `dir` holds a config.json already.
+// is GGUF) and are written in f32, or in the storage type where files have it (bf16, f16) and every
+// value is a number of that type. Throws Error(kInvalidConfig) when `dir` holds a config.json
+// already.
 void export_model(Env& env, const Checkpoint& base, const ModelSpec& model, Pipeline& pipeline,
                   const PendingUpdates& pending, const std::string& dir);
 

@@ -1,6 +1,10 @@
 #include "zo/measure.h"
 
+#include <algorithm>
 #include <chrono>
+#include <future>
+
+#include "core/aligned_bytes.h"
 
 namespace zo2 {
 namespace {
@@ -20,6 +24,10 @@ void fill(const std::unique_ptr<Buffer>& buffer, float scale) {
   }
 }
 
+double seconds_since(std::chrono::steady_clock::time_point began) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+}
+
 std::vector<double> time_op(Device& device, const Op& op, int repeats) {
   const auto scratch = device.alloc("scratch", Tier::kDevice, device.scratch_bytes(op));
   device.set_scratch(whole(scratch));
@@ -28,8 +36,7 @@ std::vector<double> time_op(Device& device, const Op& op, int repeats) {
     const auto began = std::chrono::steady_clock::now();
     device.enqueue(Lane::kCompute, op);
     device.sync(Lane::kCompute);
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - began;
-    if (i > 0) seconds.push_back(elapsed.count());
+    if (i > 0) seconds.push_back(seconds_since(began));
   }
   return seconds;
 }
@@ -60,6 +67,56 @@ std::vector<double> measure_linear(Device& device, const LinearCase& linear, int
   op.branches.branch = branches;
   op.branches.count = 2;
   return time_op(device, {op}, repeats);
+}
+
+std::vector<double> measure_copy(Device& device, int64_t count, int repeats) {
+  const auto from = floats(device, "from", count), to = floats(device, "to", count);
+  fill(from, 1.0f);
+  std::vector<double> seconds;
+  for (int i = 0; i <= repeats; ++i) {
+    const auto began = std::chrono::steady_clock::now();
+    device.copy(Lane::kCompute, whole(to), whole(from));
+    device.sync(Lane::kCompute);
+    if (i > 0) seconds.push_back(seconds_since(began));
+  }
+  return seconds;
+}
+
+DiskSeconds measure_disk(Env& env, const std::string& path, size_t bytes) {
+  constexpr size_t kTransferBytes = size_t{16} << 20;
+  const AlignedBytes memory = aligned_bytes(2 * kTransferBytes);
+  uint8_t *out = memory.get(), *in = memory.get() + kTransferBytes;
+  std::fill(out, out + kTransferBytes, uint8_t{1});
+  const auto file = env.open_direct(path, FileAccess::kWrite);
+  const auto remove = [&] { env.remove(path); };
+  try {
+    file->allocate(2 * bytes);
+    const auto write = [&](size_t at) {
+      for (size_t i = 0; i < bytes; i += kTransferBytes) file->write(at + i, out, kTransferBytes);
+      file->sync();
+    };
+    const auto read = [&](size_t at) {
+      for (size_t i = 0; i < bytes; i += kTransferBytes) file->read(at + i, in, kTransferBytes);
+    };
+    write(bytes);  // blocks that were never written are slower
+    DiskSeconds seconds;
+    auto began = std::chrono::steady_clock::now();
+    write(0);
+    seconds.write = seconds_since(began);
+    began = std::chrono::steady_clock::now();
+    read(0);
+    seconds.read = seconds_since(began);
+    began = std::chrono::steady_clock::now();
+    auto reading = std::async(std::launch::async, [&] { read(0); });
+    write(bytes);
+    reading.get();
+    seconds.both = seconds_since(began);
+    remove();
+    return seconds;
+  } catch (...) {
+    remove();
+    throw;
+  }
 }
 
 std::vector<double> measure_noise(Device& device, Distribution distribution, int64_t count,

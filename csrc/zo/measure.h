@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
+#include "core/env.h"
 #include "device/device.h"
 #include "device/ops.h"
 
@@ -25,5 +27,15 @@ std::vector<double> measure_linear(Device& device, const LinearCase& linear, int
 // Seconds to fill `count` floats with noise, on all threads of the device.
 std::vector<double> measure_noise(Device& device, Distribution distribution, int64_t count,
                                   int repeats);
+
+// Seconds to copy `count` floats within the device's memory.
+std::vector<double> measure_copy(Device& device, int64_t count, int repeats);
+
+// Seconds to write and to read a new file of `bytes` bytes (a multiple of 4 KiB) past the page
+// cache, and to do both at once; it is removed again.
+struct DiskSeconds {
+  double write = 0, read = 0, both = 0;
+};
+DiskSeconds measure_disk(Env& env, const std::string& path, size_t bytes);
 
 }  // namespace zo2

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "device/ops.h"
+#include "schedule/plan.h"
 #include "zo/generator.h"
 #include "zo/learning_rate.h"
 #include "zo/rows.h"
@@ -19,8 +20,11 @@ struct Names;
 
 template <>
 struct Names<StorageType> {
-  static constexpr std::pair<StorageType, const char*> all[] = {
-      {StorageType::kF32, "f32"}, {StorageType::kBF16, "bf16"}, {StorageType::kF16, "f16"}};
+  static constexpr std::pair<StorageType, const char*> all[] = {{StorageType::kF32, "f32"},
+                                                                {StorageType::kBF16, "bf16"},
+                                                                {StorageType::kF16, "f16"},
+                                                                {StorageType::kBF16R8, "bf16+8"},
+                                                                {StorageType::kQ8, "q8"}};
 };
 template <>
 struct Names<Distribution> {
@@ -31,6 +35,13 @@ template <>
 struct Names<Rounding> {
   static constexpr std::pair<Rounding, const char*> all[] = {{Rounding::kStochastic, "stochastic"},
                                                              {Rounding::kNearest, "nearest"}};
+};
+template <>
+struct Names<Offload> {
+  static constexpr std::pair<Offload, const char*> all[] = {{Offload::kAuto, "auto"},
+                                                            {Offload::kNone, "none"},
+                                                            {Offload::kHost, "host"},
+                                                            {Offload::kDisk, "disk"}};
 };
 template <>
 struct Names<ScheduleKind> {

@@ -2,52 +2,89 @@
 
 #include "core/error.h"
 #include "model/families.h"
+#include "store/run_store.h"
+#include "store/snapshot.h"
 #include "zo/exporter.h"
 #include "zo/names.h"
 #include "zo/run_header.h"
 #include "zo/run_journal.h"
 
 namespace zo2 {
-namespace {
-
-std::vector<StoredTensor> stored_tensors(const ModelSpec& model) {
-  std::vector<StoredTensor> tensors;
-  for (const TensorSpec& t : model.tensors)
-    tensors.push_back({t.name, t.source, t.shape, t.block, t.trainable});
-  return tensors;
-}
-
-}  // namespace
-
 Session::Session(Env& env, std::unique_ptr<Device> device, const std::atomic<bool>* cancelled)
     : env_(env), device_(std::move(device)), cancelled_(cancelled) {}
 
 void Session::require_loaded() const {
-  if (!pipeline_) throw Error(ErrorCode::kBusy, "no model is loaded");
+  if (!pending_) throw Error(ErrorCode::kBusy, "no model is loaded");
 }
 
 void Session::load(const LoadOptions& options, const std::function<bool()>& stopping) {
   pipeline_.reset();
   store_.reset();
+  base_.reset();
+  pending_.reset();
   fingerprint_.clear();
-  checkpoint_ = open_checkpoint(env_, options.path);
+  tuned_run_.clear();
+  schedule_ = options.schedule;
+  checkpoint_ =
+      open_checkpoint(env_, options.path, may_stream() ? PageCache::kDrop : PageCache::kKeep);
   model_ = describe_model(checkpoint_->config(), options.path);
-  memory_bytes_ = options.memory_bytes;
-  const size_t weights =
-      ResidentStore::bytes_for(stored_tensors(model_), options.storage, options.extent_bytes);
-  if (memory_bytes_ > 0 && weights > memory_bytes_)
-    throw Error(ErrorCode::kOutOfMemory,
-                "schedule.memory is " + std::to_string(memory_bytes_) +
-                    " bytes, but the weights of " + options.path + " need " +
-                    std::to_string(weights) + " as " + name_of(options.storage) +
-                    ", besides activations; give more, or a smaller storage type");
-  store_ = std::make_unique<ResidentStore>(*device_, stored_tensors(model_), options.storage,
-                                           options.extent_bytes);
-  store_->load(*checkpoint_, stopping);
-  pipeline_ = std::make_unique<Pipeline>(*device_, model_, *store_, cancelled_);
+  if (!options.run.empty())
+    if (const auto geometry = read_geometry(env_, options.run + "/store"))
+      schedule_.extent_bytes = geometry->extent_bytes;
+  base_ = std::make_unique<BaseReader>(*checkpoint_, stored_tensors(model_), schedule_.storage);
+  weight_bytes_ = plan_layout(model_, schedule_.storage, schedule_.extent_bytes).bytes +
+                  WeightStore::vector_bytes(stored_tensors(model_));
+  if (!may_stream()) place({}, stopping);
   UpdateRules rules;
-  rules.type = options.storage;
+  rules.type = schedule_.storage;
   pending_ = std::make_unique<PendingUpdates>(rules);
+}
+
+bool Session::may_stream() const {
+  return schedule_.memory_bytes > 0 || schedule_.offload == Offload::kHost ||
+         schedule_.offload == Offload::kDisk;
+}
+
+// A run that goes on keeps what is on disk where it is.
+void Session::keep_geometry(const std::string& directory) {
+  const auto geometry = read_geometry(env_, directory);
+  if (!geometry) return;
+  schedule_.extent_bytes = geometry->extent_bytes;
+  schedule_.on_disk = geometry->extents;
+}
+
+void Session::place(const std::vector<BatchLimits>& batches,
+                    const std::function<bool()>& stopping) {
+  const Plan plan = make_plan(*device_, model_, schedule_, batches);
+  extent_bytes_ = plan.extent_bytes;
+  store_ = std::make_unique<WeightStore>(*device_, stored_tensors(model_), schedule_.storage,
+                                         plan.layout, plan.homes, base_.get());
+  try {
+    store_->load(stopping);
+    pipeline_ = std::make_unique<Pipeline>(*device_, model_, *store_, plan.slots,
+                                           WriteRules{schedule_.write_every, schedule_.write_lag});
+    restore(stopping);
+  } catch (...) {
+    pipeline_.reset();
+    store_.reset();
+    throw;
+  }
+}
+
+void Session::prepare(const std::vector<BatchLimits>& batches,
+                      const std::function<bool()>& stopping) {
+  if (!pipeline_) place(batches, stopping);
+  for (const BatchLimits& limits : batches) pipeline_->reserve(limits, schedule_.memory_bytes);
+}
+
+void Session::restore(const std::function<bool()>& stopping) {
+  if (tuned_run_.empty()) return;
+  read_run_store(env_, tuned_run_ + "/store", tuned_digests_, *store_, stopping);
+  restore_snapshots(env_, tuned_run_ + "/checkpoints", tuned_digests_, *store_, stopping);
+}
+
+void Session::settle(const std::function<bool()>& stopping) {
+  pipeline_->settle(*pending_, false, stopping);
 }
 
 const std::string& Session::base_fingerprint() {
@@ -56,11 +93,14 @@ const std::string& Session::base_fingerprint() {
 }
 
 void Session::start_from_base(const UpdateRules& rules) {
-  if (pending_->step() > 0) {
+  tuned_run_.clear();
+  if (pending_->step() > 0 && pipeline_) {
+    pipeline_->weights_changed();
     try {
-      store_->load(*checkpoint_, [this] { return cancelled(); });
+      store_->load([this] { return cancelled(); });
     } catch (...) {
       pipeline_.reset();  // half base, half tuned: of no use to anyone
+      pending_.reset();
       throw;
     }
   }
@@ -74,16 +114,23 @@ TrainResult Session::train(const TrainOptions& options, const RawRows& train, co
   std::optional<RowSet> eval_rows;
   if (eval) eval_rows.emplace(*eval, model_);
   TrainOptions complete = options;
-  complete.rules.type = store_->type();
-  complete.memory_bytes = memory_bytes_;
+  complete.rules.type = schedule_.storage;
+  schedule_.write_every = options.write_every;
   if (complete.rules.type == StorageType::kF32) {  // nothing is ever rounded: one spelling for that
     complete.rules.round_every = 1;
     complete.rules.rounding = Rounding::kStochastic;
   }
   start_from_base(complete.rules);
-  Trainer trainer(env_, model_, device_->info(), *pipeline_, *store_, *checkpoint_,
-                  base_fingerprint(), complete, train_rows, eval_rows ? &*eval_rows : nullptr);
-  return trainer.run(hooks, *pending_);
+  Trainer trainer(env_, model_, device_->info(), *checkpoint_, base_fingerprint(), complete,
+                  train_rows, eval_rows ? &*eval_rows : nullptr);
+  if (may_stream()) {
+    // An evaluation may have put them where they leave no room for training.
+    pipeline_.reset();
+    store_.reset();
+    keep_geometry(options.output + "/store");
+  }
+  prepare(trainer.batches(), hooks.stopping);
+  return trainer.run(*pipeline_, *store_, {extent_bytes_, schedule_.disk_bytes}, hooks, *pending_);
 }
 
 Evaluation Session::evaluate(const RawRows& raw, int64_t batch_tokens,
@@ -91,20 +138,20 @@ Evaluation Session::evaluate(const RawRows& raw, int64_t batch_tokens,
   require_loaded();
   const RowSet rows(raw, model_);
   const Evaluator evaluator(rows, batch_tokens);
-  pipeline_->reserve(evaluator.limits(), memory_bytes_);
-  pipeline_->settle(*pending_, stopping);
+  prepare({evaluator.limits()}, stopping);
+  settle(stopping);
   return evaluator.run(*pipeline_, *pending_, stopping);
 }
 
 GenerateResult Session::generate(const GenerateOptions& options, const GenerateHooks& hooks) {
   require_loaded();
+  Generator generator(model_, options);
+  prepare({generator.limits()}, hooks.stopping);
   struct Release {  // the caches are this call's, whatever ends it
     Pipeline& pipeline;
     ~Release() { pipeline.release_cache(); }
   } release{*pipeline_};
-  Generator generator(model_, options);
-  pipeline_->reserve(generator.limits(), memory_bytes_);
-  pipeline_->settle(*pending_, hooks.stopping);
+  settle(hooks.stopping);
   return generator.run(*pipeline_, *pending_, hooks);
 }
 
@@ -117,10 +164,10 @@ uint64_t Session::replay(const std::string& path, const ReplayOptions& options,
   const UpdateRules rules = rules_of(journal.header, path);
   check_base(journal.header, replay_header(model_, base_fingerprint(), rules), path,
              checkpoint_->path());
-  if (rules.type != store_->type())
+  if (rules.type != schedule_.storage)
     throw Error(ErrorCode::kJournalMismatch,
                 path + ": was written with storage " + name_of(rules.type) +
-                    ", but the model is loaded as " + name_of(store_->type()));
+                    ", but the model is loaded as " + name_of(schedule_.storage));
   const uint64_t last = journal.records.size(), step = options.step.value_or(last);
   if (step > last)
     throw Error(ErrorCode::kInvalidConfig, "step is " + std::to_string(step) + ", but " + path +
@@ -128,17 +175,22 @@ uint64_t Session::replay(const std::string& path, const ReplayOptions& options,
   start_from_base(rules);
   journal.records.resize(step);
   for (const Record& record : journal.records) record.commit(*pending_);
-  if (!options.snapshots.empty() && step > 0) {
-    std::vector<uint64_t> digests = journal.contents.digests;
-    digests.resize(step + 1);
-    restore_snapshots(env_, options.snapshots, digests, *store_, *checkpoint_, stopping);
+  if (!options.run.empty() && step > 0) {
+    tuned_run_ = options.run;
+    tuned_digests_ = journal.contents.digests;
+    tuned_digests_.resize(step + 1);
   }
-  pipeline_->settle(*pending_, stopping);
+  if (pipeline_) {
+    restore(stopping);
+    pipeline_->weights_changed();
+    settle(stopping);
+  }
   return pending_->step();
 }
 
 void Session::export_to(const std::string& dir) {
   require_loaded();
+  prepare({}, [this] { return cancelled(); });
   export_model(env_, *checkpoint_, model_, *pipeline_, *pending_, dir);
 }
 
@@ -156,8 +208,8 @@ std::vector<float> Session::logits(const std::vector<int32_t>& tokens) {
   const RowSet rows(raw, model_);
   HostBatch batch;
   rows.pack(0, batch);
-  pipeline_->reserve(batch.limits(1, true), memory_bytes_);
-  pipeline_->settle(*pending_, [this] { return cancelled(); });
+  prepare({batch.limits(1, true)}, [this] { return cancelled(); });
+  settle([this] { return cancelled(); });
   const Branch unperturbed;
   Branches branches;
   branches.branch = &unperturbed;
@@ -171,6 +223,7 @@ std::vector<float> Session::tensor(TensorId id) {
   if (id < 0 || static_cast<size_t>(id) >= model_.tensors.size())
     throw Error(ErrorCode::kInvalidConfig, "tensor id " + std::to_string(id) + " is not one of " +
                                                std::to_string(model_.tensors.size()));
+  prepare({}, [this] { return cancelled(); });
   const TensorSpec& t = model_.tensors[static_cast<size_t>(id)];
   std::vector<float> values(static_cast<size_t>(t.elements()));
   pipeline_->materialize(id, 0, t.rows(), *pending_, values.data());

@@ -12,6 +12,7 @@
 #include "core/env.h"
 #include "device/device.h"
 #include "schedule/pipeline.h"
+#include "schedule/plan.h"
 #include "store/checkpoint.h"
 #include "zo/evaluator.h"
 #include "zo/generator.h"
@@ -21,15 +22,15 @@ namespace zo2 {
 
 struct LoadOptions {
   std::string path;
-  StorageType storage = StorageType::kF32;
-  size_t extent_bytes = size_t{64} << 20;
-  size_t memory_bytes = 0;  // budget of weights, activations and scratch; 0: none
+  ScheduleOptions schedule;
+  // Of a run with a disk tier: its extents are cut as they were. Empty, or without one: as planned.
+  std::string run;
 };
 
 struct ReplayOptions {
   std::optional<uint64_t> step;  // the last one to apply; none: all
-  // A run's checkpoints, to begin from instead of the base; empty: from the journal alone.
-  std::string snapshots;
+  // A run's directory, whose stored weights to begin from; empty: from the journal alone.
+  std::string run;
 };
 
 class Session {
@@ -38,13 +39,15 @@ class Session {
   // afterwards.
   Session(Env& env, std::unique_ptr<Device> device, const std::atomic<bool>* cancelled);
 
-  // `stopping` ends it with Error(kAborted); no model is loaded then.
+  // `stopping` ends it with Error(kAborted); no model is loaded then. With a budget weights follow
+  // when the first batches are known, which decide where they are put.
   void load(const LoadOptions& options, const std::function<bool()>& stopping);
 
   const Checkpoint& checkpoint() const { return *checkpoint_; }
   const ModelSpec& model() const { return model_; }
   const Device& device() const { return *device_; }
-  size_t weight_bytes() const { return store_->bytes(); }
+  // In their storage type, wherever they are.
+  size_t weight_bytes() const { return weight_bytes_; }
 
   // Starts from the base weights, whatever happened before.
   TrainResult train(const TrainOptions& options, const RawRows& train, const RawRows* eval,
@@ -64,6 +67,14 @@ class Session {
  private:
   void require_loaded() const;
   bool cancelled() const { return cancelled_ && cancelled_->load(); }
+  // Places and loads the weights, or makes room for more batches.
+  void prepare(const std::vector<BatchLimits>& batches, const std::function<bool()>& stopping);
+  bool may_stream() const;
+  void keep_geometry(const std::string& directory);
+  void place(const std::vector<BatchLimits>& batches, const std::function<bool()>& stopping);
+  void restore(const std::function<bool()>& stopping);
+  // Once, instead of drawing what is pending again for every batch.
+  void settle(const std::function<bool()>& stopping);
   void start_from_base(const UpdateRules& rules);
   const std::string& base_fingerprint();
 
@@ -71,12 +82,18 @@ class Session {
   std::unique_ptr<Device> device_;
   const std::atomic<bool>* cancelled_;
   std::unique_ptr<Checkpoint> checkpoint_;
-  size_t memory_bytes_ = 0;
+  ScheduleOptions schedule_;
+  uint64_t extent_bytes_ = 0;  // as planned, or as the run has them; 0: not yet known
+  size_t weight_bytes_ = 0;
   std::string fingerprint_;
   ModelSpec model_;
-  std::unique_ptr<ResidentStore> store_;
+  std::unique_ptr<BaseReader> base_;
+  std::unique_ptr<WeightStore> store_;
   std::unique_ptr<Pipeline> pipeline_;
   std::unique_ptr<PendingUpdates> pending_;
+  // The run whose stored weights replay() begins from, and the journal that vouches for them.
+  std::string tuned_run_;
+  std::vector<uint64_t> tuned_digests_;
 };
 
 }  // namespace zo2

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "core/error.h"
+#include "store/run_store.h"
 #include "zo/run_header.h"
 #include "zo/run_journal.h"
 
@@ -32,14 +33,12 @@ double elapsed_ms(Clock::time_point since) {
 
 }  // namespace
 
-Trainer::Trainer(Env& env, const ModelSpec& model, const DeviceInfo& device, Pipeline& pipeline,
-                 ResidentStore& store, const Checkpoint& base, std::string base_fingerprint,
-                 const TrainOptions& options, const RowSet& train, const RowSet* eval)
+Trainer::Trainer(Env& env, const ModelSpec& model, const DeviceInfo& device, const Checkpoint& base,
+                 std::string base_fingerprint, const TrainOptions& options, const RowSet& train,
+                 const RowSet* eval)
     : env_(env),
       model_(model),
       device_(device),
-      pipeline_(pipeline),
-      store_(store),
       base_(base),
       base_fingerprint_(std::move(base_fingerprint)),
       options_(options),
@@ -112,21 +111,28 @@ void Trainer::open(PendingUpdates& pending) {
   env_.sync_directory(options_.output);
 }
 
-// Snapshots shorten the replay of a resumed run; new ones get their room before the first step.
-void Trainer::restore(PendingUpdates& pending, const TrainHooks& hooks) {
+// What is stored shortens the replay of a resumed run; what will be stored gets its room before the
+// first step.
+void Trainer::restore(const TierOptions& tiers, PendingUpdates& pending, const TrainHooks& hooks) {
   const std::string directory = options_.output + "/checkpoints";
+  pipeline_->set_history([this](uint64_t step) { return journal_->digests().at(step); });
   try {
-    restored_ = restore_snapshots(env_, directory, journal_->digests(), store_, base_,
+    open_run_store(env_, options_.output + "/store", tiers.extent_bytes, journal_->digests(),
+                   tiers.disk_bytes, *store_, hooks.stopping);
+    restored_ = restore_snapshots(env_, directory, journal_->digests(), *store_,
                                   [&] { return hooks.stopping(); });
   } catch (const Error& e) {
     if (e.code() != ErrorCode::kAborted || !hooks.stopping()) throw;
     return;  // whatever step each tensor holds, the rest is pending; run() sees the stop
   }
-  pending.trim(pipeline_.held_by_all());
+  pipeline_->weights_changed();
+  if (store_->disk())
+    for (const std::string& note : store_->disk()->notes()) restored_.notes.push_back(note);
+  pending.trim(pipeline_->held_by_all());
   if (pending.step() >= options_.steps ||
       !Checkpointer::due(options_.steps, options_.checkpoints, restored_.complete))
     return;
-  checkpointer_ = std::make_unique<Checkpointer>(env_, directory, store_, options_.checkpoints,
+  checkpointer_ = std::make_unique<Checkpointer>(env_, directory, *store_, options_.checkpoints,
                                                  restored_.complete);
   env_.sync_directory(options_.output);
 }
@@ -137,20 +143,21 @@ void Trainer::start(const PendingUpdates& pending, const TrainHooks& hooks) cons
   started.set("event", "start");
   started.set("resumedFrom", pending.step());
   started.set("steps", options_.steps);
-  started.set("replayedFrom", restored_.oldest_step);
+  started.set("replayedFrom", store_->held_by_all());
   started.set("notes", notes);
   hooks.event(started);
 }
 
 // The shape of the largest batch ahead: of every batch when that is quickly seen, else of the
 // costliest rows there are.
-void Trainer::reserve(uint64_t first_step) {
+std::vector<BatchLimits> Trainer::batches() const {
   constexpr uint64_t kRowsToWalk = 2'000'000;
   BatchLimits limits;
-  if ((options_.steps - first_step + 1) * options_.batch_size <= kRowsToWalk) {
-    for (uint64_t t = first_step; t <= options_.steps; ++t) {
+  if (options_.steps * options_.batch_size <= kRowsToWalk) {
+    Sampler sampler(options_.seed, train_.size(), options_.batch_size);
+    for (uint64_t t = 1; t <= options_.steps; ++t) {
       BatchLimits batch;
-      for (const uint32_t row : sampler_.batch(t)) batch.append(train_.cost(row));
+      for (const uint32_t row : sampler.batch(t)) batch.append(train_.cost(row));
       limits.include(batch);
     }
   } else {
@@ -159,14 +166,15 @@ void Trainer::reserve(uint64_t first_step) {
     for (size_t i = 0; i < options_.batch_size; ++i) limits.append(costliest);
   }
   limits.branches = static_cast<int>(branches_.size());
-  pipeline_.reserve(limits, options_.memory_bytes);
-  if (evaluator_) pipeline_.reserve(evaluator_->limits(), options_.memory_bytes);
+  std::vector<BatchLimits> batches = {limits};
+  if (evaluator_) batches.push_back(evaluator_->limits());
+  return batches;
 }
 
 // False when stopped on the way: a long replay.
 bool Trainer::catch_up(const PendingUpdates& pending, const TrainHooks& hooks) {
   try {
-    pipeline_.settle(pending, hooks.stopping);
+    pipeline_->settle(pending, pipeline_->far_behind(pending), hooks.stopping);
     return true;
   } catch (const Error& e) {
     if (e.code() != ErrorCode::kAborted || !hooks.stopping()) throw;
@@ -174,17 +182,26 @@ bool Trainer::catch_up(const PendingUpdates& pending, const TrainHooks& hooks) {
   }
 }
 
-TrainResult Trainer::run(const TrainHooks& hooks, PendingUpdates& pending) {
+TrainResult Trainer::run(Pipeline& pipeline, WeightStore& store, const TierOptions& tiers,
+                         const TrainHooks& hooks, PendingUpdates& pending) {
+  pipeline_ = &pipeline;
+  store_ = &store;
   open(pending);
-  restore(pending, hooks);
+  restore(tiers, pending, hooks);
   start(pending, hooks);
+  const TrainResult result = loop(hooks, pending);
+  pipeline.sync_all();  // what the disk refused is told now
+  return result;
+}
+
+TrainResult Trainer::loop(const TrainHooks& hooks, PendingUpdates& pending) {
   TrainResult result;
   result.step = pending.step();
-  if (result.step < options_.steps) reserve(result.step + 1);
   if (result.step > 0 && !catch_up(pending, hooks)) {
     result.stopped = true;
     return result;
   }
+  const int64_t saturated_before = pipeline_->saturated();
   for (uint64_t t = result.step + 1; t <= options_.steps; ++t) {
     if (hooks.stopping()) {
       result.stopped = true;
@@ -202,10 +219,13 @@ TrainResult Trainer::run(const TrainHooks& hooks, PendingUpdates& pending) {
       break;
     }
     journal_->append(record.to_json());
-    pending.trim(pipeline_.held_by_all());
+    pending.trim(pipeline_->held_by_all());
     record.commit(pending);
+    if (!options_.deferred_update) pipeline_->settle(pending, true, [] { return false; });
     result.step = t;
-    report(record, elapsed_ms(start), hooks);
+    const int64_t saturated = pipeline_->saturated() - saturated_before;
+    report(record, elapsed_ms(start), saturated - result.saturated, hooks);
+    result.saturated = saturated;
     skipped_in_a_row_ = record.skipped ? skipped_in_a_row_ + 1 : 0;
     if (options_.max_skipped > 0 && skipped_in_a_row_ >= options_.max_skipped)
       throw Error(ErrorCode::kNonFinite,
@@ -233,7 +253,7 @@ Record Trainer::step(uint64_t t, const PendingUpdates& pending, const TrainHooks
   branches.seed = record.seed;
   branches.branch = branches_.data();
   branches.count = static_cast<int>(branches_.size());
-  pipeline_.forward(batch_, branches, pending, true);
+  pipeline_->forward(batch_, branches, pending, options_.deferred_update);
   finish_record(record, losses(t, rows, hooks));
   return record;
 }
@@ -243,9 +263,9 @@ std::vector<double> Trainer::losses(uint64_t t, const std::vector<uint32_t>& row
   ScoreRequest request{t, rows, {}};
   const size_t targets = batch_.target_ids.size();
   for (size_t b = 0; b < branches_.size(); ++b)
-    request.branches.push_back(score_rows(train_, rows, pipeline_.logprobs() + b * targets));
+    request.branches.push_back(score_rows(train_, rows, pipeline_->logprobs() + b * targets));
   std::vector<double> losses;
-  const float* logprobs = pipeline_.logprobs();
+  const float* logprobs = pipeline_->logprobs();
   const bool finite = std::all_of(logprobs, logprobs + targets * branches_.size(),
                                   [](float x) { return std::isfinite(x); });
   if (!finite) return std::vector<double>(branches_.size(), NAN);  // the record will be skipped
@@ -284,7 +304,8 @@ void Trainer::finish_record(Record& record, const std::vector<double>& losses) c
   }
 }
 
-void Trainer::report(const Record& record, double ms, const TrainHooks& hooks) const {
+void Trainer::report(const Record& record, double ms, int64_t saturated,
+                     const TrainHooks& hooks) const {
   Json grads = Json::array();
   for (const double g : record.projected_grad) grads.push(finite_or_null(g));
   const double plus = mean(record.loss_plus), minus = mean(record.loss_minus);
@@ -299,6 +320,7 @@ void Trainer::report(const Record& record, double ms, const TrainHooks& hooks) c
   event.set("projectedGrads", grads);
   event.set("learningRate", record.learning_rate);
   event.set("skipped", record.skipped);
+  event.set("saturated", saturated);
   event.set("elapsedMs", ms);
   event.set("tokens", static_cast<uint64_t>(batch_.ids.size() * branches_.size()));
   hooks.event(event);
@@ -306,6 +328,7 @@ void Trainer::report(const Record& record, double ms, const TrainHooks& hooks) c
 
 void Trainer::checkpoint(uint64_t t, const TrainHooks& hooks) {
   if (!checkpointer_) return;
+  pipeline_->sync_host();
   const auto complete = t == options_.steps ? checkpointer_->finish(t, journal_->digests())
                                             : checkpointer_->boundary(t, journal_->digests());
   if (!complete) return;
@@ -321,7 +344,7 @@ void Trainer::evaluate(uint64_t t, const PendingUpdates& pending, const TrainHoo
   if (!catch_up(pending, hooks)) return;
   Evaluation result;
   try {
-    result = evaluator_->run(pipeline_, pending, hooks.stopping);
+    result = evaluator_->run(*pipeline_, pending, hooks.stopping);
   } catch (const Error& e) {
     if (e.code() == ErrorCode::kAborted) return;  // the loop sees it at the next boundary
     throw;

@@ -36,9 +36,10 @@ struct TrainOptions {
   int max_skipped = 10;
   uint64_t eval_every = 0;
   int64_t eval_batch_tokens = 4096;
-  size_t memory_bytes = 0;  // budget of weights, activations and scratch; 0: none
   CheckpointOptions checkpoints;
   UpdateRules rules;
+  uint64_t write_every = 1;        // WriteRules::every
+  bool deferred_update = true;     // ScheduleOptions
   Json identity = Json::object();  // kept in the header, compared on resume
 };
 
@@ -50,6 +51,12 @@ struct ScoreRequest {
 };
 using ScoreFunction = std::function<std::vector<std::vector<double>>(const ScoreRequest&)>;
 
+// The disk tier of a run, where the plan asks for one.
+struct TierOptions {
+  uint64_t extent_bytes = 0;  // as planned
+  uint64_t disk_bytes = 0;    // ceiling; 0: none
+};
+
 struct TrainHooks {
   std::function<void(const Json&)> event;
   std::function<bool()> stopping;  // polled at step boundaries
@@ -59,39 +66,43 @@ struct TrainHooks {
 struct TrainResult {
   uint64_t step = 0;
   bool stopped = false;
+  // Values that met the end of their grid (q8) as this process's steps wrote them back.
+  int64_t saturated = 0;
 };
 
 class Trainer {
  public:
-  // `pipeline` runs over `store`, which must hold the weights of `base`.
-  Trainer(Env& env, const ModelSpec& model, const DeviceInfo& device, Pipeline& pipeline,
-          ResidentStore& store, const Checkpoint& base, std::string base_fingerprint,
-          const TrainOptions& options, const RowSet& train, const RowSet* eval);
+  Trainer(Env& env, const ModelSpec& model, const DeviceInfo& device, const Checkpoint& base,
+          std::string base_fingerprint, const TrainOptions& options, const RowSet& train,
+          const RowSet* eval);
 
-  // Opens or resumes the run directory and trains to options.steps or until stopping. What the last
-  // record changes is left in `pending`.
-  TrainResult run(const TrainHooks& hooks, PendingUpdates& pending);
+  // The largest shapes of batches that run() will ask for.
+  std::vector<BatchLimits> batches() const;
+  // Opens or resumes the run directory and trains to options.steps or until stopping. `pipeline`,
+  // which must have room for batches(), runs over `store`, which must hold the weights of the base.
+  // What the last record changes is left in `pending`.
+  TrainResult run(Pipeline& pipeline, WeightStore& store, const TierOptions& tiers,
+                  const TrainHooks& hooks, PendingUpdates& pending);
 
  private:
   Json header() const;
   void open(PendingUpdates& pending);
-  void restore(PendingUpdates& pending, const TrainHooks& hooks);
+  void restore(const TierOptions& tiers, PendingUpdates& pending, const TrainHooks& hooks);
+  TrainResult loop(const TrainHooks& hooks, PendingUpdates& pending);
   void start(const PendingUpdates& pending, const TrainHooks& hooks) const;
-  void reserve(uint64_t first_step);
   bool catch_up(const PendingUpdates& pending, const TrainHooks& hooks);
   Record step(uint64_t t, const PendingUpdates& pending, const TrainHooks& hooks);
   void finish_record(Record& record, const std::vector<double>& losses) const;
   std::vector<double> losses(uint64_t t, const std::vector<uint32_t>& rows,
                              const TrainHooks& hooks) const;
-  void report(const Record& record, double elapsed_ms, const TrainHooks& hooks) const;
+  void report(const Record& record, double elapsed_ms, int64_t saturated,
+              const TrainHooks& hooks) const;
   void checkpoint(uint64_t t, const TrainHooks& hooks);
   void evaluate(uint64_t t, const PendingUpdates& pending, const TrainHooks& hooks);
 
   Env& env_;
   const ModelSpec& model_;
   DeviceInfo device_;
-  Pipeline& pipeline_;
-  ResidentStore& store_;
   const Checkpoint& base_;
   std::string base_fingerprint_;
   const TrainOptions& options_;
@@ -105,6 +116,8 @@ class Trainer {
   HostBatch batch_;
   std::vector<Branch> branches_;
   int skipped_in_a_row_ = 0;
+  Pipeline* pipeline_ = nullptr;  // of run()
+  WeightStore* store_ = nullptr;
 };
 
 }  // namespace zo2

@@ -1,15 +1,22 @@
 #!/usr/bin/env node
-// zo2 train | eval | generate | export | replay | doctor. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration,
+// zo2 train | eval | generate | export | replay | plan | doctor. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration,
 // 130 interrupted.
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { evaluateFlags, exportFlags, generateFlags, trainFlags } from "../config/flags.js";
+import {
+  evaluateFlags,
+  exportFlags,
+  generateFlags,
+  planFlags,
+  trainFlags,
+} from "../config/flags.js";
 import { Zo2Error } from "../errors.js";
 import { doctorCommand } from "./doctor.js";
 import { evalCommand } from "./eval.js";
 import { exportCommand } from "./export.js";
 import { generateCommand } from "./generate.js";
 import { createOutput, endWithReader, type Output, reportError } from "./output.js";
+import { planCommand } from "./plan.js";
 import { replayCommand } from "./replay.js";
 import { addFlags, addJson, type Given } from "./settings.js";
 import { trainCommand } from "./train.js";
@@ -56,6 +63,10 @@ function createProgram(output: Output, finish: (code: number) => void): Command 
     .action(async (given: Given) => {
       finish(await replayCommand(given, output));
     });
+  const planning = command("plan", "where everything would be, and how long a step would take");
+  addFlags(planning, planFlags).action(async (given: Given) => {
+    finish(await planCommand(given, output));
+  });
   addJson(command("doctor", "what this machine offers, and self-tests")).action(() => {
     finish(doctorCommand(output));
   });

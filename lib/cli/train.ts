@@ -33,7 +33,7 @@ function show(event: TrainEvent, progress: Progress, output: Output): void {
 
 /** @param command goes on with the run */
 function conclude(result: TrainResult, command: string, output: Output): void {
-  const { step, stopped, evaluation, lossBefore, firstLoss, lastLoss } = result;
+  const { step, stopped, evaluation, lossBefore, firstLoss, lastLoss, saturated } = result;
   output.object({
     event: "done",
     ...result,
@@ -49,6 +49,12 @@ function conclude(result: TrainResult, command: string, output: Output): void {
     const before = lossBefore === null ? "" : `${short(lossBefore)} -> `;
     const right = accuracy === null ? "" : `, accuracy ${percent(accuracy)}`;
     output.text(`evaluation loss ${before}${short(loss)}${right}`);
+  }
+  if (saturated > 0) {
+    output.note(
+      `weights met the end of their 8-bit grid ${saturated} times and stayed there; ` +
+        `if that is many for ${step} steps, use storage "bf16+8"`,
+    );
   }
   if (step > 0) output.text(`run in ${result.output}`);
   if (stopped) output.note(`Everything is saved. To resume:\n  ${command}`);

@@ -1,7 +1,7 @@
 // The command line's view of the configuration: one flag for every name, derived from the schema.
 import { z } from "zod";
 import { invalid } from "./problems.js";
-import { evaluateSchema, exportSchema, generateSchema, trainSchema } from "./schema.js";
+import { evaluateSchema, exportSchema, generateSchema, planSchema, trainSchema } from "./schema.js";
 import { type Leaf, leaves } from "./tree.js";
 
 /** One flag of the command line. */
@@ -42,6 +42,9 @@ export const exportFlags: readonly Flag[] = table(exportSchema);
 
 /** Flags of `zo2 generate`. */
 export const generateFlags: readonly Flag[] = table(generateSchema);
+
+/** Flags of `zo2 plan`. */
+export const planFlags: readonly Flag[] = table(planSchema);
 
 function takesNumber(schema: z.core.$ZodType): boolean {
   if (schema instanceof z.ZodUnion) return schema.options.some(takesNumber);

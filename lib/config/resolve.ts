@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { extname, resolve } from "node:path";
 import { readerOf } from "../data/formats.js";
 import { taskOf } from "../tasks/registry.js";
-import { check, invalid, show } from "./problems.js";
+import { check, invalid } from "./problems.js";
 import {
   evaluateSchema,
   exportSchema,
@@ -26,26 +26,9 @@ import type {
   TrainConfig,
 } from "./types.js";
 
-/** Everything stays on the device in this version: a value that could only be ignored is refused. */
-function checkSchedule(schedule: ResolvedSchedule): void {
-  const { offload } = schedule;
-  const resident = "this version keeps weights resident";
-  if (offload === "host" || offload === "disk") {
-    throw invalid(`schedule.offload is ${show(offload)}; ${resident}: use "auto" or "none"`);
-  }
-  for (const name of ["hostMemory", "disk"] as const) {
-    if (schedule[name] === undefined) continue;
-    throw invalid(
-      `schedule.${name} is ${schedule[name]}; ${resident}: leave it out, and give schedule.memory`,
-    );
-  }
-}
-
 /** A schedule with every default. @throws Zo2Error ZO2_INVALID_CONFIG */
 export function resolveSchedule(schedule: ScheduleConfig): ResolvedSchedule {
-  const resolved = check(scheduleSchema, schedule);
-  checkSchedule(resolved);
-  return resolved;
+  return check(scheduleSchema, schedule);
 }
 
 /** A path becomes absolute; what is not there may be an id. */
@@ -59,7 +42,6 @@ function modelPath(model: string): string {
  */
 export function resolveTrainConfig(config: TrainConfig): ResolvedTrainConfig {
   const resolved = check(trainSchema, config);
-  checkSchedule(resolved.schedule);
   const { data, evalEvery } = resolved;
   taskOf(data);
   readerOf(data.train, "data.train");
@@ -77,6 +59,10 @@ export function resolveTrainConfig(config: TrainConfig): ResolvedTrainConfig {
       train: resolve(data.train),
       ...(data.eval && { eval: resolve(data.eval) }),
       ...(data.chatTemplate && { chatTemplate: resolve(data.chatTemplate) }),
+    },
+    schedule: {
+      ...resolved.schedule,
+      ...(resolved.schedule.trace && { trace: resolve(resolved.schedule.trace) }),
     },
     output: resolve(resolved.output),
   };

@@ -8,10 +8,12 @@ import type {
   EvaluateConfig,
   ExportConfig,
   GenerateConfig,
+  PlanConfig,
   Prompt,
   ResolvedEvaluateConfig,
   ResolvedExportConfig,
   ResolvedGenerateConfig,
+  ResolvedPlanConfig,
   ResolvedSchedule,
   ResolvedTask,
   ResolvedTrainConfig,
@@ -140,7 +142,13 @@ const roundEvery = leaf(
   `"auto" or an integer from 1 to ${mostSteps}`,
   "steps between two roundings to the storage type",
 );
-const storageTypes = ["f32", "bf16", "f16"] as const;
+const residentBlocks = leaf(
+  z.union([z.literal("auto"), z.int().min(0).max(mostSteps)]),
+  '"auto" or a number of blocks',
+  "transformer blocks that stay on the device",
+);
+const flag = (what: string) => leaf(z.boolean(), "true or false", what);
+export const storageTypes = ["f32", "bf16", "f16", "bf16+8", "q8"] as const;
 const placement = {
   device: choice(["auto", "cpu"], "where to compute").default("auto"),
   memory: size("ceiling of the device tier (for the CPU: RAM)").optional(),
@@ -150,21 +158,34 @@ const placement = {
     '"auto", or an instruction set that `zo2 doctor` lists',
     "instruction set",
   ).default("auto"),
+  offload: choice(["auto", "none", "host", "disk"], "where weights wait").default("auto"),
+  hostMemory: size("ceiling of weights in host memory").optional(),
+  extentBytes: size("bytes of one extent, the unit that moves").optional(),
+  slots: integer(2, "slots that extents pass through", 64).optional(),
+  lookAhead: integer(0, "extents loaded ahead at most; 0: as slots allow", 64).default(0),
+  placement: residentBlocks.default("auto"),
 };
+const ablation = z
+  .strictObject({
+    overlap: flag("lanes work at the same time").default(true),
+    reuseSlots: flag("slots keep their memory").default(true),
+    deferredUpdate: flag("updates ride on the next upload").default(true),
+    hostSync: flag("wait for all lanes behind every extent").default(false),
+    writeLag: integer(0, "rounding steps that a write waits for", 1000).default(0),
+  })
+  .prefault({});
 const evalBatchTokens = integer(1, "tokens of one evaluation batch").default(4096);
 const schedule = z.strictObject({
   ...placement,
-  hostMemory: size("ceiling of the host tier").optional(),
-  disk: size("ceiling of the disk tier").optional(),
+  trace: text("file for the timeline of the run's lanes (Chrome, Perfetto)").optional(),
+  ablation,
+  disk: size("ceiling of the run's store on disk").optional(),
   storage: choice(storageTypes, "type of stored weights").default("f32"),
   roundEvery: roundEvery.default("auto"),
   rounding: choice(["stochastic", "nearest"], "how weights are rounded").default("stochastic"),
-  offload: choice(["auto", "none", "host", "disk"], "where weights wait").default("auto"),
-  extentBytes: size("bytes of one extent, the unit that moves").default(64 * 2 ** 20),
   evalBatchTokens,
   checkpointEvery: integer(0, "steps between snapshots of the weights; 0: never").default(1000),
 });
-const runsExtentBytes = size("bytes of one extent (default: the run's)").optional();
 
 const train = z.strictObject({
   model: text("directory of Hugging Face files, a .gguf file, or an id in the local cache"),
@@ -189,7 +210,6 @@ const baseOrRuns = text(
 ).optional();
 const runsStorage = {
   storage: choice(storageTypes, "type of stored weights (default: the run's, or f32)").optional(),
-  extentBytes: runsExtentBytes,
 };
 
 const evaluate = z.strictObject({
@@ -215,7 +235,7 @@ const exporting = z.strictObject({
   run: text("run directory"),
   out: text("directory to write; it must be empty or not exist"),
   model: text("where the run's model is now, if it has moved").optional(),
-  schedule: z.strictObject({ ...placement, extentBytes: runsExtentBytes }).prefault({}),
+  schedule: z.strictObject(placement).prefault({}),
 });
 
 const generation = z.strictObject({
@@ -272,6 +292,33 @@ const generation = z.strictObject({
     .prefault({}),
 });
 
+const { memory, hostMemory, offload, extentBytes, slots, lookAhead } = placement;
+const planning = z.strictObject({
+  model: text("shape (opt-125m ... opt-175b, llama-3-8b ...), config.json, or a model"),
+  batch: integer(1, "rows a step", 2 ** 20 - 1).default(1),
+  length: integer(2, "tokens of a row (default: 2048, or what the model reads)").optional(),
+  directions: integer(1, "random directions a step", 2 ** 10 - 1).default(1),
+  distribution: choice(["gaussian", "rademacher"], "distribution of directions").default(
+    "gaussian",
+  ),
+  storage: choice(storageTypes, "type of stored weights").default("f16"),
+  roundEvery: roundEvery.default("auto"),
+  memory,
+  hostMemory,
+  offload,
+  extentBytes,
+  slots,
+  lookAhead,
+  placement: placement.placement,
+  ablation,
+  device: text('machine to predict for: "cpu" (this one), or a GPU that doctor lists').default(
+    "cpu",
+  ),
+  steps: integer(1, "steps of the run, for what it writes").default(20_000),
+  simulate: flag("predict the step time").default(true),
+  trace: text("file for the simulated timeline (Chrome, Perfetto)").optional(),
+});
+
 // The declared types and the schema say the same, or this does not compile. Types are compared for
 // identity, as assignability in both directions does not see an optional field that one of them lacks.
 type Flat<T> = T extends readonly (infer Item)[]
@@ -292,7 +339,9 @@ const proofs: [
   Same<z.output<typeof exporting>, ResolvedExportConfig>,
   Same<z.input<typeof generation>, GenerateConfig>,
   Same<z.output<typeof generation>, ResolvedGenerateConfig>,
-] = [true, true, true, true, true, true, true, true, true, true];
+  Same<z.input<typeof planning>, PlanConfig>,
+  Same<z.output<typeof planning>, ResolvedPlanConfig>,
+] = [true, true, true, true, true, true, true, true, true, true, true, true];
 void proofs;
 
 /** Schema of {@link ScheduleConfig}. */
@@ -307,5 +356,7 @@ export const taskSchema: z.ZodType<ResolvedTask, TaskConfig> = task;
 export const exportSchema: z.ZodType<ResolvedExportConfig, ExportConfig> = exporting;
 /** Schema of {@link GenerateConfig}. */
 export const generateSchema: z.ZodType<ResolvedGenerateConfig, GenerateConfig> = generation;
+/** Schema of {@link PlanConfig}. */
+export const planSchema: z.ZodType<ResolvedPlanConfig, PlanConfig> = planning;
 /** What a schedule is where nothing is given. */
 export const defaultSchedule: ResolvedSchedule = schedule.parse({});

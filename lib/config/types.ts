@@ -6,8 +6,11 @@ import type { ChatMessage, TaskReference } from "../tasks/task.js";
 /** Bytes, or a string with a unit: "500MB", "4GB" (10^9), "4GiB" (2^30). */
 export type Size = number | string;
 
-/** Type that weights are stored in. */
-export type Storage = "f32" | "bf16" | "f16";
+/**
+ * Type that matrices are stored in (docs/storage.md). "bf16+8" is read like bf16 and trained nearly like
+ * f32, in 3 bytes; "q8" takes 8.5 bits.
+ */
+export type Storage = "f32" | "bf16" | "f16" | "bf16+8" | "q8";
 
 /** Rows, and what is done with each of them. */
 export interface DataConfig {
@@ -63,13 +66,37 @@ export interface MethodConfig {
   clip?: number | undefined;
 }
 
+/** Parts of the schedule to do without. No result depends on them. */
+export interface AblationConfig {
+  /** Lanes work at the same time (default true). */
+  overlap?: boolean | undefined;
+  /** Slots keep their memory from one extent to the next (default true). */
+  reuseSlots?: boolean | undefined;
+  /** The update of a step rides on the upload of the next (default true); only for training. */
+  deferredUpdate?: boolean | undefined;
+  /** The engine waits for all lanes behind every extent, as ZO2's does (default false). */
+  hostSync?: boolean | undefined;
+  /** Rounding steps that a write to the slow tier waits for (default 0). */
+  writeLag?: number | undefined;
+}
+
 /** Where weights are put, and what computes on them. */
 export interface PlacementConfig {
   device?: "auto" | "cpu" | undefined;
   /** Ceiling of the device tier (for the CPU: RAM); default: none. */
   memory?: Size | undefined;
-  /** Bytes of one extent, the unit that moves (default 64 MiB; with a run, the run's). */
+  /** Bytes of one extent, the unit that moves (default: 64 MiB, or less where `memory` asks for it). */
   extentBytes?: Size | undefined;
+  /** Where weights that do not stay on the device wait. */
+  offload?: "auto" | "none" | "host" | "disk" | undefined;
+  /** Ceiling of weights that wait in host memory; default: none. */
+  hostMemory?: Size | undefined;
+  /** Slots that extents pass through (default: 2 to 4, as `memory` allows). */
+  slots?: number | undefined;
+  /** Extents loaded ahead of the one in use at most; 0 (default): as many as there are slots. */
+  lookAhead?: number | undefined;
+  /** Transformer blocks that stay on the device (default "auto": as many as fit). */
+  placement?: "auto" | number | undefined;
   /** Worker threads; 0 (default): one per core. */
   threads?: number | undefined;
   /** "auto" or one of doctor().isas. */
@@ -91,15 +118,15 @@ export interface EvaluateScheduleConfig extends PlacementConfig {
 
 /** Where weights live and how they move. */
 export interface ScheduleConfig extends EvaluateScheduleConfig {
-  /** Ceiling of the host tier; default: none. */
-  hostMemory?: Size | undefined;
-  /** Ceiling of the disk tier; default: none. */
+  /** File for the timeline of the run's lanes, in the format of Chrome's tracing and Perfetto. */
+  trace?: string | undefined;
+  /** Other schedules, to compare with; all of them are slower. */
+  ablation?: AblationConfig | undefined;
+  /** Ceiling of the run's store on disk; default: none. */
   disk?: Size | undefined;
   /** Steps between two roundings to the storage type (default "auto"). */
   roundEvery?: "auto" | number | undefined;
   rounding?: "stochastic" | "nearest" | undefined;
-  /** Where weights that do not stay on the device wait. */
-  offload?: "auto" | "none" | "host" | "disk" | undefined;
 }
 
 /** Everything {@link train} needs to know. */
@@ -144,8 +171,9 @@ export type ResolvedMethod = Filled<MethodConfig, never>;
 type Sizes = "memory" | "hostMemory" | "disk" | "extentBytes";
 
 /** {@link PlacementConfig} with its defaults; sizes are bytes. */
-export interface ResolvedPlacement extends Omit<Filled<PlacementConfig, never>, Sizes> {
+export interface ResolvedPlacement extends Omit<Filled<PlacementConfig, "slots">, Sizes> {
   memory?: number | undefined;
+  hostMemory?: number | undefined;
   extentBytes?: number | undefined;
 }
 /** {@link EvaluateScheduleConfig} with its defaults. */
@@ -154,11 +182,14 @@ export interface ResolvedEvaluateSchedule extends ResolvedPlacement {
   evalBatchTokens: number;
 }
 /** {@link ScheduleConfig} with its defaults; sizes are bytes. */
-export interface ResolvedSchedule extends Omit<Filled<ScheduleConfig, never>, Sizes> {
-  memory?: number | undefined;
-  hostMemory?: number | undefined;
+export interface ResolvedSchedule
+  extends Omit<
+      Filled<ScheduleConfig, "slots" | "trace">,
+      Sizes | "ablation" | keyof PlacementConfig
+    >,
+    ResolvedPlacement {
   disk?: number | undefined;
-  extentBytes: number;
+  ablation: Filled<AblationConfig, never>;
 }
 /** {@link TrainConfig} with every default filled in: what config.json in a run directory holds. */
 export interface ResolvedTrainConfig {
@@ -206,6 +237,49 @@ export interface ExportConfig {
 /** {@link ExportConfig} with its defaults. */
 export interface ResolvedExportConfig extends Omit<ExportConfig, "schedule"> {
   schedule: ResolvedPlacement;
+}
+
+/** What a plan is asked for: {@link plan}. */
+export interface PlanConfig {
+  /** Name of a shape ("opt-175b" ...), config.json, directory, .gguf file or id in the local cache. */
+  model: string;
+  /** Rows a step (default 1). */
+  batch?: number | undefined;
+  /** Tokens of a row (default 2048, or what the model reads at most). */
+  length?: number | undefined;
+  /** Random directions a step (default 1). */
+  directions?: number | undefined;
+  distribution?: "gaussian" | "rademacher" | undefined;
+  /** Type of stored weights (default "f16"). */
+  storage?: Storage | undefined;
+  /** As in {@link ScheduleConfig}. */
+  roundEvery?: "auto" | number | undefined;
+  /** Ceiling of the device; default: none. */
+  memory?: Size | undefined;
+  hostMemory?: Size | undefined;
+  offload?: PlacementConfig["offload"];
+  extentBytes?: Size | undefined;
+  slots?: number | undefined;
+  lookAhead?: number | undefined;
+  placement?: "auto" | number | undefined;
+  ablation?: AblationConfig | undefined;
+  /** Machine that the step time is predicted for: "cpu" (this one, measured; default), or a GPU. */
+  device?: string | undefined;
+  /** Steps of the run, for what it writes (default 20000). */
+  steps?: number | undefined;
+  /** Predict the step time (default true). */
+  simulate?: boolean | undefined;
+  /** File for the simulated timeline, in the format of Chrome's tracing and Perfetto. */
+  trace?: string | undefined;
+}
+type PlanSizes = "memory" | "hostMemory" | "extentBytes";
+/** {@link PlanConfig} with its defaults; sizes are bytes. */
+export interface ResolvedPlanConfig
+  extends Omit<Filled<PlanConfig, "length" | "slots" | "trace">, PlanSizes | "ablation"> {
+  memory?: number | undefined;
+  hostMemory?: number | undefined;
+  extentBytes?: number | undefined;
+  ablation: Filled<AblationConfig, never>;
 }
 
 /** A text to continue, or a conversation that the assistant is to go on with. */

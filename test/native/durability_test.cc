@@ -1,12 +1,11 @@
 // Design section 6: kill -9, power loss, full disks, I/O errors and flipped bits at every moment of
 // a run each end in a correct resume or in a clear error. Trials are drawn from a seed that is
 // printed; ZO2_TEST_SEED and ZO2_TEST_TRIALS repeat them or ask for more.
-#include <cstdio>
-#include <cstdlib>
 #include <random>
 
 #include "check.h"
 #include "fault_env.h"
+#include "seed.h"
 #include "store/snapshot.h"
 #include "tiny_run.h"
 
@@ -18,28 +17,19 @@ const std::string kRun = "/work/run";
 const std::string kJournal = kRun + "/journal.ndjson";
 const std::string kSnapshots = kRun + "/checkpoints";
 
-uint64_t from_environment(const char* name, uint64_t fallback) {
-  const char* text = std::getenv(name);
-  return text ? std::strtoull(text, nullptr, 10) : fallback;
-}
-
-// Printed, so that a failure can be repeated.
-uint64_t test_seed() {
-  const uint64_t seed = from_environment("ZO2_TEST_SEED", std::random_device{}());
-  std::printf("# ZO2_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed));
-  return seed;
-}
-
 std::vector<TinyRun> with_snapshots() {
-  TinyRun f32, every_step, bf16, f16, seldom;
+  TinyRun f32, every_step, bf16, f16, split, q8, seldom;
   every_step.checkpoint_every = 1;
   bf16.storage = StorageType::kBF16;
   bf16.round_every = 3;
   f16.storage = StorageType::kF16;
   f16.round_every = 4;
   f16.bytes_per_boundary = 1 << 20;
+  split.storage = StorageType::kBF16R8;
+  split.round_every = 3;
+  q8.storage = StorageType::kQ8;
   seldom.checkpoint_every = 5;
-  return {f32, every_step, bf16, f16, seldom};
+  return {f32, every_step, bf16, f16, split, q8, seldom};
 }
 
 std::vector<TinyRun> with_and_without_snapshots() {
@@ -122,7 +112,7 @@ TEST_CASE("durability: snapshots change neither weights nor journal") {
       check_finished(*env, outcome, expected, background ? "background" : "in turn");
       ReplayOptions options;
       CHECK(replay_tiny(*env, kModel, kJournal, run, options) == expected.weights);
-      options.snapshots = kSnapshots;
+      options.run = kRun;
       CHECK(replay_tiny(*env, kModel, kJournal, run, options) == expected.weights);
     }
   }
@@ -197,8 +187,8 @@ TEST_CASE("durability: a flipped bit in a snapshot costs time, never weights") {
     const uint64_t extents = env->open_random_access(files[0])->size() / 8192;
     const uint64_t extent = 8192 * (random() % extents);
     const bool padding = trial % 4 == 0;
-    const uint64_t byte = padding          ? 64 + random() % 4000
-                          : trial % 4 == 1 ? random() % 64
+    const uint64_t byte = padding          ? 76 + random() % 4000
+                          : trial % 4 == 1 ? random() % 76
                                            : 4096 + random() % 32;
     env->flip(files[0], 8 * (extent + byte) + random() % 8);
     const TinyOutcome outcome = train_tiny(*env, kModel, kRun, run);
@@ -326,7 +316,7 @@ TEST_CASE("durability: a snapshot of the same run with other records is not used
   }
   const auto expected = replay_tiny(*env, kModel, kJournal, run, {});
   ReplayOptions with;
-  with.snapshots = kSnapshots;
+  with.run = kRun;
   CHECK(replay_tiny(*env, kModel, kJournal, run, with) == expected);
   const TinyOutcome outcome = train_tiny(*env, kModel, kRun, run);
   CHECK_EQ(outcome.replayed_from, uint64_t{0});
@@ -382,7 +372,7 @@ TEST_CASE("durability: replay to any step, from base or snapshots") {
       options.step = step;
       const auto plain = replay_tiny(*env, kModel, kJournal, run, options);
       if (step > 0) CHECK(plain == expected);
-      options.snapshots = kSnapshots;
+      options.run = kRun;
       CHECK(replay_tiny(*env, kModel, kJournal, run, options) == plain);
     }
     ReplayOptions beyond;

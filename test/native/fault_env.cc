@@ -11,6 +11,12 @@ constexpr uint64_t kSectorBytes = 512;
 
 std::string directory_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
+void flip_bit(char* bytes, size_t n, uint64_t random) {
+  if (n == 0) return;
+  const uint64_t bit = random % (8 * n);
+  bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ 1 << bit % 8);
+}
+
 [[noreturn]] void fail(const std::string& path, const std::string& what) {
   throw Error(ErrorCode::kIo, path + ": " + what);
 }
@@ -24,14 +30,20 @@ const char* fault_name(Fault fault) {
     case Fault::kError: return "I/O error";
     case Fault::kKill: return "kill";
     case Fault::kPowerLoss: return "power loss";
+    case Fault::kShortRead: return "short read";
+    case Fault::kFlip: return "flipped bit";
   }
   return "";
 }
 
-class MemoryFile final : public RandomAccessFile, public AppendFile, public PlacedFile {
+class MemoryFile final : public RandomAccessFile,
+                         public AppendFile,
+                         public PlacedFile,
+                         public DirectFile {
  public:
-  MemoryFile(FaultEnv& env, std::string path, std::shared_ptr<FaultEnv::Inode> inode)
-      : env_(env), path_(std::move(path)), inode_(std::move(inode)) {}
+  MemoryFile(FaultEnv& env, std::string path, std::shared_ptr<FaultEnv::Inode> inode,
+             bool direct = false)
+      : env_(env), path_(std::move(path)), inode_(std::move(inode)), direct_(direct) {}
 
   uint64_t size() const override {
     const std::lock_guard lock(env_.mutex_);
@@ -39,28 +51,29 @@ class MemoryFile final : public RandomAccessFile, public AppendFile, public Plac
   }
   const std::string& path() const override { return path_; }
   void read(uint64_t offset, void* out, size_t n) const override {
+    if (direct_) check_direct(path_, offset, out, n);
     const std::lock_guard lock(env_.mutex_);
-    if (env_.strike(path_, true) == Fault::kError) fail(path_, "read: Input/output error");
-    if (offset > inode_->bytes.size() || n > inode_->bytes.size() - offset)
-      fail(path_, "read: ends after the file");
-    std::copy_n(inode_->bytes.data() + offset, n, static_cast<char*>(out));
+    env_.read(path_, *inode_, offset, out, n);
   }
   void append(const void* data, size_t n) override {
     const std::lock_guard lock(env_.mutex_);
     env_.write(path_, *inode_, inode_->bytes.size(), data, n);
   }
   void write(uint64_t offset, const void* data, size_t n) override {
+    if (direct_) check_direct(path_, offset, data, n);
     const std::lock_guard lock(env_.mutex_);
     env_.write(path_, *inode_, offset, data, n);
   }
   void sync() override {
     const std::lock_guard lock(env_.mutex_);
-    env_.sync(path_, *inode_);
+    env_.sync(path_, *inode_, direct_);
   }
+  bool direct() const override { return direct_; }
   void allocate(uint64_t bytes) override {
+    if (direct_) check_direct(path_, 0, nullptr, bytes);
     const std::lock_guard lock(env_.mutex_);
     if (inode_->bytes.size() >= bytes) return;
-    if (env_.strike(path_, false) != Fault::kNone) fail(path_, "allocation: No space left");
+    if (env_.strike(path_) != Fault::kNone) fail(path_, "allocation: No space left on device");
     env_.change(*inode_, {bytes, "", true});
   }
 
@@ -68,6 +81,7 @@ class MemoryFile final : public RandomAccessFile, public AppendFile, public Plac
   FaultEnv& env_;
   std::string path_;
   std::shared_ptr<FaultEnv::Inode> inode_;
+  bool direct_;
 };
 
 class MemoryLock final : public FileLock {
@@ -87,12 +101,21 @@ void FaultEnv::refuse_the_dead(const std::string& path) const {
   if (dead_ && path.starts_with(root_)) fail(path, "the process is dead");
 }
 
-Fault FaultEnv::strike(const std::string& path, bool reading) {
+bool FaultEnv::counts(Operation operation) const {
+  switch (fault_) {
+    case Fault::kError: return true;
+    case Fault::kShortRead: return operation == Operation::kRead;
+    case Fault::kFlip: return operation != Operation::kOther;
+    default: return operation != Operation::kRead;
+  }
+}
+
+Fault FaultEnv::strike(const std::string& path, Operation operation) {
   if (!path.starts_with(root_)) return Fault::kNone;
   refuse_the_dead(path);
-  if (reading && fault_ != Fault::kError) return Fault::kNone;
+  if (!counts(operation)) return Fault::kNone;
   ++operations_;
-  if (full_ && !reading) return Fault::kNoSpace;
+  if (full_) return Fault::kNoSpace;
   if (fault_ == Fault::kNone || countdown_ == 0 || --countdown_ > 0) return Fault::kNone;
   if (fault_ == Fault::kKill || fault_ == Fault::kPowerLoss) dead_ = true;
   if (fault_ == Fault::kNoSpace) full_ = true;
@@ -136,22 +159,43 @@ void FaultEnv::change(Inode& inode, Change change) {
 
 void FaultEnv::write(const std::string& path, Inode& inode, uint64_t offset, const void* data,
                      size_t n) {
-  const Fault fault = strike(path, false);
-  if (fault != Fault::kNone && n > 0) n = random_() % n;
-  if (n > 0) change(inode, {offset, std::string(static_cast<const char*>(data), n), false});
-  if (fault == Fault::kNone) return;
+  const Fault fault = strike(path, Operation::kWrite);
+  std::string bytes(static_cast<const char*>(data), n);
+  if (fault == Fault::kFlip) {
+    flip_bit(bytes.data(), n, random_());
+  } else if (fault != Fault::kNone && n > 0) {
+    bytes.resize(random_() % n);
+  }
+  if (!bytes.empty()) change(inode, {offset, std::move(bytes), false});
+  if (fault == Fault::kNone || fault == Fault::kFlip) return;
   fail(path,
        fault == Fault::kNoSpace ? "write: No space left on device" : "write: Input/output error");
 }
 
-void FaultEnv::sync(const std::string& path, Inode& inode) {
-  const Fault fault = strike(path, false);
+void FaultEnv::read(const std::string& path, const Inode& inode, uint64_t offset, void* out,
+                    size_t n) {
+  const Fault fault = strike(path, Operation::kRead);
+  if (fault == Fault::kError) fail(path, "read: Input/output error");
+  if (offset > inode.bytes.size() || n > inode.bytes.size() - offset)
+    fail(path, "read: ends after the file");
+  auto* bytes = static_cast<char*>(out);
+  std::copy_n(inode.bytes.data() + offset, fault == Fault::kShortRead ? n / 2 : n, bytes);
+  if (fault == Fault::kShortRead) fail(path, "read: the file ends before");
+  if (fault == Fault::kFlip) flip_bit(bytes, n, random_());
+}
+
+void FaultEnv::sync(const std::string& path, Inode& inode, bool direct) {
+  const Fault fault = strike(path);
   if (fault == Fault::kNone || fault == Fault::kNoSpace) {
     settle(inode, true);
     return;
   }
-  // After a failed sync the system takes its pages for clean: what was lost stays lost.
-  if (fault == Fault::kError) settle(inode, false);
+  // After a failed sync the system takes its pages for clean: what was lost stays lost, and where
+  // there are no pages it is seen.
+  if (fault == Fault::kError) {
+    settle(inode, false);
+    if (direct) inode.bytes = inode.durable;
+  }
   fail(path, "sync: Input/output error");
 }
 
@@ -168,7 +212,7 @@ std::shared_ptr<FaultEnv::Inode> FaultEnv::open(const std::string& path, bool em
   if (!directories_.contains(directory_of(path))) fail(path, "open: No such file or directory");
   auto& inode = files_[path];
   if (!inode) {
-    const Fault fault = strike(path, false);
+    const Fault fault = strike(path);
     if (fault != Fault::kNone) {
       files_.erase(path);
       fail(path, "open for writing: refused");
@@ -181,7 +225,7 @@ std::shared_ptr<FaultEnv::Inode> FaultEnv::open(const std::string& path, bool em
   return inode;
 }
 
-std::unique_ptr<RandomAccessFile> FaultEnv::open_random_access(const std::string& path) {
+std::unique_ptr<RandomAccessFile> FaultEnv::open_random_access(const std::string& path, PageCache) {
   const std::lock_guard lock(mutex_);
   return std::make_unique<MemoryFile>(*this, path, find(path, "open for reading"));
 }
@@ -201,10 +245,17 @@ std::unique_ptr<PlacedFile> FaultEnv::open_placed(const std::string& path) {
   return std::make_unique<MemoryFile>(*this, path, open(path, false));
 }
 
+std::unique_ptr<DirectFile> FaultEnv::open_direct(const std::string& path, FileAccess access) {
+  const std::lock_guard lock(mutex_);
+  return std::make_unique<MemoryFile>(
+      *this, path, access == FileAccess::kRead ? find(path, "open for reading") : open(path, false),
+      true);
+}
+
 void FaultEnv::truncate(const std::string& path, uint64_t size) {
   const std::lock_guard lock(mutex_);
   const auto inode = find(path, "truncate");
-  if (strike(path, false) != Fault::kNone) fail(path, "truncate: Input/output error");
+  if (strike(path) != Fault::kNone) fail(path, "truncate: Input/output error");
   change(*inode, {size, "", true});
 }
 
@@ -226,7 +277,7 @@ void FaultEnv::create_directories(const std::string& path) {
 void FaultEnv::remove(const std::string& path) {
   const std::lock_guard lock(mutex_);
   find(path, "remove");
-  if (strike(path, false) == Fault::kError) fail(path, "remove: Input/output error");
+  if (strike(path) == Fault::kError) fail(path, "remove: Input/output error");
   refuse_the_dead(path);
   files_.erase(path);
   unsynced_[directory_of(path)].push_back({{path, nullptr}});
@@ -250,7 +301,7 @@ std::vector<std::string> FaultEnv::files(const std::string& directory) const {
 void FaultEnv::rename(const std::string& from, const std::string& to) {
   const std::lock_guard lock(mutex_);
   const auto inode = find(from, "rename");
-  const Fault fault = strike(from, false);
+  const Fault fault = strike(from);
   if (fault == Fault::kError) fail(from, "rename to " + to + ": Input/output error");
   refuse_the_dead(from);
   files_.erase(from);
@@ -260,7 +311,7 @@ void FaultEnv::rename(const std::string& from, const std::string& to) {
 
 void FaultEnv::sync_directory(const std::string& path) {
   const std::lock_guard lock(mutex_);
-  if (strike(path + "/", false) == Fault::kError) fail(path, "sync: Input/output error");
+  if (strike(path + "/") == Fault::kError) fail(path, "sync: Input/output error");
   refuse_the_dead(path + "/");
   for (const auto& operation : unsynced_[path])
     for (const Entry& entry : operation) {
@@ -318,9 +369,8 @@ bool FaultEnv::flip(const std::string& path, uint64_t bit) {
   const std::lock_guard lock(mutex_);
   const auto inode = files_.at(path);
   if (inode->bytes.empty()) return false;
-  bit %= 8 * inode->bytes.size();
-  const size_t at = bit / 8;
-  inode->bytes[at] = static_cast<char>(inode->bytes[at] ^ 1 << bit % 8);
+  flip_bit(inode->bytes.data(), inode->bytes.size(), bit);
+  const size_t at = bit % (8 * inode->bytes.size()) / 8;
   if (at < inode->durable.size()) inode->durable[at] = inode->bytes[at];
   return true;
 }

@@ -18,10 +18,12 @@ namespace zo2::test {
 
 enum class Fault {
   kNone,
-  kNoSpace,   // ENOSPC: a write stores its first part; space is short from then on
-  kError,     // EIO: a write stores a part, a sync loses what it should have stored
-  kKill,      // kill -9: this operation and all that follow fail; what was written stays readable
-  kPowerLoss  // as kKill, and crash() is to be called
+  kNoSpace,    // ENOSPC: a write stores its first part; space is short from then on
+  kError,      // EIO: a write stores a part, a sync loses what it should have stored
+  kKill,       // kill -9: this operation and all that follow fail; what was written stays readable
+  kPowerLoss,  // as kKill, and crash() is to be called
+  kShortRead,  // a read gives the first part of what was asked for
+  kFlip        // a read or a write passes on one bit that is wrong, and says nothing
 };
 
 const char* fault_name(Fault fault);
@@ -30,10 +32,14 @@ class FaultEnv final : public Env {
  public:
   explicit FaultEnv(uint64_t seed) : random_(seed) {}
 
-  std::unique_ptr<RandomAccessFile> open_random_access(const std::string& path) override;
+  using Env::open_random_access;
+  std::unique_ptr<RandomAccessFile> open_random_access(const std::string& path,
+                                                       PageCache cache) override;
   std::unique_ptr<AppendFile> open_append(const std::string& path) override;
   std::unique_ptr<AppendFile> create(const std::string& path) override;
   std::unique_ptr<PlacedFile> open_placed(const std::string& path) override;
+  // Alignment is checked, and a failed sync shows at once: there is no page cache above the disk.
+  std::unique_ptr<DirectFile> open_direct(const std::string& path, FileAccess access) override;
   void truncate(const std::string& path, uint64_t size) override;
   bool exists(const std::string& path) override;
   void create_directories(const std::string& path) override;
@@ -43,8 +49,8 @@ class FaultEnv final : public Env {
   void sync_directory(const std::string& path) override;
   std::unique_ptr<FileLock> lock(const std::string& path) override;
 
-  // Changing operations (and, with kError, reads) below `root` since then are counted; the n-th
-  // from now fails.
+  // Changing operations below `root` since then are counted, with faults of reads these too; the
+  // n-th that the fault can strike fails.
   void arm(const std::string& root, Fault fault, uint64_t n);
   void disarm();
   uint64_t operations() const { return operations_; }
@@ -80,9 +86,12 @@ class FaultEnv final : public Env {
   void settle(Inode& inode, bool all);
   void change(Inode& inode, Change change);
   void write(const std::string& path, Inode& inode, uint64_t offset, const void* data, size_t n);
-  void sync(const std::string& path, Inode& inode);
-  // Throws what the operation is to fail with. `what` is named in the error.
-  Fault strike(const std::string& path, bool reading);
+  void read(const std::string& path, const Inode& inode, uint64_t offset, void* out, size_t n);
+  void sync(const std::string& path, Inode& inode, bool direct);
+  enum class Operation { kRead, kWrite, kOther };
+  bool counts(Operation operation) const;
+  // What the operation is to meet.
+  Fault strike(const std::string& path, Operation operation = Operation::kOther);
   void refuse_the_dead(const std::string& path) const;
   std::shared_ptr<Inode> find(const std::string& path, const char* operation) const;
   std::shared_ptr<Inode> open(const std::string& path, bool empty);

@@ -10,11 +10,15 @@
 namespace zo2::test {
 namespace {
 
-constexpr const char* kConfig =
-    R"({"architectures":["LlamaForCausalLM"],"model_type":"llama","hidden_act":"silu",)"
-    R"("hidden_size":8,"intermediate_size":12,"num_attention_heads":2,"num_key_value_heads":1,)"
-    R"("num_hidden_layers":2,"vocab_size":30,"max_position_embeddings":32,"rms_norm_eps":1e-5,)"
-    R"("rope_theta":10000.0,"tie_word_embeddings":true,"torch_dtype":"float32"})";
+std::string config_of(const TinyModel& m) {
+  return R"({"architectures":["LlamaForCausalLM"],"model_type":"llama","hidden_act":"silu",)"
+         R"("num_attention_heads":2,"num_key_value_heads":1,"max_position_embeddings":32,)"
+         R"("rms_norm_eps":1e-5,"rope_theta":10000.0,"torch_dtype":"float32","hidden_size":)" +
+         std::to_string(m.hidden) + R"(,"intermediate_size":)" + std::to_string(m.intermediate) +
+         R"(,"num_hidden_layers":)" + std::to_string(m.layers) + R"(,"vocab_size":)" +
+         std::to_string(m.vocabulary) + R"(,"tie_word_embeddings":)" +
+         (m.tied ? "true}" : "false}");
+}
 
 RawRows tiny_rows() {
   std::mt19937 random(5);
@@ -33,10 +37,11 @@ RawRows tiny_rows() {
 }
 
 std::unique_ptr<Session> load(Env& env, const std::string& model, const TinyRun& run) {
-  auto session = std::make_unique<Session>(env, make_cpu_device({1, "auto"}), nullptr);
+  auto session = std::make_unique<Session>(env, make_cpu_device({run.threads, "auto"}), nullptr);
   LoadOptions options;
   options.path = model;
-  options.storage = run.storage;
+  options.schedule = run.schedule;
+  options.schedule.storage = run.storage;
   session->load(options, [] { return false; });
   return session;
 }
@@ -56,16 +61,21 @@ void hear(const Json& event, TinyOutcome& outcome) {
     for (const Json& note : event.find("notes")->items()) outcome.notes.push_back(note.string());
   } else {
     const uint64_t step = static_cast<uint64_t>(event.find("step")->integer());
-    if (what == "step") outcome.reported = step;
+    if (what == "step") {
+      outcome.reported = step;
+      outcome.losses.emplace_back(event.find("lossPlus")->number(),
+                                  event.find("lossMinus")->number());
+    }
     if (what == "checkpoint") outcome.checkpoints.push_back(step);
   }
 }
 
 }  // namespace
 
-void write_tiny_model(Env& env, const std::string& directory, uint32_t seed) {
+void write_tiny_model(Env& env, const std::string& directory, uint32_t seed,
+                      const TinyModel& shape) {
   env.create_directories(directory);
-  const std::string config = kConfig;
+  const std::string config = config_of(shape);
   env.create(directory + "/config.json")->append(config.data(), config.size());
   const ModelSpec model = describe_model(Json::parse(config, "config"), directory);
   std::vector<SafetensorsEntry> entries;
@@ -94,6 +104,7 @@ TinyOutcome train_tiny(Env& env, const std::string& model, const std::string& ou
     options.learning_rate.peak = 1e-2;
     options.weight_decay = 0.1;
     options.rules.round_every = run.round_every;
+    options.write_every = static_cast<uint64_t>(run.round_every);
     options.checkpoints.every = run.checkpoint_every;
     options.checkpoints.bytes_per_boundary = run.bytes_per_boundary;
     options.checkpoints.background = run.background;

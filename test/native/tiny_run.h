@@ -10,10 +10,21 @@
 
 namespace zo2::test {
 
+// A Llama; by default of a few hundred weights, every matrix one panel.
+struct TinyModel {
+  int hidden = 8;
+  int intermediate = 12;
+  int layers = 2;
+  int vocabulary = 30;
+  bool tied = true;
+};
+
 struct TinyRun {
   uint64_t steps = 14;
   StorageType storage = StorageType::kF32;
   int round_every = 1;
+  ScheduleOptions schedule;  // but for the storage type and write_every
+  int threads = 1;
   uint64_t checkpoint_every = 2;
   uint64_t bytes_per_boundary = 2000;  // of about 9000: a snapshot takes several boundaries
   bool background = false;
@@ -26,15 +37,17 @@ struct TinyOutcome {
   uint64_t replayed_from = 0;
   uint64_t reported = 0;  // last step that was told of
   std::vector<std::string> notes;
-  std::vector<uint64_t> checkpoints;  // steps of snapshots that became complete
-  std::string error;                  // empty: none
+  std::vector<std::pair<double, double>> losses;  // of both branches, by step
+  std::vector<uint64_t> checkpoints;              // steps of snapshots that became complete
+  std::string error;                              // empty: none
   ErrorCode code = ErrorCode::kInternal;
   std::vector<std::vector<float>>
       weights;  // by tensor id, after the last step; empty after an error
 };
 
 // A base model: "DIR/config.json" and "DIR/model.safetensors". Other seeds give other weights.
-void write_tiny_model(Env& env, const std::string& directory, uint32_t seed);
+void write_tiny_model(Env& env, const std::string& directory, uint32_t seed,
+                      const TinyModel& model = {});
 
 // Trains (or goes on with) the run in `output`; errors are part of the outcome.
 TinyOutcome train_tiny(Env& env, const std::string& model, const std::string& output,

@@ -67,6 +67,16 @@ const placements = {
 t.test("panels per extent: f32", (t) =>
   sameRuns(t, "panels", someLmRows(3, 6, 2100), { train: { steps: 4, batchSize: 3 } }, placements),
 );
+for (const storage of ["bf16+8", "q8"] as const) {
+  const load = { storage };
+  t.test(`threads: opt, ${storage}, two directions`, (t) =>
+    sameRuns(t, "opt-tied", someLmRows(2, 9, 203), { ...halves, load }, threads),
+  );
+  t.test(`panels per extent: ${storage}`, (t) => {
+    const train = { ...halves.train, steps: 4, batchSize: 3 };
+    return sameRuns(t, "panels", someLmRows(4, 6, 2100), { load, train }, placements);
+  });
+}
 t.test("panels per extent: bf16, option rows", (t) => {
   const train = { ...halves.train, steps: 4, batchSize: 3 };
   return sameRuns(t, "panels", someOptions(4, 6, 2100), { ...halves, train }, placements);
@@ -145,6 +155,14 @@ const resumes: Record<string, { model: string; how: RunSettings }> = {
     how: { train: { schedule: "linear", warmupSteps: 3, weightDecay: 0.1 } },
   },
   "bf16, rounded every 3": { model: "opt-tied", how: halves },
+  "bf16+8, rounded every 3": {
+    model: "llama-tied-gqa",
+    how: { ...halves, load: { storage: "bf16+8" } },
+  },
+  "q8, rounded every 2": {
+    model: "opt-tied",
+    how: { load: { storage: "q8" }, train: { roundEvery: 2, weightDecay: 0.1 } },
+  },
   "f16, rounded every 4 to nearest": {
     model: "llama-tied-gqa",
     how: { load: { storage: "f16" }, train: { roundEvery: 4, rounding: "nearest" } },

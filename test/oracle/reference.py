@@ -118,6 +118,7 @@ def check(arguments):
         report.expect(t["decayed"] == matrix and t["decayed"] == weights.decayed[t["name"]],
                       f"{t['name']}: decayed is {t['decayed']}")
     rows = order = None
+    saturated = 0
     if arguments.rows:
         rows = Rows(json.loads(Path(arguments.rows).read_text()))
         order = DataOrder(header["seed"], len(rows.gold), header["batchSize"])
@@ -126,12 +127,13 @@ def check(arguments):
         z = weights.draw(record, header["method"]["directions"])
         if rows and not record["skipped"]:
             check_losses(report, config, weights, z, record, rows, order.batch(t))
+        saturated = weights.saturated  # the last record is written back after the last step
         weights.apply(record, z)
     different = check_weights(report, weights, read_directory(arguments.exported))
     return report, {
         "ok": not report.problems, "steps": len(records), "elements": sum(
             w.size for w in weights.values.values()), "differentElements": different,
-        "worstRatio": report.worst, "problems": report.problems[:10],
+        "saturated": saturated, "worstRatio": report.worst, "problems": report.problems[:10],
     }
 
 

@@ -66,7 +66,7 @@ const cases: Case[] = [
     rows: "options",
     train: { clip: 2, distribution: "rademacher", directions: 2 },
   },
-  ...(["bf16", "f16"] as const).flatMap((storage) =>
+  ...(["bf16", "f16", "bf16+8", "q8"] as const).flatMap((storage) =>
     ([1, 3] as const).flatMap((roundEvery) =>
       (["nearest", "stochastic"] as const).map((rounding): Case => {
         const model =
@@ -91,6 +91,36 @@ const cases: Case[] = [
 ];
 
 cases.push(
+  {
+    name: "q8, beyond the ends of the grids",
+    model: "opt-tied",
+    rows: "lm",
+    load: { storage: "q8" },
+    train: { learningRate: 3e-3, epsilon: 1e-2, clip: 1 },
+  },
+  {
+    name: "bf16+8, stochastic, every 5, options, two directions, rademacher",
+    model: "opt-350m-layout",
+    rows: "options",
+    load: { storage: "bf16+8" },
+    train: { roundEvery: 5, directions: 2, distribution: "rademacher" },
+  },
+  ...(["bf16+8", "q8"] as const).flatMap((storage): Case[] => [
+    {
+      name: `fused and transposed, ${storage}`,
+      model: "gpt2",
+      rows: "options",
+      load: { storage },
+      train: { steps: 5, roundEvery: 2, weightDecay: 0.1 },
+    },
+    {
+      name: `matrices of several panels, one in each extent, ${storage}`,
+      model: "panels",
+      rows: "lm",
+      load: { storage, extentBytes: 1 },
+      train: { steps: 3, roundEvery: 2, weightDecay: 0.1 },
+    },
+  ]),
   {
     name: "fused and transposed, two directions, decay",
     model: "gpt2",
@@ -139,6 +169,8 @@ for (const { name, model, rows: kind, ...settings } of cases) {
     t.strictSame(verdict.problems, [], "the reference agrees");
     t.equal(verdict.steps, settings.train?.steps ?? 20);
     t.equal(verdict.differentElements, 0, "weights are equal bit for bit");
+    t.equal(made.saturated, verdict.saturated, "values that met the end of their grid");
+    if (name.includes("beyond")) t.ok(verdict.saturated > 0, "there are some");
   });
 }
 
@@ -155,7 +187,7 @@ function scoreExcept(nanSteps: number[]) {
 }
 
 t.test("skipped records apply nothing, decay and rounding included", { skip }, async (t) => {
-  for (const storage of ["f32", "bf16"] as const) {
+  for (const storage of ["f32", "bf16", "bf16+8", "q8"] as const) {
     const folder = t.testdir();
     const rows = someLmRows(8, 13, 203);
     const path = modelPath("opt-tied", folder);

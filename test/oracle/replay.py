@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 import noise
-from weights import canonical, nearest, read_directory, round_weight
+from weights import canonical, imported, read_directory, round_weight, seen
 
 F = np.float32
 
@@ -56,7 +56,10 @@ def learning_rate(method, step):
 
 
 class Weights:
-    """The trained tensors by name, in fp32, as of the last applied record."""
+    """The trained tensors by name, in fp32, as of the last applied record.
+
+    `values` are the weights, `seen` what a forward pass computes with: they differ for bf16+8.
+    """
 
     def __init__(self, base, header):
         self.header = header
@@ -64,12 +67,16 @@ class Weights:
         self.ids = {t["name"]: t["id"] for t in header["tensors"]}
         # Decay by role: matrices and tables, never norms and biases.
         self.decayed = {t["name"]: t["role"] in ("linear", "embedding") for t in header["tensors"]}
-        self.values = {}
+        self.values, self.seen, self.scales, self.saturated = {}, {}, {}, 0
         for t in header["tensors"]:
             w = np.ascontiguousarray(canonical(stored, t))
             if list(w.shape) != t["shape"]:
                 raise ValueError(f"{t['name']}: shape {w.shape}, journal says {t['shape']}")
-            self.values[t["name"]] = nearest(w, header["storage"]) if w.ndim == 2 else w
+            scale = None
+            if w.ndim == 2:
+                w, scale = imported(w, header["storage"])
+            self.values[t["name"]], self.scales[t["name"]] = w, scale
+            self.seen[t["name"]] = seen(w, header["storage"]) if w.ndim == 2 else w
 
     def noise(self, name, seed, direction):
         draw = noise.signs if self.header["distribution"] == "rademacher" else noise.normals
@@ -85,7 +92,14 @@ class Weights:
     def perturbed(self, z, scale, direction):
         """Rule 4, then widened for the fp64 forward."""
         return {name: (w + F(scale) * z[name][direction]).astype(np.float64)
-                for name, w in self.values.items()}
+                for name, w in self.seen.items()}
+
+    def moved(self, name, w, record, z):
+        """Rule 5."""
+        s = F(record["decay"] if self.decayed[name] else 0) * w
+        for c, zk in zip(record["coefficients"], z[name]):
+            s = s + F(c) * zk
+        return w - s
 
     def apply(self, record, z):
         """Rule 5 and, at rounding steps, rule 6."""
@@ -93,11 +107,13 @@ class Weights:
             return
         rounds = record["step"] % self.header["roundEvery"] == 0
         for name, w in self.values.items():
-            s = F(record["decay"] if self.decayed[name] else 0) * w
-            for c, zk in zip(record["coefficients"], z[name]):
-                s = s + F(c) * zk
-            w = w - s
+            before, storage = self.seen[name], self.header["storage"]
+            is_same = before is w
+            w = self.moved(name, w, record, z)
+            self.seen[name] = w if is_same else self.moved(name, before, record, z)
             if rounds and w.ndim == 2:
-                w = round_weight(w, self.header["storage"], self.header["rounding"], record["seed"],
-                                 self.ids[name])
+                w, saturated = round_weight(w, storage, self.header["rounding"], record["seed"],
+                                            self.ids[name], self.scales[name])
+                self.seen[name] = seen(w, storage)
+                self.saturated += saturated
             self.values[name] = w

@@ -58,6 +58,8 @@ export interface Run {
   exported: string;
   events: NativeEvent[];
   engine: NativeEngine;
+  /** Of all roundings but the last record's, which no step wrote back. */
+  saturated: number;
 }
 
 /** Trains into `folder`/run and exports to `folder`/exported. The caller closes the engine. */
@@ -71,14 +73,14 @@ export async function trainAndExport(
   const events: NativeEvent[] = [];
   const output = join(folder, "run");
   const options = trainOptions(output, rows, settings.train);
-  await engine.train(options, (json) => {
+  const { saturated } = await engine.train(options, (json) => {
     const event = JSON.parse(json) as NativeEvent;
     events.push(event);
     settings.onEvent?.(event, engine);
   });
   const exported = join(folder, "exported");
   await engine.exportTo(exported);
-  return { journal: join(output, "journal.ndjson"), exported, events, engine };
+  return { journal: join(output, "journal.ndjson"), exported, events, engine, saturated };
 }
 
 export const readBytes = (folder: string, file: string): Buffer => readFileSync(join(folder, file));
@@ -146,6 +148,8 @@ export interface Verdict {
   ok: boolean;
   steps: number;
   differentElements: number;
+  /** How often the end of a q8 grid held a weight back, up to the record before the last. */
+  saturated: number;
   worstRatio: { loss: number; projectedGrad: number; projectedGradOfLoss: number };
   problems: string[];
 }

@@ -57,10 +57,48 @@ def canonical(stored, tensor):
     return w[source["firstRow"]:source["firstRow"] + tensor["shape"][0]]
 
 
+def scales(w):
+    """q8: of every group of 32 columns, as wide as the matrix; bf16 numbers, fixed at import."""
+    rows, columns = w.shape
+    groups = -(-columns // 32)
+    padded = np.zeros((rows, groups * 32), F)
+    padded[:, :columns] = np.abs(w)
+    largest = padded.reshape(rows, groups, 32).max(axis=2)
+    of_row = largest.max(axis=1, keepdims=True)
+    bits = (np.maximum(largest, of_row / F(16)) / F(96)).view(np.uint32)
+    up = np.maximum((bits + np.uint32(0xFFFF)) & np.uint32(0xFFFF0000), np.uint32(0x00800000))
+    scale = np.where(of_row == 0, F(2.0**-12), up.view(F))
+    return np.repeat(scale, 32, axis=1)[:, :columns]
+
+
+def on_grid(steps, scale):
+    """Whole steps of the scale (zero has one sign), and how many the end of the grid held back."""
+    kept = np.clip(steps, F(-127), F(127))
+    return (kept + F(0)) * scale, int((kept != steps).sum())
+
+
+def seen(w, storage):
+    """What a forward pass sees of a stored value: of bf16+8 the plane, the bf16 nearest to it."""
+    if storage != "bf16+8":
+        return w
+    return ((w.view(np.uint32) + np.uint32(0x8000)) & np.uint32(0xFFFF0000)).view(F)
+
+
+def imported(w, storage):
+    """The stored value of a base weight, and the scales of its groups if it has any."""
+    if storage != "q8":
+        return nearest(w, storage), None
+    scale = scales(w)
+    return on_grid(np.rint(w / scale), scale)[0], scale
+
+
 def nearest(w, storage):
     """To nearest, ties to even; f16 saturates."""
     if storage == "f32":
         return w
+    if storage == "bf16+8":
+        bits = w.view(np.uint32)
+        return ((bits + np.uint32(0x7F) + ((bits >> 8) & 1)) & np.uint32(0xFFFFFF00)).view(F)
     if storage == "f16":
         return np.clip(w, F(-65504), F(65504)).astype(np.float16).astype(F)
     bits = w.view(np.uint32)
@@ -70,6 +108,8 @@ def nearest(w, storage):
 def stochastic(w, storage, random):
     """Away from zero with probability equal to the remainder, by one random word per element."""
     bits = w.view(np.uint32)
+    if storage == "bf16+8":
+        return ((bits + (random >> 24)) & np.uint32(0xFFFFFF00)).view(F)
     if storage == "bf16":
         up = (bits + (random >> 16)) & np.uint32(0xFFFF0000)
         finite = (up & 0x7FFFFFFF) < 0x7F800000
@@ -88,9 +128,17 @@ def stochastic(w, storage, random):
     return np.copysign(np.minimum(rounded, 65504.0), w).astype(F)
 
 
-def round_weight(w, storage, rounding, seed, tensor):
+def round_weight(w, storage, rounding, seed, tensor, scale):
+    """The rounded value, and how many elements the end of a grid held back."""
     if storage == "f32":
-        return w
+        return w, 0
+    if storage != "q8":
+        if rounding == "nearest":
+            return nearest(w, storage), 0
+        return stochastic(w, storage, noise.rounding_words(seed, tensor, *w.shape)), 0
+    steps = np.clip(w / scale, F(-128), F(128))
     if rounding == "nearest":
-        return nearest(w, storage)
-    return stochastic(w, storage, noise.rounding_words(seed, tensor, *w.shape))
+        return on_grid(np.rint(steps), scale)
+    whole = np.floor(steps)
+    up = steps - whole > (noise.rounding_words(seed, tensor, *w.shape) >> 8).astype(F) * F(2.0**-24)
+    return on_grid(whole + up.astype(F), scale)

@@ -142,7 +142,7 @@ export class FakeEngine implements NativeEngine {
         onEvent(JSON.stringify({ event: "eval", step, loss: 0.5, accuracy: 0.75, elapsedMs: 1 }));
       }
     }
-    return { step, stopped: step < options.steps };
+    return { step, stopped: step < options.steps, saturated: 0 };
   }
 
   async #score(
@@ -265,7 +265,7 @@ export class FakeEngine implements NativeEngine {
 function stepEvent(step: number, loss: number, { learningRate }: NativeTrainOptions): object {
   const losses = { lossPlus: loss + 0.1, lossMinus: loss - 0.1, loss };
   const gradient = { projectedGrad: 100, projectedGrads: [100] };
-  const rest = { learningRate, skipped: false, elapsedMs: 1, tokens: 8 };
+  const rest = { learningRate, skipped: false, saturated: 0, elapsedMs: 1, tokens: 8 };
   return { event: "step", step, seed: 7 * step, ...losses, ...gradient, ...rest };
 }
 

@@ -97,6 +97,7 @@ t.test("progress", async (t) => {
     projectedGrads: [1],
     learningRate: 1e-6,
     skipped: loss === null,
+    saturated: 0,
     elapsedMs: 500,
     tokens: 1,
   });

@@ -66,12 +66,11 @@ t.test("messages name field, value and what is allowed", async (t) => {
   t.match(problem({ method: { distribution: "cauchy" } }), /"cauchy".*"gaussian", "rademacher"/);
   t.match(problem({ method: 3 }), /^method is 3; it must be an object/);
   t.match(problem({ schedule: { memory: "4 parsecs" } }), /schedule.memory is "4 parsecs".*4GiB/);
-  t.match(problem({ schedule: { offload: "disk" } }), /offload is "disk".*keeps weights resident/);
-  t.match(
-    problem({ schedule: { hostMemory: "1GB" } }),
-    /^schedule.hostMemory is 1000000000; this version keeps weights resident/,
-  );
-  t.match(problem({ schedule: { disk: 1 } }), /^schedule.disk is 1; .*leave it out/);
+  t.match(problem({ schedule: { offload: "tape" as "disk" } }), /offload is "tape".*"disk"/);
+  t.match(problem({ schedule: { slots: 1 } }), /^schedule.slots is 1; .*from 2 to 64/);
+  t.match(problem({ schedule: { placement: -1 } }), /placement is -1; .*"auto" or a number/);
+  const tiers = { offload: "disk", hostMemory: "1GB", disk: 1, placement: 3 } as const;
+  t.equal(problem({ schedule: tiers }), "accepted");
   t.match(problem({ schedule: { isa: " " } }), /^schedule.isa is " "; it must be "auto", or/);
   t.match(problem({ maxSkipped: 1e9 + 1 }), /is 1000000001; .* from 1 to 1000000000/);
   t.equal(problem({ maxSkipped: 1e9, schedule: { roundEvery: 1e9 } }), "accepted");
@@ -164,7 +163,7 @@ t.test("flags", async (t) => {
   const evaluation = evaluateFlags.map(({ name }) => name);
   t.equal(new Set(evaluation).size, evaluation.length);
   for (const name of ["model", "run", "data", "task", "threads"]) t.ok(evaluation.includes(name));
-  for (const name of ["round-every", "rounding", "offload", "host-memory", "disk"]) {
+  for (const name of ["round-every", "rounding", "disk", "overlap"]) {
     t.notOk(evaluation.includes(name), `${name} would do nothing`);
   }
   t.same(
@@ -175,9 +174,11 @@ t.test("flags", async (t) => {
     [],
     "the run's apply",
   );
+  const placed = ["device", "memory", "threads", "isa", "offload", "host-memory", "extent-bytes"];
+  placed.push("slots", "look-ahead", "placement");
   t.same(
     exportFlags.map(({ name }) => name),
-    ["run", "out", "model", "device", "memory", "threads", "isa", "extent-bytes"],
+    ["run", "out", "model", ...placed],
   );
 
   const file = { steps: 5, method: { epsilon: 0.1, clip: 2 } };
@@ -274,7 +275,8 @@ t.test("evaluation", async (t) => {
   t.throws(() => resolveEvaluateConfig(rounded), { code, message: /schedule.roundEvery is not/ });
   t.same(resolveEvaluateConfig({ run: "r", model: "m" }).model, "m", "where the run's model is");
   const { schedule } = resolveEvaluateConfig({ model: "m", data: "d" });
-  t.same(schedule, { device: "auto", threads: 0, isa: "auto", evalBatchTokens: 4096 });
+  const placed = { device: "auto", threads: 0, isa: "auto", offload: "auto", placement: "auto" };
+  t.same(schedule, { ...placed, lookAhead: 0, evalBatchTokens: 4096 });
 });
 
 t.test("export", async (t) => {

@@ -46,8 +46,9 @@ t.test("npm run bench", async (t) => {
   const results = t.testdir();
   const small = ["--results", results, "--shape", "opt-tiny", "--rounds", "1", "--length", "8"];
   const kernels = ["--size", "128,256", "--tokens", "2,16"];
-  const suites = ["--suite", "kernels,step,memory", "--batch", "1,2", ...kernels];
-  const { stdout } = await node("bench/main.mjs", "--json", ...small, ...suites);
+  const suites = ["--suite", "kernels,step,memory,storage", "--batch", "1,2", ...kernels];
+  const study = ["--seeds", "2", "--train-steps", "2", "--rows", "8"];
+  const { stdout } = await node("bench/main.mjs", "--json", ...small, ...suites, ...study);
   const machine = { machine: /cores/, threads: Number, date: /^\d{4}-\d{2}-\d{2}$/ };
   const lines = stdout.trim().split("\n");
   const row = { tokens: Number, plain: Number, gaussian: Number, gaussianCost: Number };
@@ -66,9 +67,10 @@ t.test("npm run bench", async (t) => {
       { ...step, batchSize: 1, tokensPerSecond: Number, ...machine },
       { ...step, batchSize: 2, tokensPerSecond: Number, ...machine },
       { suite: "memory", weightBytes: Number, peakBytes: Number, ...machine },
+      { suite: "storage", seeds: 2, lossBefore: Number, updateInUlps: Number, ...machine },
     ],
   );
-  for (const suite of ["kernels", "step", "memory"]) {
+  for (const suite of ["kernels", "step", "memory", "storage"]) {
     t.match(readFileSync(join(results, `${suite}.md`), "utf8"), /^## .*Measured on /s, suite);
     t.ok(JSON.parse(readFileSync(join(results, `${suite}.json`), "utf8")));
   }

@@ -3,12 +3,17 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 
 #include "backends/cpu/kernels.h"
 #include "core/error.h"
+#include "core/lane_thread.h"
 #include "core/thread_pool.h"
+#include "core/trace.h"
+#include "device/access.h"
 
 namespace zo2 {
 namespace {
@@ -23,13 +28,24 @@ class MappedBuffer final : public Buffer {
   size_t mapped_;
 };
 
-// Every lane is executed by the caller at once: an order in which all events are already over.
-// Lanes with threads of their own come with the tiers that need them.
+using Clock = std::chrono::steady_clock;
+
+// Every lane is a thread; the thread of kCompute has those of the pool beside it.
 class CpuDevice final : public Device {
  public:
-  CpuDevice(int threads, const Kernels& kernels) : pool_(threads), kernels_(kernels) {}
+  CpuDevice(int threads, const Kernels& kernels, const CpuOptions& options)
+      : pool_(threads), kernels_(kernels), trace_(options.trace) {
+    for (auto& lane : lanes_) lane = std::make_unique<LaneThread>(failed_, options.cancelled);
+    for (int i = 0; trace_ && i < kLanes; ++i)
+      trace_->name_lane(i, lane_name(static_cast<Lane>(i)));
+  }
+  // Lanes wait for each other, so all are emptied before the first ends.
+  ~CpuDevice() override {
+    failed_.set(Error(ErrorCode::kAborted, "the device is gone"));
+    drain();
+  }
 
-  DeviceInfo info() const override { return {"cpu", kernels_.name, pool_.threads()}; }
+  DeviceInfo info() const override { return {"cpu", kernels_.name, pool_.threads(), true}; }
 
   std::unique_ptr<Buffer> alloc(std::string name, Tier tier, size_t bytes) override {
     const size_t mapped = std::max<size_t>((bytes + 4095) / 4096 * 4096, 4096);
@@ -47,17 +63,47 @@ class CpuDevice final : public Device {
   }
   void set_scratch(View scratch) override { scratch_ = scratch; }
 
-  void enqueue(Lane, const Op& op) override {
-    std::visit([this](const auto& value) { execute(value); }, op.value);
+  void enqueue(Lane lane, const Op& op) override {
+    push(lane, op_name(op),
+         [this, op] { std::visit([this](const auto& value) { execute(value); }, op.value); });
   }
-  void copy(Lane, View to, View from) override {
-    std::memcpy(to.as<std::byte>(), from.as<const std::byte>(), from.bytes);
+  void copy(Lane lane, View to, View from) override {
+    push(lane, "copy",
+         [to, from] { std::memcpy(to.as<std::byte>(), from.as<const std::byte>(), from.bytes); });
   }
-  Event record(Lane lane) override { return {lane, 0}; }
-  void wait(Lane, Event) override {}
-  void sync(Lane) override {}
+  void file(Lane lane, FileTask task) override { push(lane, task.name, std::move(task.run)); }
+  Event record(Lane lane) override { return {lane, of(lane).last()}; }
+  void wait(Lane lane, Event event) override {
+    if (event.ticket > 0 && event.lane != lane)
+      push(lane, nullptr, [&other = of(event.lane), ticket = event.ticket] { other.wait(ticket); });
+  }
+  void sync(Lane lane) override {
+    of(lane).wait(of(lane).last());
+    failed_.throw_if_set();
+  }
+  void drain() noexcept override {
+    for (auto& lane : lanes_) lane->wait(lane->last());
+  }
 
  private:
+  LaneThread& of(Lane lane) const { return *lanes_[static_cast<size_t>(lane)]; }
+  // A name of null: nothing to show in traces.
+  void push(Lane lane, const char* name, std::function<void()> work) {
+    failed_.throw_if_set();
+    if (!trace_ || !name) {
+      of(lane).push(std::move(work));
+      return;
+    }
+    of(lane).push([this, lane, name, work = std::move(work)] {
+      const auto began = Clock::now();
+      work();
+      const auto since = [](Clock::time_point from, Clock::time_point to) {
+        return std::chrono::duration<double, std::micro>(to - from).count();
+      };
+      trace_->add(static_cast<int>(lane), name, since(made_, began), since(began, Clock::now()));
+    });
+  }
+
   const Kernel<Embed>& kernel(const Embed&) const { return kernels_.embed; }
   const Kernel<Linear>& kernel(const Linear&) const { return kernels_.linear; }
   const Kernel<Norm>& kernel(const Norm&) const { return kernels_.norm; }
@@ -164,13 +210,17 @@ class CpuDevice final : public Device {
   ThreadPool pool_;
   const Kernels& kernels_;
   View scratch_;
+  std::shared_ptr<Trace> trace_;
+  const Clock::time_point made_ = Clock::now();
+  FirstError failed_;
+  std::array<std::unique_ptr<LaneThread>, kLanes> lanes_;
 };
 
 }  // namespace
 
 std::unique_ptr<Device> make_cpu_device(const CpuOptions& options) {
   const int threads = options.threads > 0 ? options.threads : cpu_cores();
-  return std::make_unique<CpuDevice>(threads, cpu_kernels(options.isa));
+  return std::make_unique<CpuDevice>(threads, cpu_kernels(options.isa), options);
 }
 
 }  // namespace zo2

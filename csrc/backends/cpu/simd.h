@@ -32,6 +32,7 @@ using F = float __attribute__((vector_size(4 * kWidth)));
 using U = uint32_t __attribute__((vector_size(4 * kWidth)));
 using I = int32_t __attribute__((vector_size(4 * kWidth)));
 using Half = uint16_t __attribute__((vector_size(2 * kWidth)));
+using Bytes = int8_t __attribute__((vector_size(kWidth)));
 
 ZO2_INLINE F load(const float* p) {
   F v;

@@ -59,6 +59,7 @@ struct Block {
 void pack_block(const Linear& op, const Block& at, const Sizes& size, float* packed) {
   const Weight& weight = op.weight;
   const bool perturbed = perturbs(weight, op.branches);
+  int64_t saturated = 0;
   for (int64_t row = 0; row < at.rows; row += kWidth) {
     for (int64_t column = 0; column < at.columns; column += kStripColumns) {
       Tall shape;
@@ -69,8 +70,8 @@ void pack_block(const Linear& op, const Block& at, const Sizes& size, float* pac
       shape.rows = static_cast<int>(smaller(at.rows - row, kWidth));
       shape.stride = weight.columns;
       F value[kStripVectors<Tall>];
-      update_strip(weight, {op.branches.distribution, op.branches.rounding}, shape,
-                   (at.first + row) * weight.columns + at.column + column, value);
+      saturated += update_strip(weight, {op.branches.distribution, op.branches.rounding}, shape,
+                                (at.first + row) * weight.columns + at.column + column, value);
       float* to =
           packed + row / kTileColumns * size.tile() + column * kTileColumns + row % kTileColumns;
       const auto put = [&](int b, int u, const F* x) {
@@ -84,6 +85,7 @@ void pack_block(const Linear& op, const Block& at, const Sizes& size, float* pac
       }
     }
   }
+  count_saturated(weight, saturated);
 }
 
 // Bias of rows [first, first + rows), [branch][size.bias()]. Returns where the first row's is.

@@ -2,6 +2,7 @@
 // weight is used so rarely that packing it would cost more than the product. Lanes are rows of W,
 // so every sum is the one that the packed product makes: over k in ascending order, block by block.
 #include "backends/cpu/kernels/linear.h"
+#include "backends/cpu/kernels/with_aux.h"
 
 namespace zo2::ISA_NS {
 namespace {
@@ -13,6 +14,10 @@ template <StorageType kType>
 ZO2_INLINE void load_group(const Weight& weight, const Tall& shape, int u, int64_t index, F x[4]) {
   if constexpr (kType == StorageType::kF32) {
     gather_group(shape, u, weight.data.as<const float>() + index, x);
+  } else if constexpr (kType == StorageType::kQ8) {
+    Bytes q[4];
+    gather_group(shape, u, weight.data.as<const int8_t>() + index, q);
+    for (int i = 0; i < 4; ++i) x[i] = widen(q[i]);
   } else {
     Half h[4];
     gather_group(shape, u, weight.data.as<const uint16_t>() + index, h);
@@ -35,6 +40,8 @@ ZO2_INLINE void multiply_stretch(const Linear& op, const Stretch& at, F sum[kVec
 #pragma GCC unroll 2
   for (int v = 0; v < kVectors; ++v) {
     const int64_t left = at.rows - v * kWidth;
+    shape[v].row = static_cast<uint32_t>(weight.row + at.row + v * kWidth);
+    shape[v].column = static_cast<uint32_t>(at.column);
     shape[v].columns = static_cast<int>(at.columns);
     shape[v].rows = static_cast<int>(left < 0 ? 0 : smaller(left, kWidth));
     shape[v].stride = weight.columns;
@@ -43,12 +50,17 @@ ZO2_INLINE void multiply_stretch(const Linear& op, const Stretch& at, F sum[kVec
     for (int m = 0; m < kRows; ++m) sum[v][m] = F{};
   }
   const float* x = op.x.as<const float>() + at.column;
+  F scale[kVectors] = {};  // of q8
   for (int u = 0; u < shape[0].groups(); ++u, x += 4) {
     const int columns = static_cast<int>(smaller(at.columns - 4 * u, 4));
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {
       F w[4];
       load_group<kType>(weight, shape[v], u, index[v], w);
+      if constexpr (kType == StorageType::kQ8) {
+        if (new_scales(shape[v], u)) scale[v] = q8_scales(weight, shape[v], u);
+        for (int i = 0; i < 4; ++i) w[i] *= scale[v];
+      }
       for (int i = 0; i < columns; ++i) {
 #pragma GCC unroll 4
         for (int m = 0; m < kRows; ++m)
@@ -103,8 +115,10 @@ bool is_few(const Linear& op) {
 void multiply_few(const Linear& op, int64_t first, int64_t rows, const float* bias) {
   switch (op.weight.type) {
     case StorageType::kF32: return run_type<StorageType::kF32>(op, first, rows, bias);
+    case StorageType::kBF16R8:  // nothing is pending: what is seen is the plane
     case StorageType::kBF16: return run_type<StorageType::kBF16>(op, first, rows, bias);
     case StorageType::kF16: return run_type<StorageType::kF16>(op, first, rows, bias);
+    case StorageType::kQ8: return run_type<StorageType::kQ8>(op, first, rows, bias);
   }
 }
 

@@ -1,5 +1,7 @@
 #include "backends/cpu/kernels/rows.h"
 
+#include "backends/cpu/kernels/with_aux.h"
+
 namespace zo2::ISA_NS {
 namespace {
 
@@ -83,12 +85,28 @@ void subtract(const Update& update, const Shape& shape, F* value) {
   for (int i = 0; i < kStripVectors<Shape>; ++i) value[i] -= sum[i];
 }
 
+// The last update that rounds a bf16+8 value: from there on a forward pass sees its plane alone.
+// -1: it does from the start, or the type is another.
+int last_rounding(const Weight& weight) {
+  if (weight.type != StorageType::kBF16R8 || !weight.trainable) return -1;
+  int last = weight.pending.count - 1;
+  while (last >= 0 && !weight.pending.updates[last].rounds) --last;
+  return last;
+}
+
 template <class Shape>
-void advance(const Weight& weight, RowNoise noise, const Shape& shape, int64_t index, F* value) {
-  decode(weight, shape, index, value);
+int64_t advance(const Weight& weight, RowNoise noise, const Shape& shape, int64_t index, F* value) {
+  const bool aux = keeps_aux(weight.type);
+  const int rounding = last_rounding(weight);
+  if (aux) {
+    decode_with_aux(weight, noise.exact || rounding >= 0, shape, index, value);
+  } else {
+    decode(weight, shape, index, value);
+  }
   // Draws come for an even number of groups.
   for (int i = 4 * shape.groups(); i < kStripVectors<Shape>; ++i) value[i] = F{};
-  if (!weight.trainable) return;
+  int64_t saturated = 0;
+  if (!weight.trainable) return saturated;
   for (int u = 0; u < weight.pending.count; ++u) {
     const Update& update = weight.pending.updates[u];
     if (noise.distribution == Distribution::kGaussian) {
@@ -96,21 +114,35 @@ void advance(const Weight& weight, RowNoise noise, const Shape& shape, int64_t i
     } else {
       subtract<RademacherDraw<Shape>>(update, shape, value);
     }
-    if (update.rounds && weight.type != StorageType::kF32)
+    if (update.rounds && aux) {
+      const int64_t met = round_with_aux(weight, noise.rounding, update.seed, shape, value);
+      // What is not written back is rounded again by a later pass.
+      if (u < weight.pending.store_after) saturated += met;
+    } else if (update.rounds && weight.type != StorageType::kF32) {
       round_strip(weight.type, noise.rounding, update.seed, shape, value);
-    if (u + 1 == weight.pending.store_after) encode(weight, shape, index, value);
+    }
+    if (u + 1 == weight.pending.store_after) {
+      if (aux) {
+        encode_with_aux(weight, shape, index, value);
+      } else {
+        encode(weight, shape, index, value);
+      }
+    }
+    if (u == rounding && !noise.exact)
+      for (int i = 0; i < kStripVectors<Shape>; ++i) value[i] = plane_bf16r8(value[i]);
   }
+  return saturated;
 }
 
 }  // namespace
 
-void update_strip(const Weight& weight, RowNoise noise, const Flat& shape, int64_t index,
-                  F* value) {
-  advance(weight, noise, shape, index, value);
+int64_t update_strip(const Weight& weight, RowNoise noise, const Flat& shape, int64_t index,
+                     F* value) {
+  return advance(weight, noise, shape, index, value);
 }
-void update_strip(const Weight& weight, RowNoise noise, const Tall& shape, int64_t index,
-                  F* value) {
-  advance(weight, noise, shape, index, value);
+int64_t update_strip(const Weight& weight, RowNoise noise, const Tall& shape, int64_t index,
+                     F* value) {
+  return advance(weight, noise, shape, index, value);
 }
 
 Flat flat_strip(const Weight& weight, int64_t r, int64_t column) {

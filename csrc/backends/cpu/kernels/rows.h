@@ -10,12 +10,22 @@ namespace zo2::ISA_NS {
 struct RowNoise {
   Distribution distribution;
   Rounding rounding;
+  bool exact = false;  // of bf16+8 the value itself, not what a forward pass sees of it
 };
 
 // The strip's stored value with everything pending applied, written back when the weight says so.
-// `index`: of the strip's first element in weight.data. value: [kStripVectors<Shape>].
-void update_strip(const Weight& weight, RowNoise noise, const Flat& shape, int64_t index, F* value);
-void update_strip(const Weight& weight, RowNoise noise, const Tall& shape, int64_t index, F* value);
+// `index`: of the strip's first element in weight.data. value: [kStripVectors<Shape>]. Returns how
+// many values met the end of their grid (q8) on their way back.
+int64_t update_strip(const Weight& weight, RowNoise noise, const Flat& shape, int64_t index,
+                     F* value);
+int64_t update_strip(const Weight& weight, RowNoise noise, const Tall& shape, int64_t index,
+                     F* value);
+
+// Tasks run at the same time: each adds what it has counted once, at its end.
+ZO2_INLINE void count_saturated(const Weight& weight, int64_t count) {
+  if (count > 0 && weight.saturated)
+    __atomic_fetch_add(weight.saturated.as<int64_t>(), count, __ATOMIC_RELAXED);
+}
 
 // Of the strip that starts at `column` of one row of the weight, counted from weight.row.
 Flat flat_strip(const Weight& weight, int64_t r, int64_t column);

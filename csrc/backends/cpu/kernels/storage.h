@@ -74,4 +74,61 @@ ZO2_INLINE F stochastic_f16(F x, U random) {
   return select((I)(u >= 0x7f800000u), x, value);
 }
 
+// ---- bf16+8 (core/dtype.h)
+// ------------------------------------------------------------------------------------------
+
+ZO2_INLINE F join_bf16r8(Half plane, Bytes residual) {
+  const I low = __builtin_convertvector(residual, I) << 8;
+  return (F)((__builtin_convertvector(plane, U) << 16) + (U)low);
+}
+// What the plane alone says, of a value that is a bf16+8 number.
+ZO2_INLINE F plane_bf16r8(F x) { return (F)(((U)x + 0x8000u) & 0xffff0000u); }
+ZO2_INLINE Half encode_plane(F x) { return __builtin_convertvector(((U)x + 0x8000u) >> 16, Half); }
+ZO2_INLINE Bytes encode_residual(F x) { return __builtin_convertvector((I)((U)x >> 8), Bytes); }
+
+// The magnitude of x with `up` added below the last of 24 bits, cut; finite values stay finite.
+ZO2_INLINE F cut_bf16r8(F x, U up) {
+  const I magnitude = (I)x & 0x7fffffff;
+  const I cut = (I)(((U)magnitude + up) & 0xffffff00u);
+  constexpr int32_t kLargest = static_cast<int32_t>(kBF16R8Largest);
+  const I most = I{} + kLargest;
+  const I finite = (cut < most ? cut : most) | ((I)x & (I)(U{} + 0x80000000u));
+  return select(magnitude >= 0x7f800000, (F)((U)x & 0xffff0000u), (F)finite);
+}
+ZO2_INLINE F nearest_bf16r8(F x) { return cut_bf16r8(x, 0x7fu + (((U)x >> 8) & 1u)); }
+ZO2_INLINE F stochastic_bf16r8(F x, U random) { return cut_bf16r8(x, random >> 24); }
+
+// ---- q8: x is a value in steps of its scale, within one step of the ends of the grid
+// -----------------------------------------------------------------------------------------
+
+ZO2_INLINE F widen(Bytes q) { return __builtin_convertvector(__builtin_convertvector(q, I), F); }
+ZO2_INLINE Bytes narrow(F x) {
+  return __builtin_convertvector(__builtin_convertvector(x, I), Bytes);
+}
+
+// NaN, too, is brought to an end.
+ZO2_INLINE F near_grid(F x) {
+  const F most = splat(static_cast<float>(kQ8Most + 1));
+  const F above = x > -most ? x : -most;
+  return above < most ? above : most;
+}
+ZO2_INLINE F nearest_step(F x) {
+  const F magic = splat(0x1.8p23f);  // ties to even
+  return (x + magic) - magic;
+}
+ZO2_INLINE F stochastic_step(F x, U random) {
+  const F cut = __builtin_convertvector(__builtin_convertvector(x, I), F);
+  const F whole = cut - select(cut > x, splat(1.0f), F{});
+  const F threshold = __builtin_convertvector((I)(random >> 8), F) * 0x1p-24f;
+  return whole + select(x - whole > threshold, splat(1.0f), F{});
+}
+// -1 where the grid ends before the step; the step is brought back.
+ZO2_INLINE I saturate(F* step) {
+  const F most = splat(static_cast<float>(kQ8Most));
+  const I over = abs(*step) > most;
+  F bounded = *step < most ? *step : most;
+  *step = bounded > -most ? bounded : -most;
+  return over;
+}
+
 }  // namespace zo2::ISA_NS

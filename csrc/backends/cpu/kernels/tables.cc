@@ -18,14 +18,43 @@ size_t embed_local(const Embed& op, int64_t) {
   return static_cast<size_t>(op.branches.count) * kStripColumns;
 }
 
+// The row of a token as a table of its own.
+Weight one_row(const Embed& op, int32_t id) {
+  Weight w = op.table;
+  int64_t at = id - w.row, rows = w.rows;
+  if (op.gathered) {
+    const int32_t* ids = op.gathered.as<const int32_t>();
+    rows = static_cast<int64_t>(op.gathered.bytes / sizeof(int32_t));
+    int64_t low = 0;
+    for (int64_t high = rows; low < high;) {
+      const int64_t middle = (low + high) / 2;
+      if (ids[middle] < id)
+        low = middle + 1;
+      else
+        high = middle;
+    }
+    at = low;
+  }
+  const auto part = [&](const View& view) {
+    const size_t bytes = view.bytes / static_cast<size_t>(rows);
+    return view.slice(static_cast<size_t>(at) * bytes, bytes);
+  };
+  w.data = part(w.data);
+  if (w.aux) w.aux = part(w.aux);
+  w.row = id;
+  w.rows = 1;
+  return w;
+}
+
 void embed_run(const Embed& op, int64_t task, const TaskScratch& memory) {
-  const int64_t r = op.ids.as<const int32_t>()[task] - op.table.row;
-  if (r < 0 || r >= op.table.rows) return;
+  const int32_t id = op.ids.as<const int32_t>()[task];
+  if (id < op.table.row || id >= op.table.row + op.table.rows) return;
+  const Weight table = one_row(op, id);
   float* rows = memory.local;
   const int64_t columns = op.table.columns;
   for (int64_t column = 0; column < columns; column += kStripColumns) {
     const int64_t n = columns - column < kStripColumns ? columns - column : kStripColumns;
-    prepare_strip(op.table, op.branches, r, column, rows, kStripColumns);
+    prepare_strip(table, op.branches, 0, column, rows, kStripColumns);
     for (int b = 0; b < op.branches.count; ++b) {
       float* y = op.y.as<float>() + (b * op.tokens + task) * columns + column;
       const float* x = rows + b * kStripColumns;
@@ -82,7 +111,8 @@ int64_t weight_tasks(const Weight& w) {
 
 // body(strip, index of its first element, value)
 template <class T, class Body>
-void walk(const T& op, int64_t task, const Body& body) {
+void walk(const T& op, int64_t task, bool exact, const Body& body) {
+  int64_t saturated = 0;
   const int64_t per_row = strips_per_row(op.weight);
   const int64_t total = op.weight.rows * per_row;
   for (int64_t i = task * kStripsPerTask; i < total && i < (task + 1) * kStripsPerTask; ++i) {
@@ -90,19 +120,21 @@ void walk(const T& op, int64_t task, const Body& body) {
     const Flat shape = flat_strip(op.weight, row, column);
     F value[kStripVectors<Flat>];
     const int64_t index = row * op.weight.columns + column;
-    update_strip(op.weight, {op.distribution, op.rounding}, shape, index, value);
+    saturated +=
+        update_strip(op.weight, {op.distribution, op.rounding, exact}, shape, index, value);
     body(shape, index, value);
   }
+  count_saturated(op.weight, saturated);
 }
 
 int64_t apply_tasks(const Apply& op, int) { return weight_tasks(op.weight); }
 void apply_run(const Apply& op, int64_t task, const TaskScratch&) {
-  walk(op, task, [](const Flat&, int64_t, const F*) {});
+  walk(op, task, false, [](const Flat&, int64_t, const F*) {});
 }
 
 int64_t materialize_tasks(const Materialize& op, int) { return weight_tasks(op.weight); }
 void materialize_run(const Materialize& op, int64_t task, const TaskScratch&) {
-  walk(op, task, [&](const Flat& shape, int64_t index, F* value) {
+  walk(op, task, true, [&](const Flat& shape, int64_t index, F* value) {
     for (int u = 0; u < shape.groups(); ++u) {
       transpose_lanes(value + 4 * u);
       scatter_group(shape, u, value + 4 * u, op.y.as<float>() + index);

@@ -1,0 +1,98 @@
+#include "backends/sim/kernel_model.h"
+
+#include <algorithm>
+
+namespace zo2 {
+namespace {
+
+// Draws that are cheaper than a normal, in normals: instructions of core/philox.h alone per four
+// uniforms, and of unpacking bits per sign.
+constexpr double kUniformNormals = 0.25, kSignNormals = 0.07;
+constexpr double kGiga = 1e9, kTera = 1e12, kMicro = 1e-6;
+constexpr int64_t kRowMultiple = 128;
+
+// Of a copy of one row: in the type that is multiplied, f32 or one of 16 bits.
+uint64_t row_bytes(const Weight& w) {
+  return static_cast<uint64_t>(w.columns) * (w.type == StorageType::kF32 ? 4 : 2);
+}
+
+int64_t chunk_rows(const Weight& w) {
+  const int64_t fits = kChunkBytes / std::max<int64_t>(1, static_cast<int64_t>(row_bytes(w)));
+  return std::min(w.rows, std::max(kRowMultiple, fits / kRowMultiple * kRowMultiple));
+}
+
+// The weight that an op multiplies by, if it has one.
+struct Product {
+  const Weight* weight = nullptr;
+  const Branches* branches = nullptr;
+};
+Product product_of(const Op& op) {
+  if (const Linear* linear = std::get_if<Linear>(&op.value))
+    return {&linear->weight, &linear->branches};
+  if (const HeadLoss* head = std::get_if<HeadLoss>(&op.value))
+    return {&head->weight, &head->branches};
+  return {};
+}
+
+// Copies of the weight in scratch: one per branch when some are perturbed, one when the value lies
+// ahead of the stored bytes, none when these are multiplied as they are.
+int copies(const Product& product) {
+  const Weight& w = *product.weight;
+  if (!w.trainable) return 0;
+  if (perturbed_directions(*product.branches) > 0) return product.branches->count;
+  return w.pending.count > w.pending.store_after ? 1 : 0;
+}
+
+int kernels(const Op& op, const Profile& profile) {
+  const Product product = product_of(op);
+  if (!product.weight || profile.unified) return 1;
+  const Weight& w = *product.weight;
+  const int64_t rows = std::max<int64_t>(1, chunk_rows(w));
+  const int64_t chunks = (w.rows + rows - 1) / rows;
+  const int each =
+      1 + (w.trainable && w.pending.store_after > 0 ? 1 : 0) + (copies(product) > 0 ? 1 : 0);
+  const HeadLoss* head = std::get_if<HeadLoss>(&op.value);
+  const int reductions = head ? (head->last ? 2 : 1) : 0;
+  return static_cast<int>(chunks) * each + reductions;
+}
+
+uint64_t logits_bytes(const Op& op) {
+  const HeadLoss* head = std::get_if<HeadLoss>(&op.value);
+  if (!head) return 0;
+  return static_cast<uint64_t>(head->branches.count * head->m * head->weight.rows) * 4;
+}
+
+}  // namespace
+
+uint64_t scratch_bytes_of(const Op& op, const Profile& profile) {
+  const Product product = product_of(op);
+  uint64_t bytes = logits_bytes(op);
+  // As much for any branches and any pending records, so that a plan need not know them.
+  if (product.weight && product.weight->trainable && !profile.unified)
+    bytes += static_cast<uint64_t>(product.branches->count * chunk_rows(*product.weight)) *
+             row_bytes(*product.weight);
+  return bytes;
+}
+
+Cost cost_of(const Op& op, const Profile& profile) {
+  const Work todo = work(op);
+  const Product product = product_of(op);
+  Cost cost;
+  cost.bytes = todo.bytes;
+  if (!profile.unified) {
+    cost.bytes += 2 * logits_bytes(op);  // written, then reduced
+    if (product.weight)
+      cost.bytes += 2 * static_cast<uint64_t>(copies(product) * product.weight->rows) *
+                    row_bytes(*product.weight);
+  }
+  const double normals = static_cast<double>(todo.normals) +
+                         kUniformNormals * static_cast<double>(todo.uniforms) +
+                         kSignNormals * static_cast<double>(todo.signs);
+  cost.seconds = std::max(todo.flops / (profile.tflops.value * kTera),
+                          static_cast<double>(cost.bytes) / (profile.memory_gbps.value * kGiga)) +
+                 normals / (profile.gnormals.value * kGiga) +
+                 kernels(op, profile) * profile.launch_us.value * kMicro;
+  return cost;
+}
+
+}  // namespace zo2

@@ -1,0 +1,311 @@
+#include "device/access.h"
+
+#include <algorithm>
+#include <string>
+
+#include "core/error.h"
+
+namespace zo2 {
+namespace {
+
+constexpr int64_t kFloat = 4, kIndex = 4;  // bytes
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t elements(const Weight& w) { return w.rows * w.columns; }
+
+// ---- views
+// ----------------------------------------------------------------------------------------
+
+class Accesses {
+ public:
+  explicit Accesses(const char* op) : op_(op) {}
+
+  void read(View view, int64_t bytes) { add(view, 0, bytes, true, false); }
+  void write(View view, int64_t bytes) { add(view, 0, bytes, false, true); }
+  void read_write(View view, int64_t bytes) { add(view, 0, bytes, true, true); }
+  void read_all(View view) { add(view, 0, static_cast<int64_t>(view.bytes), true, false); }
+  void read_write_all(View view) { add(view, 0, static_cast<int64_t>(view.bytes), true, true); }
+  // Elements [first, first + width) of `rows` rows, `stride` elements apart.
+  void write_columns(View view, int64_t rows, int64_t stride, int64_t first, int64_t width,
+                     int64_t element_bytes, bool also_read) {
+    const int64_t length = rows == 0 ? 0 : (rows - 1) * stride + width;
+    add(view, first * element_bytes, length * element_bytes, also_read, true);
+  }
+
+  void weight(const Weight& w, bool exact = false) { weight(w, w.rows, exact); }
+  // With data of only `rows` of its rows.
+  void weight(const Weight& w, int64_t rows, bool exact) {
+    const int64_t values = rows * w.columns * static_cast<int64_t>(storage_bytes(w.type));
+    add(w.data, 0, values, true, stores(w));
+    if (reads_aux(w, exact))
+      add(w.aux, 0, static_cast<int64_t>(storage_aux_bytes(w.type, rows, w.columns)), true,
+          writes_aux(w));
+    if (stores(w)) read_write_all(w.saturated);
+  }
+  void vector(const Vector& v) { read(v.data, v.n * kFloat); }
+
+  std::vector<Access> take() { return std::move(list_); }
+
+ private:
+  void add(View view, int64_t from, int64_t bytes, bool reads, bool writes) {
+    if (!view || bytes == 0) return;
+    if (from < 0 || bytes < 0 || static_cast<size_t>(from + bytes) > view.bytes)
+      reject(view, from + bytes);
+    list_.push_back(
+        {view.slice(static_cast<size_t>(from), static_cast<size_t>(bytes)), reads, writes});
+  }
+  [[noreturn]] void reject(View view, int64_t needed) const {
+    throw Error(ErrorCode::kInternal, std::string(op_) + " needs " + std::to_string(needed) +
+                                          " bytes of a view of " + std::to_string(view.bytes) +
+                                          " in " + view.buffer->name());
+  }
+
+  const char* op_;
+  std::vector<Access> list_;
+};
+
+// Rows of a table that an op has.
+int64_t table_rows(const Embed& op) {
+  return op.gathered ? static_cast<int64_t>(op.gathered.bytes) / kIndex : op.table.rows;
+}
+
+void list(const Embed& op, Accesses& to) {
+  to.weight(op.table, table_rows(op), false);
+  to.read_all(op.gathered);
+  to.read(op.ids, op.tokens * kIndex);
+  const int64_t y = op.branches.count * op.tokens * op.table.columns * kFloat;
+  // Rows whose ids lie in other pieces of the table are left alone: what is written depends on ids.
+  op.accumulate ? to.read_write(op.y, y) : to.write(op.y, y);
+}
+
+void list(const Linear& op, Accesses& to) {
+  const int64_t rows = op.branches.count * op.m;
+  to.weight(op.weight);
+  to.vector(op.bias);
+  to.read(op.x, rows * op.weight.columns * kFloat);
+  to.write_columns(op.y, rows, op.y_columns, op.y_column, op.weight.rows, kFloat, op.accumulate);
+}
+
+void list(const Norm& op, Accesses& to) {
+  to.vector(op.gain);
+  to.vector(op.bias);
+  to.read(op.gather, op.m * kIndex);
+  const int64_t last = op.gather ? op.x_rows : op.m;
+  const int64_t x_rows = (op.branches.count - 1) * op.x_rows + last;
+  to.read(op.x, x_rows * op.columns * kFloat);
+  to.write(op.y, op.branches.count * op.m * op.columns * kFloat);
+}
+
+void list(const Rope& op, Accesses& to) {
+  to.read_write(op.x, int64_t{op.branches} * op.tokens * op.heads * op.head_columns * kFloat);
+  to.read(op.positions, op.tokens * kIndex);
+  to.read_all(op.cosine);
+  to.read_all(op.sine);
+}
+
+void list(const Attention& op, Accesses& to) {
+  const int64_t rows = op.branches * op.tokens;
+  to.read(op.q, rows * op.heads * op.qk_columns * kFloat);
+  to.read(op.k, rows * op.kv_heads * op.qk_columns * kFloat);
+  to.read(op.v, rows * op.kv_heads * op.v_columns * kFloat);
+  to.read(op.offsets, (op.sequences + 1) * kIndex);
+  to.write(op.y, rows * op.heads * op.v_columns * kFloat);
+  if (!op.cache) return;
+  to.read_write_all(op.cache.k);
+  to.read_write_all(op.cache.v);
+  to.read(op.cache.starts, op.sequences * kIndex);
+  to.read(op.cache.prefixes, op.sequences * kIndex);
+}
+
+void list(const Activation& op, Accesses& to) {
+  to.read(op.x, op.n * kFloat);
+  to.read(op.up, op.n * kFloat);
+  to.write(op.y, op.n * kFloat);
+}
+
+void list(const HeadLoss& op, Accesses& to) {
+  const int64_t rows = op.branches.count * op.m;
+  const int64_t tiles = ceil_div(op.vocabulary, kVocabularyTile);
+  const int64_t first = op.weight.row / kVocabularyTile;
+  const int64_t own = ceil_div(op.weight.row + op.weight.rows, kVocabularyTile) - first;
+  const int64_t targets = op.branches.count * op.targets * kFloat;
+  to.weight(op.weight);
+  to.read(op.x, rows * op.weight.columns * kFloat);
+  to.read(op.target_rows, op.targets * kIndex);
+  to.read(op.target_ids, op.targets * kIndex);
+  to.write_columns(op.partials, rows, tiles, first, own, 2 * kFloat, false);
+  to.write_columns(op.logits, rows, op.vocabulary, op.weight.row, op.weight.rows, kFloat, false);
+  if (!op.last) {
+    to.write(op.target_logits, targets);
+    return;
+  }
+  to.read_write(op.target_logits, targets);
+  to.read(op.partials, rows * tiles * 2 * kFloat);
+  to.write(op.logprobs, targets);
+}
+
+void list(const Apply& op, Accesses& to) { to.weight(op.weight); }
+
+void list(const Materialize& op, Accesses& to) {
+  to.weight(op.weight, true);
+  to.write(op.y, elements(op.weight) * kFloat);
+}
+
+// ---- work
+// -----------------------------------------------------------------------------------------
+
+uint64_t pending_draws(const Weight& w) {
+  uint64_t count = 0;
+  if (!w.trainable) return 0;
+  for (int i = 0; i < w.pending.count; ++i)
+    count += static_cast<uint64_t>(w.pending.updates[i].directions);
+  return count;
+}
+
+void draw(uint64_t count, Distribution distribution, Work& to) {
+  (distribution == Distribution::kGaussian ? to.normals : to.signs) += count;
+}
+
+// The stored bytes of `rows` of the weight's rows and the draws of what is pending for them.
+void advance(const Weight& w, int64_t rows, Distribution distribution, Rounding rounding, Work& to,
+             bool exact = false) {
+  const uint64_t touched = static_cast<uint64_t>(rows * w.columns);
+  const uint64_t aux = storage_aux_bytes(w.type, rows, w.columns);
+  to.bytes += touched * storage_bytes(w.type) * (stores(w) ? 2 : 1);
+  if (reads_aux(w, exact)) to.bytes += aux * (writes_aux(w) ? 2 : 1);
+  draw(pending_draws(w) * touched, distribution, to);
+  if (!w.trainable || w.type == StorageType::kF32 || rounding == Rounding::kNearest) return;
+  for (int i = 0; i < w.pending.count; ++i)
+    if (w.pending.updates[i].rounds) to.uniforms += touched;
+}
+
+void use(const Weight& w, int64_t rows, const Branches& branches, Work& to) {
+  advance(w, rows, branches.distribution, branches.rounding, to);
+  if (!w.trainable) return;
+  const uint64_t touched = static_cast<uint64_t>(rows * w.columns);
+  draw(static_cast<uint64_t>(perturbed_directions(branches)) * touched, branches.distribution, to);
+}
+
+void use(const Vector& v, const Branches& branches, Work& to) {
+  if (v.data) use(as_weight(v), 1, branches, to);
+}
+
+void move(int64_t bytes, Work& to) { to.bytes += static_cast<uint64_t>(bytes); }
+
+void count(const Embed& op, Work& to) {
+  const int64_t y = op.branches.count * op.tokens * op.table.columns;
+  use(op.table, std::min(op.tokens, table_rows(op)), op.branches, to);
+  move(op.tokens * kIndex + y * kFloat * (op.accumulate ? 2 : 1), to);
+  to.flops += static_cast<double>(y);
+}
+
+void count(const Linear& op, Work& to) {
+  const int64_t rows = op.branches.count * op.m;
+  use(op.weight, op.weight.rows, op.branches, to);
+  use(op.bias, op.branches, to);
+  move(rows * op.weight.columns * kFloat, to);
+  move(rows * op.weight.rows * kFloat * (op.accumulate ? 2 : 1), to);
+  to.flops += 2.0 * static_cast<double>(rows) * static_cast<double>(elements(op.weight));
+}
+
+void count(const Norm& op, Work& to) {
+  const int64_t n = op.branches.count * op.m * op.columns;
+  use(op.gain, op.branches, to);
+  use(op.bias, op.branches, to);
+  move(2 * n * kFloat + (op.gather ? op.m * kIndex : 0), to);
+  to.flops += (op.kind == NormKind::kNone ? 0.0 : 8.0) * static_cast<double>(n);
+}
+
+void count(const Rope& op, Work& to) {
+  const int64_t n = int64_t{op.branches} * op.tokens * op.heads * op.rotary;
+  move(2 * n * kFloat + op.tokens * (kIndex + op.rotary * kFloat), to);
+  to.flops += 3.0 * static_cast<double>(n);
+}
+
+void count(const Attention& op, Work& to) {
+  const int64_t rows = op.branches * op.tokens;
+  const int64_t key_value = op.kv_heads * (op.qk_columns + op.v_columns);
+  move(rows * op.heads * (op.qk_columns + op.v_columns) * kFloat, to);  // queries, results
+  move(rows * key_value * kFloat, to);
+  // What the caches held before and what is appended.
+  if (op.cache) move((op.sequences * op.longest + op.tokens) * key_value * kFloat, to);
+  const double seen = op.cache ? static_cast<double>(op.longest)
+                               : (static_cast<double>(op.longest) + 1) / 2;  // keys of a query
+  to.flops += 2.0 * static_cast<double>(rows * op.heads) * seen * (op.qk_columns + op.v_columns);
+}
+
+void count(const Activation& op, Work& to) {
+  move(op.n * kFloat * (op.up ? 3 : 2), to);
+  to.flops += 10.0 * static_cast<double>(op.n);
+}
+
+void count(const HeadLoss& op, Work& to) {
+  const int64_t rows = op.branches.count * op.m;
+  const int64_t own = ceil_div(op.weight.rows, kVocabularyTile);
+  use(op.weight, op.weight.rows, op.branches, to);
+  move(rows * op.weight.columns * kFloat + rows * own * 2 * kFloat, to);
+  if (op.logits) move(rows * op.weight.rows * kFloat, to);
+  if (op.last) {
+    move(rows * ceil_div(op.vocabulary, kVocabularyTile) * 2 * kFloat, to);
+    move(op.branches.count * op.targets * 2 * kFloat, to);
+  }
+  to.flops += static_cast<double>(rows * op.weight.rows) *
+              (2.0 * static_cast<double>(op.weight.columns) + 4.0);
+}
+
+void count(const Apply& op, Work& to) {
+  advance(op.weight, op.weight.rows, op.distribution, op.rounding, to);
+}
+
+void count(const Materialize& op, Work& to) {
+  advance(op.weight, op.weight.rows, op.distribution, op.rounding, to, true);
+  move(elements(op.weight) * kFloat, to);
+}
+
+const char* name_of(const Embed&) { return "Embed"; }
+const char* name_of(const Linear&) { return "Linear"; }
+const char* name_of(const Norm&) { return "Norm"; }
+const char* name_of(const Rope&) { return "Rope"; }
+const char* name_of(const Attention&) { return "Attention"; }
+const char* name_of(const Activation&) { return "Activation"; }
+const char* name_of(const HeadLoss&) { return "HeadLoss"; }
+const char* name_of(const Apply&) { return "Apply"; }
+const char* name_of(const Materialize&) { return "Materialize"; }
+
+}  // namespace
+
+const char* op_name(const Op& op) {
+  return std::visit([](const auto& value) { return name_of(value); }, op.value);
+}
+
+std::vector<Access> access(const Op& op) {
+  Accesses accesses(op_name(op));
+  std::visit([&](const auto& value) { list(value, accesses); }, op.value);
+  return accesses.take();
+}
+
+Work work(const Op& op) {
+  Work total;
+  std::visit([&](const auto& value) { count(value, total); }, op.value);
+  return total;
+}
+
+int perturbed_directions(const Branches& branches) {
+  // Branches are ordered by direction. Without a list (an op that is only measured) each may be
+  // perturbed in a direction of its own.
+  if (!branches.branch) return branches.count;
+  int count = 0, last = -1;
+  for (int b = 0; b < branches.count; ++b) {
+    if (branches.branch[b].scale == 0 || branches.branch[b].direction == last) continue;
+    last = branches.branch[b].direction;
+    ++count;
+  }
+  return count;
+}
+
+uint64_t draws_per_element(const Weight& weight, const Branches& branches) {
+  if (!weight.trainable) return 0;
+  return pending_draws(weight) + static_cast<uint64_t>(perturbed_directions(branches));
+}
+
+}  // namespace zo2

@@ -1,0 +1,213 @@
+#include "napi/plan.h"
+
+#include <algorithm>
+
+#include "backends/sim/sim_device.h"
+#include "core/trace.h"
+#include "model/families.h"
+#include "napi/options.h"
+#include "napi/values.h"
+#include "schedule/rehearsal.h"
+
+namespace zo2::napi {
+namespace {
+
+constexpr double kMillisecondsPerSecond = 1e3;
+
+struct PlanRequest {
+  ModelSpec model;
+  ScheduleOptions schedule;
+  UpdateRules rules;
+  RehearsalShape shape;
+  Profile profile;
+  std::string trace;
+};
+
+Profile profile_of(const Napi::Object& object) {
+  const Napi::Value profile = object.Get("profile");
+  if (profile.IsString()) return find_profile(profile.As<Napi::String>().Utf8Value());
+  if (!profile.IsObject())
+    throw Napi::TypeError::New(object.Env(), "profile must be a name or figures");
+  const auto given = profile.As<Napi::Object>();
+  CpuFigures figures;
+  figures.gflops = number_field(given, "gflops");
+  figures.memory_gbps = number_field(given, "memoryGbps");
+  figures.gnormals = number_field(given, "gnormals");
+  figures.disk_read_gbps = number_field(given, "diskReadGbps");
+  figures.disk_write_gbps = number_field(given, "diskWriteGbps");
+  figures.disk_total_gbps = number_field(given, "diskTotalGbps");
+  return cpu_profile(figures);
+}
+
+PlanRequest request_of(const Napi::Object& object) {
+  PlanRequest r;
+  const std::string config = string_field(object, "config");
+  r.model = describe_model(Json::parse(config, "config.json"), string_field(object, "name"));
+  r.schedule = schedule_options(object);
+  r.schedule.write_every = count_field(object, "roundEvery");
+  if (object.Has("deferredUpdate"))
+    r.schedule.deferred_update = boolean_field(object, "deferredUpdate");
+  r.rules.type = r.schedule.storage;
+  if (r.rules.type != StorageType::kF32) r.rules.round_every = int_field(object, "roundEvery");
+  r.rules.distribution =
+      named<Distribution>(object.Env(), "distribution", string_field(object, "distribution"));
+  r.shape.batch_size = int_field(object, "batchSize");
+  r.shape.length = int_field(object, "length");
+  r.shape.directions = int_field(object, "directions");
+  if (r.shape.length > r.model.max_positions)
+    throw Error(ErrorCode::kInvalidConfig, "length is " + std::to_string(r.shape.length) +
+                                               ", but the model reads at most " +
+                                               std::to_string(r.model.max_positions) + " tokens");
+  r.profile = profile_of(object);
+  if (object.Has("trace")) r.trace = string_field(object, "trace");
+  return r;
+}
+
+Json predicted(const PlanRequest& r, SimDevice& device, const Plan& plan) {
+  // Long enough for a whole round of write-backs behind the first, cold steps.
+  const int every = static_cast<int>(r.schedule.write_every);
+  const int warm = every + 1, steps = warm + every;
+  std::vector<double> ends;
+  rehearse(device, r.model, r.schedule, r.rules, plan, r.shape, steps,
+           [&](int) { ends.push_back(device.now_s()); });
+  const SimReport report = device.report();
+  const double step_s =
+      (ends[static_cast<size_t>(steps) - 1] - ends[static_cast<size_t>(warm) - 1]) /
+      static_cast<double>(steps - warm);
+  Json lanes = Json::object(), json = Json::object(), moved = Json::object();
+  size_t busiest = 0;
+  for (size_t i = 0; i < report.lanes.size(); ++i) {
+    const LaneTime& lane = report.lanes[i];
+    lanes.set(lane_name(static_cast<Lane>(i)), lane.busy_s / steps * kMillisecondsPerSecond);
+    moved.set(lane_name(static_cast<Lane>(i)), static_cast<double>(lane.bytes) / steps);
+    if (lane.busy_s > report.lanes[busiest].busy_s) busiest = i;
+  }
+  json.set("stepMs", step_s * kMillisecondsPerSecond);
+  json.set("tokensPerSecond", static_cast<double>(r.shape.batch_size * r.shape.length) / step_s);
+  json.set("bound", lane_name(static_cast<Lane>(busiest)));
+  json.set("laneMs", lanes);
+  json.set("laneBytes", moved);
+  const auto touched = [&](Tier tier) {
+    return static_cast<uint64_t>(report.touched_peak[static_cast<size_t>(tier)]);
+  };
+  json.set("deviceTouchedBytes",
+           touched(Tier::kDevice) + (r.profile.unified ? touched(Tier::kStaging) : 0));
+  json.set("hostTouchedBytes",
+           touched(Tier::kHost) + (r.profile.unified ? 0 : touched(Tier::kStaging)));
+  Json violations = Json::array();
+  for (const Violation& violation : report.violations) violations.push(violation.message());
+  json.set("violations", violations);
+  return json;
+}
+
+uint64_t trainable_bytes(const ModelSpec& model, const Plan& plan, bool disk_only) {
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < plan.layout.extents.size(); ++i) {
+    const Extent& extent = plan.layout.extents[i];
+    const bool trained =
+        std::any_of(extent.panels.begin(), extent.panels.end(),
+                    [&](const Panel& panel) { return model.tensors[panel.tensor].trainable; });
+    const bool counts = disk_only ? plan.homes[i] == Home::kDisk : plan.homes[i] != Home::kDevice;
+    if (trained && counts) bytes += extent.bytes;
+  }
+  return bytes;
+}
+
+Json plan_json(const PlanRequest& r, const Plan& plan) {
+  Json allocations = Json::array(), json = Json::object(), blocks = Json::array();
+  for (const Allocation& a : plan.allocations) {
+    static constexpr const char* kTiers[] = {"device", "host", "staging"};
+    Json item = Json::object();
+    item.set("name", a.name);
+    item.set("tier", kTiers[static_cast<size_t>(a.tier)]);
+    item.set("bytes", a.bytes);
+    allocations.push(item);
+  }
+  uint64_t streamed = 0;
+  for (size_t i = 0; i < plan.layout.extents.size(); ++i) {
+    static constexpr const char* kHomes[] = {"device", "host", "disk"};
+    const Extent& extent = plan.layout.extents[i];
+    if (plan.homes[i] != Home::kDevice && extent.block != kTableBlock) streamed += extent.bytes;
+    const Json home(kHomes[static_cast<size_t>(plan.homes[i])]);
+    const Json block(extent.block == kTableBlock ? 0 : extent.block);
+    if (!blocks.items().empty() && blocks.items().back().find("block")->dump() == block.dump() &&
+        blocks.items().back().find("home")->dump() == home.dump())
+      continue;
+    Json item = Json::object();
+    item.set("block", block);
+    item.set("home", home);
+    blocks.push(item);
+  }
+  const double every = static_cast<double>(r.schedule.write_every);
+  json.set("parameters", r.model.parameters());
+  json.set("weightBytes", static_cast<uint64_t>(plan.layout.bytes));
+  json.set("devicePeakBytes", plan.device_bytes);
+  json.set("hostPeakBytes", plan.host_bytes);
+  json.set("diskBytes", plan.disk_bytes);
+  json.set("leastMemoryBytes", plan.least_device_bytes);
+  json.set("uploadBytesPerStep", streamed);
+  json.set("offloadBytesPerStep",
+           static_cast<double>(trainable_bytes(r.model, plan, false)) / every);
+  json.set("diskWriteBytesPerStep",
+           static_cast<double>(trainable_bytes(r.model, plan, true)) / every);
+  json.set("residentBlocks", plan.resident_blocks);
+  json.set("streamedBlocks", plan.streamed_blocks);
+  json.set("slots", plan.slots.count);
+  json.set("slotBytes", static_cast<uint64_t>(plan.slots.slot_bytes));
+  json.set("extentBytes", plan.extent_bytes);
+  json.set("extents", static_cast<uint64_t>(plan.layout.extents.size()));
+  json.set("roundEvery", r.schedule.write_every);
+  json.set("blocks", blocks);
+  json.set("allocations", allocations);
+  return json;
+}
+
+}  // namespace
+
+// plan(options: NativePlanOptions): NativePlan
+Napi::Value plan(const Napi::CallbackInfo& info) {
+  if (!info[0].IsObject()) throw Napi::TypeError::New(info.Env(), "plan takes an object");
+  const auto object = info[0].As<Napi::Object>();
+  return guarded(info.Env(), [&] {
+    const PlanRequest r = request_of(object);
+    Trace trace("zo2 plan (simulated)");
+    const auto device = make_sim_device(r.profile, r.trace.empty() ? nullptr : &trace);
+    const Plan made = make_plan(*device, r.model, r.schedule, {limits_of(r.shape)});
+    Json json = plan_json(r, made);
+    json.set("replayMsPerStep", static_cast<double>(r.model.parameters()) /
+                                    (r.profile.gnormals.value * 1e9) * kMillisecondsPerSecond);
+    json.set("profile", r.profile.name);
+    if (boolean_field(object, "simulate")) json.set("predicted", predicted(r, *device, made));
+    if (!r.trace.empty()) trace.write(Env::posix(), r.trace);
+    return Napi::Value(info.Env(), parse_json(info.Env(), json.dump()));
+  });
+}
+
+// deviceProfiles(): Record<string, Record<string, { value, source }>>
+Napi::Value profiles(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    Json list = Json::array();
+    for (const Profile& p : device_profiles()) {
+      Json json = Json::object();
+      json.set("name", p.name);
+      const auto add = [&](const char* name, const Figure& figure) {
+        Json item = Json::object();
+        item.set("value", figure.value);
+        item.set("source", figure.source);
+        json.set(name, item);
+      };
+      add("tflops", p.tflops);
+      add("memoryGbps", p.memory_gbps);
+      add("gnormals", p.gnormals);
+      add("uploadGbps", p.upload_gbps);
+      add("offloadGbps", p.offload_gbps);
+      add("linkDuplexGbps", p.link_duplex_gbps);
+      add("memoryGb", p.memory_gb);
+      add("launchUs", p.launch_us);
+      list.push(json);
+    }
+    return Napi::Value(info.Env(), parse_json(info.Env(), list.dump()));
+  });
+}
+
+}  // namespace zo2::napi

@@ -1,0 +1,123 @@
+#include "schedule/expander.h"
+
+#include <algorithm>
+
+#include "store/weight_store.h"
+
+namespace zo2 {
+namespace {
+
+// Sizes ops instead of running them.
+class Sizer final : public Expander {
+ public:
+  Sizer(const Device& device, const std::vector<StoredTensor>& tensors, const Layout& layout,
+        StorageType type)
+      : Expander(layout), device_(device), tensors_(tensors), type_(type) {}
+
+  void enqueue(Op op) override { bytes = std::max(bytes, device_.scratch_bytes(op)); }
+  void embed(TensorId table, Embed op) override {
+    for (const uint32_t piece : layout_.tensors[static_cast<size_t>(table)]) {
+      op.table = use(piece);
+      enqueue({op});
+    }
+  }
+  Vector vector(TensorId tensor) override {
+    const StoredTensor& t = tensors_[static_cast<size_t>(tensor)];
+    return {{&somewhere_, 0, 0}, static_cast<uint32_t>(tensor), t.shape[0], t.trainable};
+  }
+  void apply(TensorId tensor) {
+    Apply op;
+    if (!tensors_[static_cast<size_t>(tensor)].is_matrix()) {
+      op.weight = as_weight(vector(tensor));
+      return enqueue({op});
+    }
+    for (const uint32_t piece : layout_.tensors[static_cast<size_t>(tensor)]) {
+      op.weight = use(piece);
+      enqueue({op});
+    }
+  }
+
+  size_t bytes = 0;
+
+ protected:
+  Weight use(uint32_t index) override {
+    const Piece& piece = layout_.pieces[index];
+    const StoredTensor& t = tensors_[piece.tensor];
+    Weight w;
+    w.data = {&somewhere_, piece.offset, piece.bytes};
+    if (piece.aux_bytes > 0) w.aux = {&somewhere_, piece.aux_offset, piece.aux_bytes};
+    w.type = type_;
+    w.tensor = piece.tensor;
+    w.row = piece.row;
+    w.rows = piece.rows;
+    w.columns = t.shape[1];
+    w.trainable = t.trainable;
+    return w;
+  }
+  void used(uint32_t) override {}
+
+ private:
+  const Device& device_;
+  const std::vector<StoredTensor>& tensors_;
+  StorageType type_;
+  Buffer somewhere_{"sizes", Tier::kDevice, nullptr, 0};
+};
+
+}  // namespace
+
+Weight rows_of(const Weight& weight, int64_t first, int64_t count) {
+  const auto part = [&](const View& view) {
+    const size_t row_bytes = view.bytes / static_cast<size_t>(weight.rows);
+    return view.slice(static_cast<size_t>(first) * row_bytes,
+                      static_cast<size_t>(count) * row_bytes);
+  };
+  Weight w = weight;
+  w.data = part(weight.data);
+  if (weight.aux) w.aux = part(weight.aux);
+  w.row += first;
+  w.rows = count;
+  return w;
+}
+
+void Expander::linear(TensorId weight, Linear op) {
+  for (const uint32_t piece : layout_.tensors[static_cast<size_t>(weight)]) {
+    op.weight = use(piece);
+    op.y_column = op.weight.row;
+    enqueue({op});
+    used(piece);
+  }
+}
+
+void Expander::head(TensorId weight, HeadLoss op) {
+  // One panel at a time: logits of a panel are reduced before the next is computed.
+  const std::vector<uint32_t>& pieces = layout_.tensors[static_cast<size_t>(weight)];
+  for (const uint32_t index : pieces) {
+    const Piece& piece = layout_.pieces[index];
+    const Weight whole = use(index);
+    for (size_t i = 0; i < piece.panels; ++i) {
+      const Panel& panel = layout_.extents[piece.extent].panels[piece.first_panel + i];
+      op.weight = rows_of(whole, panel.row - piece.row, panel.rows);
+      op.last = index == pieces.back() && i + 1 == piece.panels;
+      enqueue({op});
+    }
+    used(index);
+  }
+}
+
+size_t scratch_for(const Device& device, const ModelSpec& model,
+                   const std::vector<StoredTensor>& tensors, const Layout& layout, StorageType type,
+                   const BatchLimits& limits) {
+  ActivationPlan plan = plan_activations(model, limits, nullptr);
+  const CachePlan cache = plan_cache(model, limits.cache_rows, nullptr);
+  if (limits.cache_rows > 0) plan.activations.caches = &cache.blocks;
+  const std::vector<Branch> branch(static_cast<size_t>(limits.branches));
+  Branches branches;
+  branches.branch = branch.data();
+  branches.count = limits.branches;
+  Sizer sizer(device, tensors, layout, type);
+  for (size_t i = 0; i < tensors.size(); ++i) sizer.apply(static_cast<TensorId>(i));
+  emit_forward(model, plan.batch, branches, plan.activations, sizer);
+  return sizer.bytes;
+}
+
+}  // namespace zo2

@@ -1,0 +1,115 @@
+#include "schedule/gather.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/error.h"
+
+namespace zo2 {
+namespace {
+
+size_t row_bytes(const Piece& piece) { return piece.bytes / static_cast<size_t>(piece.rows); }
+size_t aux_row_bytes(const Piece& piece) {
+  return piece.aux_bytes / static_cast<size_t>(piece.rows);
+}
+
+}  // namespace
+
+size_t TableGather::bytes(const Layout& layout, uint32_t table, int64_t tokens) {
+  const Piece& piece = layout.pieces[layout.tensors[table][0]];
+  return static_cast<size_t>(tokens) * (sizeof(int32_t) + row_bytes(piece) + aux_row_bytes(piece));
+}
+
+void TableGather::reserve(uint32_t table, int64_t tokens) {
+  const size_t needed = bytes(store_.layout(), table, tokens);
+  auto found = std::find_if(memory_.begin(), memory_.end(),
+                            [&](const Memory& m) { return m.table == table; });
+  if (found == memory_.end()) {
+    memory_.push_back({static_cast<int64_t>(table), nullptr, nullptr});
+    found = memory_.end() - 1;
+  }
+  if (found->staging && found->staging->bytes() >= needed) return;
+  device_.drain();
+  found->staging = device_.alloc("gathered rows", Tier::kStaging, needed);
+  if (!device_.info().unified)
+    found->device = device_.alloc("gathered rows", Tier::kDevice, needed);
+}
+
+size_t TableGather::device_bytes() const {
+  size_t bytes = 0;
+  for (const Memory& m : memory_) bytes += (device_.info().unified ? m.staging : m.device)->bytes();
+  return bytes;
+}
+
+TableGather::Memory& TableGather::memory_of(uint32_t table) {
+  for (Memory& m : memory_)
+    if (m.table == table) return m;
+  throw Error(ErrorCode::kInternal, "no room was reserved for gathered rows");
+}
+
+std::vector<TableGather::Part> TableGather::gather(uint32_t table,
+                                                   const std::vector<int32_t>& ids) {
+  Memory& memory = memory_of(table);
+  std::vector<int32_t> rows = ids;
+  std::sort(rows.begin(), rows.end());
+  rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
+  const Layout& layout = store_.layout();
+  const Piece& any = layout.pieces[layout.tensors[table][0]];
+  // [ids][values][aux], all rows of the table together.
+  Buffer* staging = memory.staging.get();
+  const size_t values_at = rows.size() * sizeof(int32_t);
+  const size_t aux_at = values_at + rows.size() * row_bytes(any);
+  const View all{staging, 0, aux_at + rows.size() * aux_row_bytes(any)};
+  if (all.bytes > staging->bytes())
+    throw Error(ErrorCode::kInternal, "a batch needs more rows of a table than were planned");
+  device_.host_access(all.slice(0, values_at), true);
+  std::copy(rows.begin(), rows.end(), all.as<int32_t>());
+
+  FileTask task;
+  task.name = "gather";
+  task.fills = all.slice(values_at, all.bytes - values_at);
+  task.empties = all.slice(0, values_at);
+  Buffer* where = memory.device ? memory.device.get() : staging;
+  std::vector<Part> parts;
+  for (const uint32_t index : layout.tensors[table]) {
+    const Piece& piece = layout.pieces[index];
+    const auto first = std::lower_bound(rows.begin(), rows.end(), piece.row);
+    const auto last = std::lower_bound(first, rows.end(), piece.row + piece.rows);
+    if (first == last) continue;
+    const size_t from = static_cast<size_t>(first - rows.begin());
+    const size_t count = static_cast<size_t>(last - first);
+    Part part;
+    part.piece = index;
+    part.rows = {where, from * sizeof(int32_t), count * sizeof(int32_t)};
+    part.values = {where, values_at + from * row_bytes(any), count * row_bytes(any)};
+    if (any.aux_bytes > 0)
+      part.aux = {where, aux_at + from * aux_row_bytes(any), count * aux_row_bytes(any)};
+    parts.push_back(part);
+    device_.wait(Lane::kRead, slots_.written(piece.extent));
+    if (store_.home(piece.extent) == Home::kDisk) {
+      task.reads_extents.push_back(piece.extent);
+      task.bytes += count * (row_bytes(any) + aux_row_bytes(any));
+    } else {
+      task.also_empties.push_back(store_.at_home(piece.extent));
+    }
+  }
+  task.run = [this, parts, all] {
+    for (const Part& part : parts)
+      store_.read_rows(store_.layout().pieces[part.piece],
+                       reinterpret_cast<const int32_t*>(all.as<uint8_t>() + part.rows.offset),
+                       part.rows.bytes / sizeof(int32_t), all.as<uint8_t>() + part.values.offset,
+                       part.aux ? all.as<uint8_t>() + part.aux.offset : nullptr);
+  };
+  device_.file(Lane::kRead, std::move(task));
+  const Event read = device_.record(Lane::kRead);
+  if (!memory.device) {
+    device_.wait(Lane::kCompute, read);
+    return parts;
+  }
+  device_.wait(Lane::kUpload, read);
+  device_.copy(Lane::kUpload, {where, 0, all.bytes}, all);
+  device_.wait(Lane::kCompute, device_.record(Lane::kUpload));
+  return parts;
+}
+
+}  // namespace zo2

@@ -1,0 +1,27 @@
+// Training steps of a plan without weights or rows that matter: what a simulated device, or a
+// benchmark, is made to work on.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "schedule/pending.h"
+#include "schedule/plan.h"
+
+namespace zo2 {
+
+struct RehearsalShape {
+  int64_t batch_size = 1;
+  int64_t length = 1;  // tokens of a row, all of them predicted
+  int directions = 1;
+};
+
+BatchLimits limits_of(const RehearsalShape& shape);
+
+// Runs `steps` training passes as the trainer does; after_step(t) is called behind each, when its
+// losses are known. Weights are random-access memory as allocated: zeros.
+void rehearse(Device& device, const ModelSpec& model, const ScheduleOptions& options,
+              const UpdateRules& rules, const Plan& plan, const RehearsalShape& shape, int steps,
+              const std::function<void(int)>& after_step);
+
+}  // namespace zo2

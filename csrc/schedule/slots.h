@@ -1,0 +1,92 @@
+// Slots: the device memory that streamed extents pass through (docs/streaming.md, "A pass"). Engine
+// thread; everything here is enqueued, nothing waits, except where an ablation says so.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "device/device.h"
+#include "store/weight_store.h"
+
+namespace zo2 {
+
+// How extents move. Everything but the first three is for comparison with other schedules.
+struct SlotRules {
+  int count = 0;           // 0: nothing is streamed
+  size_t slot_bytes = 0;   // the largest streamed extent's
+  int look_ahead = 0;      // extents loaded ahead of the one in use at most; 0: as slots allow
+  bool overlap = true;     // false: the engine waits for every load, op and write-back
+  bool reuse = true;       // false: every extent gets fresh device memory
+  bool host_sync = false;  // the engine waits for all lanes behind every extent
+};
+
+// What a written extent's header says.
+struct WriteBack {
+  uint64_t step = 0;
+  uint64_t history = 0;  // the journal's digest at `step`
+};
+
+class Slots {
+ public:
+  static constexpr int kBounces = 2;  // staging buffers each way, where files and device are apart
+
+  Slots(Device& device, WeightStore& store, const SlotRules& rules);
+
+  const SlotRules& rules() const { return rules_; }
+  size_t device_bytes() const { return rules_.slot_bytes * static_cast<size_t>(rules_.count); }
+
+  // Begins a pass that enters these extents, each once, in this order.
+  void begin(std::vector<uint32_t> trip);
+  // The extent's bytes on the device, for ops on kCompute behind this call.
+  View enter(uint32_t extent);
+  // Its last op is enqueued.
+  void leave(uint32_t extent, const std::optional<WriteBack>& write_back);
+  // The pass is enqueued: loads what the next begins with, should it take the same trip.
+  void end();
+  // Forgets what was loaded: weights changed behind the slots' back, or a pass was given up.
+  void drop();
+  // Where a lane has to wait until the extent's last write-back is over.
+  Event written(uint32_t extent) const;
+
+ private:
+  struct Slot {
+    std::unique_ptr<Buffer> buffer;
+    int64_t extent = -1;
+    Event loaded, used, saved;
+  };
+  // Staging memory on its way between a file and a slot.
+  struct Bounce {
+    std::unique_ptr<Buffer> buffer;
+    Event free;
+  };
+
+  void load_ahead();
+  void load(uint32_t extent);
+  void load_into(Slot& slot, uint32_t extent);
+  void save(Slot& slot, uint32_t extent, const WriteBack& version);
+  Event file_to(Lane lane, View memory, uint32_t extent);
+  Event file_from(View memory, uint32_t extent, const WriteBack& version);
+  void settle(Lane lane) {
+    if (!rules_.overlap) device_.sync(lane);
+  }
+
+  Device& device_;
+  WeightStore& store_;
+  SlotRules rules_;
+  bool unified_;
+  std::vector<Slot> slots_;
+  std::deque<size_t> free_;                     // slots, the longest free first
+  std::unordered_map<uint32_t, size_t> holds_;  // slots of extents that are loaded or open
+  std::unordered_map<uint32_t, Event> written_;
+  std::vector<Bounce> in_, out_;
+  size_t next_in_ = 0, next_out_ = 0;
+  std::vector<uint32_t> trip_;
+  size_t position_ = 0;  // of the trip: extents that were left
+  size_t ahead_ = 0;     // of the trip, going round: extents that were loaded
+};
+
+}  // namespace zo2

@@ -1,0 +1,47 @@
+// What this machine's CPU and disk do in a second: the figures that plans for "cpu" are made with.
+import { rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type CpuFigures, native } from "./native.js";
+
+const giga = 1e9;
+/** Of the product that is timed: tokens of each of two branches, inputs, outputs. */
+const [tokens, inputs, outputs] = [512, 2048, 2048];
+const floats = 2 ** 24;
+const diskMebibytes = 256;
+
+function fastest(seconds: Float64Array): number {
+  return Math.min(...seconds);
+}
+
+/**
+ * Measures for about two seconds; the machine should be idle.
+ * @param directory on the disk that weights would be on
+ * @throws Zo2Error ZO2_IO
+ */
+export function measureCpu(directory: string = tmpdir()): CpuFigures {
+  const common = { threads: native.doctor().cores, repeats: 3 };
+  const linear = { what: "linear", in: inputs, out: outputs, tokens } as const;
+  const product = fastest(native.measure({ ...common, ...linear, noise: "none" }));
+  const noise = fastest(
+    native.measure({ ...common, what: "noise", noise: "gaussian", count: floats }),
+  );
+  const copy = fastest(native.measure({ ...common, what: "copy", noise: "none", count: floats }));
+  const path = join(directory, `zo2-disk-${process.pid}`);
+  let disk: Float64Array;
+  try {
+    disk = native.measure({ ...common, what: "disk", noise: "none", count: diskMebibytes, path });
+  } finally {
+    rmSync(path, { force: true });
+  }
+  const [write = 1, read = 1, both = 1] = disk;
+  const bytes = diskMebibytes * 2 ** 20;
+  return {
+    gflops: (2 * 2 * tokens * inputs * outputs) / product / giga,
+    memoryGbps: (2 * 4 * floats) / copy / giga,
+    gnormals: floats / noise / giga,
+    diskReadGbps: bytes / read / giga,
+    diskWriteGbps: bytes / write / giga,
+    diskTotalGbps: (2 * bytes) / both / giga,
+  };
+}

@@ -1,0 +1,108 @@
+// Where everything would be, and how long a step would take: without weights, on any machine.
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { check, invalid } from "./config/problems.js";
+import { writeEveryOf } from "./config/rounding.js";
+import { planSchema } from "./config/schema.js";
+import type { PlanConfig, ResolvedPlanConfig } from "./config/types.js";
+import { fromIo, fromNative, Zo2Error } from "./errors.js";
+import { measureCpu } from "./measure-cpu.js";
+import { locateModel, nativePlacement } from "./model.js";
+import { type DeviceProfile, type NativePlan, type NativePrediction, native } from "./native.js";
+import { shapeNames, shapeOf } from "./shapes.js";
+
+/** What {@link plan} resolves to; bytes, milliseconds. */
+export interface Plan extends Omit<NativePlan, "predicted"> {
+  model: string;
+  batch: number;
+  length: number;
+  storage: string;
+  /** What a run of `steps` steps writes to disk. */
+  diskWriteBytes: number;
+  steps: number;
+  /** By the simulator: the production schedule on a virtual clock, with a device's figures. */
+  predicted: NativePrediction | null;
+}
+
+const defaultLength = 2048;
+
+async function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+}
+
+/** config.json of a shape's name, a file, a directory, a GGUF file or an id. */
+async function configOf(model: string): Promise<Record<string, unknown>> {
+  const shape = shapeOf(model);
+  if (shape) return shape;
+  const path = await locateModel(model).catch((error: unknown) => {
+    throw new Zo2Error(
+      "ZO2_INVALID_MODEL",
+      `${fromNative(error).message}; or one of the shapes ${shapeNames.join(", ")}`,
+      { cause: error },
+    );
+  });
+  if (path.endsWith(".gguf")) return native.modelConfig(path);
+  const file = (await isFile(path)) ? path : join(path, "config.json");
+  try {
+    return JSON.parse(await readFile(file, "utf8")) as Record<string, unknown>;
+  } catch (error) {
+    if (error instanceof SyntaxError) {
+      throw new Zo2Error("ZO2_INVALID_MODEL", `${file} is not JSON: ${error.message}`);
+    }
+    throw fromIo(error, "read", file);
+  }
+}
+
+function lengthOf({ length }: ResolvedPlanConfig, config: Record<string, unknown>): number {
+  const { max_position_embeddings: positions, n_positions: older } = config;
+  const most = Number(positions ?? older ?? defaultLength);
+  return length ?? Math.min(defaultLength, most);
+}
+
+/** Devices that plans can be made for, with where each figure was read. */
+export function deviceProfiles(): DeviceProfile[] {
+  return native.deviceProfiles();
+}
+
+/**
+ * Plans a training run: placement, slots, bytes of every allocation, traffic, and the time of a
+ * step in the simulator. Needs no weights. @throws Zo2Error ZO2_OUT_OF_MEMORY naming the least
+ * budget that works, ZO2_INVALID_CONFIG, ZO2_INVALID_MODEL
+ */
+export async function plan(config: PlanConfig): Promise<Plan> {
+  const resolved = check(planSchema, config);
+  const { model, batch, directions, distribution, storage, device, simulate, steps, roundEvery } =
+    resolved;
+  const known = deviceProfiles().map(({ name }) => name);
+  if (device !== "cpu" && !known.includes(device)) {
+    throw invalid(`device is "${device}"; it must be one of cpu, ${known.join(", ")}`);
+  }
+  const json = await configOf(model);
+  const length = lengthOf(resolved, json);
+  try {
+    const made = native.plan({
+      ...nativePlacement(resolved),
+      name: model,
+      config: JSON.stringify(json),
+      storage,
+      batchSize: batch,
+      length,
+      directions,
+      distribution,
+      // A GPU's slow tier is host memory, where writing costs little.
+      roundEvery: device === "cpu" || roundEvery !== "auto" ? writeEveryOf(resolved) : 1,
+      deferredUpdate: resolved.ablation.deferredUpdate,
+      profile: device === "cpu" ? measureCpu() : device,
+      simulate,
+      ...(resolved.trace !== undefined && { trace: resolved.trace }),
+    });
+    const { predicted = null, ...rest } = made;
+    const diskWriteBytes = rest.diskWriteBytesPerStep * steps;
+    return { model, batch, length, storage, ...rest, diskWriteBytes, steps, predicted };
+  } catch (error) {
+    throw fromNative(error);
+  }
+}

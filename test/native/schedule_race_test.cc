@@ -1,0 +1,148 @@
+// The production schedule on the simulator: nothing is unordered, and without any kind of its waits
+// something is.
+#include <map>
+
+#include "backends/sim/sim_device.h"
+#include "check.h"
+#include "core/json.h"
+#include "model/families.h"
+#include "schedule/rehearsal.h"
+
+namespace zo2::test {
+namespace {
+
+// A simulator that does not carry out one of the waits it is given.
+class Forgetful final : public Device {
+ public:
+  Forgetful(const Profile& profile, int forgotten) : sim_(profile), forgotten_(forgotten) {}
+
+  DeviceInfo info() const override { return sim_.info(); }
+  std::unique_ptr<Buffer> alloc(std::string name, Tier tier, size_t bytes) override {
+    return sim_.alloc(std::move(name), tier, bytes);
+  }
+  size_t scratch_bytes(const Op& op) const override { return sim_.scratch_bytes(op); }
+  void set_scratch(View scratch) override { sim_.set_scratch(scratch); }
+  void enqueue(Lane lane, const Op& op) override { sim_.enqueue(lane, op); }
+  void copy(Lane lane, View to, View from) override { sim_.copy(lane, to, from); }
+  void file(Lane lane, FileTask task) override { sim_.file(lane, std::move(task)); }
+  Event record(Lane lane) override { return sim_.record(lane); }
+  void wait(Lane lane, Event event) override {
+    if (event.ticket == 0 || event.lane == lane) return;
+    if (waits_++ != forgotten_) return sim_.wait(lane, event);
+    edge_ = std::string(actor_name(static_cast<int>(lane))) + " after " +
+            actor_name(static_cast<int>(event.lane));
+  }
+  void sync(Lane lane) override { sim_.sync(lane); }
+  void drain() noexcept override { sim_.drain(); }
+  void host_access(View view, bool writes) override { sim_.host_access(view, writes); }
+
+  SimReport report() { return sim_.report(); }
+  int waits() const { return waits_; }
+  const std::string& edge() const { return edge_; }
+
+ private:
+  SimDevice sim_;
+  int forgotten_, waits_ = 0;
+  std::string edge_;
+};
+
+ModelSpec small_model(int layers) {
+  Json config = Json::parse(
+      R"({"model_type": "opt", "hidden_size": 256, "ffn_dim": 1024, "num_attention_heads": 4,
+          "vocab_size": 1000, "max_position_embeddings": 128, "word_embed_proj_dim": 256,
+          "do_layer_norm_before": true, "activation_function": "relu", "enable_bias": true,
+          "layer_norm_elementwise_affine": true, "tie_word_embeddings": false})",
+      "config.json");
+  config.set("num_hidden_layers", layers);
+  return describe_model(config, "opt");
+}
+
+struct Size {
+  int layers = 0;
+  uint64_t extent_bytes = 0;
+  int slots = 0;
+};
+// A ring that is passed through several times a step, and one with room for a whole step, where
+// little but the waits for write-backs keeps the next step away.
+constexpr Size kSizes[] = {{3, 600'000, 3}, {1, 2'000'000, 4}};
+
+// Four training steps.
+SimReport rehearse_on(Forgetful& device, const Size& size, Offload offload) {
+  const ModelSpec model = small_model(size.layers);
+  ScheduleOptions options;
+  options.storage = StorageType::kBF16;
+  options.memory_bytes = 100'000'000;
+  options.extent_bytes = size.extent_bytes;
+  options.resident_blocks = 0;
+  options.slots = size.slots;
+  options.offload = offload;
+  UpdateRules rules;
+  rules.type = options.storage;
+  const RehearsalShape shape{1, 32, 1};
+  const Plan plan = make_plan(device, model, options, {limits_of(shape)});
+  rehearse(device, model, options, rules, plan, shape, 4, [](int) {});
+  return device.report();
+}
+
+struct Tally {
+  int caught = 0, all = 0;
+};
+
+// By kind of edge: of how many waits the lack is noticed.
+std::map<std::string, Tally> forget_each(Offload offload, bool unified) {
+  Profile profile = find_profile("rtx-3060");
+  profile.unified = unified;
+  std::map<std::string, Tally> tallies;
+  for (const Size& size : kSizes) {
+    Forgetful whole(profile, -1);
+    for (const Violation& violation : rehearse_on(whole, size, offload).violations)
+      fail(__FILE__, __LINE__, violation.message());
+    for (int i = 0; i < whole.waits(); ++i) {
+      Forgetful device(profile, i);
+      const bool caught = rehearse_on(device, size, offload).violation_count > 0;
+      Tally& tally = tallies[device.edge()];
+      tally.caught += caught;
+      ++tally.all;
+    }
+  }
+  return tallies;
+}
+
+// Some kinds are needed each time; of others many waits repeat what is ordered by a longer way (a
+// load follows the ops on its slot by the slot's write-back).
+void check_caught(std::map<std::string, Tally> tallies, const Texts& always, const Texts& often) {
+  for (const std::string& edge : always) {
+    CHECK(tallies[edge].all > 0);
+    if (tallies[edge].caught != tallies[edge].all)
+      fail(__FILE__, __LINE__,
+           edge + ": caught " + std::to_string(tallies[edge].caught) + " of " +
+               std::to_string(tallies[edge].all));
+    tallies.erase(edge);
+  }
+  for (const std::string& edge : often) {
+    if (tallies[edge].caught == 0) fail(__FILE__, __LINE__, edge + ": never caught");
+    tallies.erase(edge);
+  }
+  for (const auto& [edge, tally] : tallies) fail(__FILE__, __LINE__, edge + " is not expected");
+}
+
+TEST_CASE("schedule: on the host tier no wait that matters can be left out") {
+  check_caught(forget_each(Offload::kHost, false), {"offload after compute", "upload after read"},
+               {"compute after upload", "upload after compute", "upload after offload",
+                "read after offload"});
+}
+
+TEST_CASE("schedule: on the disk tier no wait that matters can be left out") {
+  check_caught(forget_each(Offload::kDisk, false),
+               {"offload after compute", "write after offload", "upload after read"},
+               {"compute after upload", "upload after compute", "upload after offload",
+                "offload after write", "read after upload", "read after write"});
+}
+
+TEST_CASE("schedule: on the disk tier of a CPU no wait that matters can be left out") {
+  check_caught(forget_each(Offload::kDisk, true), {"write after compute"},
+               {"compute after read", "read after compute", "read after write"});
+}
+
+}  // namespace
+}  // namespace zo2::test

@@ -1,0 +1,152 @@
+// Where weights are and how they move changes nothing: losses and weights are those of a resident
+// run, bit for bit (design rules 6 and 7, docs/streaming.md).
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "check.h"
+#include "fault_env.h"
+#include "tiny_run.h"
+
+namespace zo2::test {
+namespace {
+
+constexpr const char* kModel = "/base/model";
+
+// Several panels a matrix, several extents a block.
+TinyModel several_panels(bool tied) {
+  TinyModel model;
+  model.hidden = 192;
+  model.intermediate = 2816;  // 2.1 MB of f32: three panels
+  model.layers = 3;
+  model.vocabulary = 3000;
+  model.tied = tied;
+  return model;
+}
+
+TinyRun streamed(const TinyRun& like, Offload offload, int slots, uint64_t extent_bytes) {
+  TinyRun run = like;
+  run.schedule.offload = offload;
+  run.schedule.slots = slots;
+  run.schedule.extent_bytes = extent_bytes;
+  return run;
+}
+
+void check_same(const TinyOutcome& got, const TinyOutcome& expected, const std::string& what) {
+  CHECK_EQ(what + got.error, what);
+  CHECK_EQ(what + (got.losses == expected.losses ? "" : ": other losses"), what);
+  CHECK_EQ(what + (got.weights == expected.weights ? "" : ": other weights"), what);
+}
+
+struct Way {
+  const char* name;
+  Offload offload;
+  int slots;
+  uint64_t extent_bytes;
+  int threads;
+  uint64_t lag;
+};
+constexpr Way kWays[] = {
+    {"host, 2 slots", Offload::kHost, 2, 0, 1, 0},
+    {"host, 8 slots of single panels", Offload::kHost, 8, 1, 2, 0},
+    {"disk, 2 slots of single panels", Offload::kDisk, 2, 1, 1, 0},
+    {"disk, 3 slots", Offload::kDisk, 3, 4 << 20, 2, 0},
+    {"disk, 8 slots, lag 1", Offload::kDisk, 8, 2 << 20, 2, 1},
+    {"host, 3 slots, lag 3", Offload::kHost, 3, 2 << 20, 1, 3},
+};
+
+void check_ways(StorageType storage, int round_every, bool tied) {
+  FaultEnv env(1);
+  write_tiny_model(env, kModel, 1, several_panels(tied));
+  TinyRun resident;
+  resident.steps = 2 * static_cast<uint64_t>(round_every) + 3;
+  resident.storage = storage;
+  resident.round_every = round_every;
+  resident.checkpoint_every = 0;
+  const TinyOutcome expected = train_tiny(env, kModel, "/runs/resident", resident);
+  CHECK_EQ(expected.error, std::string());
+  for (const Way& way : kWays) {
+    TinyRun run = streamed(resident, way.offload, way.slots, way.extent_bytes);
+    run.threads = way.threads;
+    run.schedule.write_lag = way.lag;
+    check_same(train_tiny(env, kModel, std::string("/runs/") + way.name, run), expected, way.name);
+  }
+}
+
+TEST_CASE(
+    "streaming: every home, slot count, extent size and lag gives the resident run's bits, f32") {
+  check_ways(StorageType::kF32, 1, true);
+  check_ways(StorageType::kF32, 3, false);
+}
+TEST_CASE("streaming: the same in bf16, K 1, 3 and 8") {
+  check_ways(StorageType::kBF16, 1, false);
+  check_ways(StorageType::kBF16, 3, true);
+  check_ways(StorageType::kBF16, 8, false);
+}
+TEST_CASE("streaming: the same in f16, K 3") { check_ways(StorageType::kF16, 3, false); }
+
+TEST_CASE("streaming: a schedule without overlap, reuse or asynchrony gives the same bits") {
+  FaultEnv env(1);
+  write_tiny_model(env, kModel, 1, several_panels(true));
+  TinyRun resident;
+  resident.steps = 4;
+  resident.checkpoint_every = 0;
+  const TinyOutcome expected = train_tiny(env, kModel, "/runs/resident", resident);
+  for (int way = 0; way < 4; ++way) {
+    TinyRun run = streamed(resident, Offload::kDisk, 3, 2 << 20);
+    run.schedule.overlap = way != 0;
+    run.schedule.reuse_slots = way != 1;
+    run.schedule.host_sync = way == 2;
+    run.schedule.look_ahead = way == 3 ? 1 : 0;
+    const std::string name = "ablation " + std::to_string(way);
+    check_same(train_tiny(env, kModel, "/runs/" + name, run), expected, name);
+  }
+}
+
+TEST_CASE("streaming: some blocks resident, a budget, and a run that goes on with another budget") {
+  FaultEnv env(1);
+  write_tiny_model(env, kModel, 1, several_panels(false));
+  TinyRun resident;
+  resident.steps = 9;
+  resident.storage = StorageType::kBF16;
+  resident.round_every = 3;
+  resident.checkpoint_every = 2;
+  const TinyOutcome expected = train_tiny(env, kModel, "/runs/resident", resident);
+  TinyRun run = streamed(resident, Offload::kDisk, 0, 0);
+  run.schedule.resident_blocks = 1;
+  check_same(train_tiny(env, kModel, "/runs/one", run), expected, "one resident block");
+
+  run = streamed(resident, Offload::kAuto, 0, 0);
+  run.schedule.memory_bytes = 9'000'000;
+  run.steps = 4;
+  CHECK_EQ(train_tiny(env, kModel, "/runs/budget", run).error, std::string());
+  CHECK(!env.files("/runs/budget/store").empty());
+  run.steps = 9;
+  run.schedule.memory_bytes = 12'000'000;
+  const TinyOutcome outcome = train_tiny(env, kModel, "/runs/budget", run);
+  CHECK_EQ(outcome.error, std::string());
+  CHECK_EQ(outcome.resumed_from, uint64_t{4});
+  CHECK(outcome.weights == expected.weights);
+}
+
+TEST_CASE("streaming: a budget that is too small names the least that works") {
+  FaultEnv env(1);
+  write_tiny_model(env, kModel, 1, several_panels(true));
+  TinyRun run;
+  run.steps = 2;
+  run.schedule.memory_bytes = 100'000;
+  const TinyOutcome refused = train_tiny(env, kModel, "/runs/small", run);
+  CHECK_EQ(refused.code, ErrorCode::kOutOfMemory);
+  const std::string lead = " is ";
+  const size_t at = refused.error.rfind(lead);
+  CHECK(at != std::string::npos);
+  if (at == std::string::npos) return;
+  const uint64_t least = std::stoull(refused.error.substr(at + lead.size()));
+  run.schedule.memory_bytes = least;
+  CHECK_EQ(train_tiny(env, kModel, "/runs/least", run).error, std::string());
+  run.schedule.memory_bytes = least - 1;
+  CHECK_EQ(train_tiny(env, kModel, "/runs/less", run).code, ErrorCode::kOutOfMemory);
+}
+
+}  // namespace
+}  // namespace zo2::test
