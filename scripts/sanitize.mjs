@@ -1,4 +1,4 @@
-// Builds the native tests with sanitizers and runs them: node scripts/sanitize.mjs [address,undefined | thread]
+// Builds the native tests with sanitizers and runs them: node scripts/sanitize.mjs [address,undefined | thread [part of a case's name]]
 import { spawnSync } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
@@ -20,7 +20,7 @@ const options = [`-DZO2_SANITIZE=${sanitizers}`, "-DZO2_TESTS=ON", "-DCMAKE_BUIL
 run("cmake", ["-S", root, "-B", out, ...options]);
 const jobs = process.env.JOBS ?? String(availableParallelism());
 run("cmake", ["--build", out, "--target", "zo2_native_tests", "--parallel", jobs]);
-run(join(out, "test/native/zo2_native_tests"), [], {
+run(join(out, "test/native/zo2_native_tests"), process.argv.slice(3), {
   // Allocation failures are part of the tests.
   ASAN_OPTIONS: "allocator_may_return_null=1",
   UBSAN_OPTIONS: "halt_on_error=1:print_stacktrace=1",

@@ -13,7 +13,11 @@ namespace {
 
 constexpr uint64_t kLargestExtent = uint64_t{64} << 20;
 constexpr uint64_t kSmallestExtent = uint64_t{1} << 20;
-constexpr int kFewestSlots = 2, kMostSlots = 4;
+// Fewer leave lanes waiting: one extent is loaded, one used, one saved, and they differ in size.
+constexpr int kFewestSlots = 6;
+// Beyond those, slots for a whole block, while resident blocks do not lose much for it: a streamed
+// block is then loaded while resident ones are computed.
+constexpr uint64_t kSlotShare = 4;  // at most a fourth of what is left
 
 class Planner {
  public:
@@ -127,10 +131,14 @@ class Planner {
 
   void add_slots() {
     if (options_.slots > 0) return;
-    while (plan_.slots.count < kMostSlots && fits(plan_.device_bytes + plan_.slots.slot_bytes)) {
-      ++plan_.slots.count;
-      plan_.device_bytes += plan_.slots.slot_bytes;
-    }
+    if (plan_.slots.slot_bytes == 0 || plan_.device_bytes >= options_.memory_bytes) return;
+    uint64_t largest = 0;
+    for (const auto& [block, bytes] : streamed_blocks()) largest = std::max(largest, bytes);
+    const uint64_t wanted = largest / plan_.slots.slot_bytes + 2;
+    const uint64_t room = (options_.memory_bytes - plan_.device_bytes) / kSlotShare;
+    const uint64_t more = std::min(wanted, room / plan_.slots.slot_bytes);
+    plan_.slots.count = std::max(plan_.slots.count, static_cast<int>(more));
+    total();
   }
 
   // Bytes by Layout::block of what passes stream.
