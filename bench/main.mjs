@@ -29,7 +29,7 @@ const { values: flags } = parseArgs({
     model: { type: "string" },
     seeds: { type: "string", default: "5" },
     "train-steps": { type: "string", default: "350" },
-    "learning-rate": { type: "string", default: "6e-7" },
+    "learning-rate": { type: "string", default: "5e-7" },
     rows: { type: "string", default: "1000" },
     results: { type: "string", default: join(import.meta.dirname, "results") },
     "no-peers": { type: "boolean", default: false },
