@@ -11,11 +11,12 @@ import { curve } from "./suites/curve.mjs";
 import { kernels } from "./suites/kernels.mjs";
 import { memory } from "./suites/memory.mjs";
 import { options as optionScoring, step } from "./suites/steps.mjs";
+import { paper, predicted, streamed } from "./suites/tiers.mjs";
 import { storage } from "./suites/storage.mjs";
 
 const { values: flags } = parseArgs({
   options: {
-    suite: { type: "string", default: "kernels,step,options,memory" },
+    suite: { type: "string", default: "paper,predicted,streamed,kernels,step,options,memory" },
     shape: { type: "string", default: "opt-125m" },
     batch: { type: "string", default: "1,16" },
     length: { type: "string", default: "128" },
@@ -24,6 +25,7 @@ const { values: flags } = parseArgs({
     threads: { type: "string" },
     tokens: { type: "string", default: "16,64,128,512,2048" },
     size: { type: "string", default: "2048,8192" },
+    quick: { type: "boolean", default: false },
     minutes: { type: "string", default: "60" },
     every: { type: "string", default: "200" },
     model: { type: "string" },
@@ -38,6 +40,18 @@ const { values: flags } = parseArgs({
 });
 const numbers = (text) => text.split(",").map(Number);
 
+/** A small model under a fifth of its size, and with time, those that would not fit in memory. */
+function streamedRuns(shape) {
+  const small = { shape, storage: "f32", memory: "120MB", roundEvery: 1, count: 5 };
+  if (flags.quick || shape !== "opt-125m") return [small];
+  const large = { storage: "bf16", roundEvery: 1, count: 1 };
+  return [
+    small,
+    { ...large, shape: "opt-6.7b", memory: "2GB" },
+    { ...large, shape: "opt-175b", layers: 8, memory: "4GB" },
+  ];
+}
+
 const suites = {
   kernels: (of) => [
     () =>
@@ -46,6 +60,10 @@ const suites = {
   step: (of) => numbers(flags.batch).map((batch) => () => step({ ...of, batch })),
   options: (of) => [() => optionScoring({ ...of, batch: 16 })],
   memory: (of) => [() => memory(of)],
+  paper: () => [paper],
+  predicted: () => [() => predicted(flags.quick ? { shapes: ["opt-13b"] } : {})],
+  streamed: ({ work, shape, length }) =>
+    streamedRuns(shape).map((run) => () => streamed({ work, length, ...run })),
   curve: (of) => [
     () =>
       curve({

@@ -57,6 +57,73 @@ const sections = {
       `${megabytes(r.peakBytes)} for ${megabytes(r.weightBytes)} of weights${peer}.`
     );
   },
+  paper([r]) {
+    const rows = r.rows.map((row) => [
+      row.model,
+      row.zo2GB,
+      row.leastGB,
+      row.touchedGB,
+      row.hostGB,
+      row.weightsGB,
+    ]);
+    const head = ["fp16, 1 x 2048", "ZO2", "least memory", "touched", "host", "weights"];
+    return [
+      "GB of GPU memory: ZO2's as its README has it (NVML, CUDA's context of about 0.5 GB included), beside",
+      "the least budget that works here (planned, without the context), the bytes of it that the simulated",
+      "step touches, and host memory. Planned and simulated, not measured.",
+      "",
+      table(head, rows),
+    ].join("\n");
+  },
+  predicted([r]) {
+    const rows = r.rows.map((row) => [
+      row.device,
+      row.model,
+      `${row.memoryGB} GB`,
+      `${row.stepMs} ms`,
+      `${row.boundMs} ms (${row.by})`,
+      row.ratio,
+      row.tokensPerSecond,
+    ]);
+    const head = ["simulated", "fp16, 1 x 2048", "memory", "a step", "bound", "ratio", "tokens/s"];
+    const devices = [...new Set(r.ablations.map(({ device }) => device))];
+    const names = [...new Set(r.ablations.map(({ schedule }) => schedule))];
+    const cell = (device, name) =>
+      `${r.ablations.find((a) => a.device === device && a.schedule === name)?.stepMs} ms`;
+    return [
+      "The production schedule on a virtual clock, with the figures of docs/simulator.md, beside the bound of",
+      "bench/bound.mjs. Simulated, not measured.",
+      "",
+      table(head, rows),
+      "",
+      "OPT-13B, everything streamed from host memory, with parts of the schedule left out:",
+      "",
+      table(
+        ["simulated", ...devices],
+        names.map((name) => [name, ...devices.map((device) => cell(device, name))]),
+      ),
+    ].join("\n");
+  },
+  streamed(results) {
+    const rows = results.map((r) =>
+      r.skipped
+        ? [r.shape, `skipped: ${r.skipped}`, "", "", "", ""]
+        : [
+            `${r.shape}, ${r.storage}`,
+            `1 x ${r.length}`,
+            r.memory,
+            `${r.stepMs} ms`,
+            r.tokensPerSecond,
+            megabytes(r.peakBytes),
+          ],
+    );
+    const head = ["measured", "tokens", "budget", "a step", "tokens/s", "peak of the process"];
+    return [
+      "Training steps on the CPU, weights streamed from disk and written back at every step; generated weights.",
+      "",
+      table(head, rows),
+    ].join("\n");
+  },
   curve([r]) {
     if (r.skipped) return `skipped: ${r.skipped}`;
     const percent = (share) => `${(100 * share).toFixed(1)} %`;
@@ -103,7 +170,11 @@ const sections = {
 /** A suite's results, with the machine they were measured on. */
 export function markdown(suite, results) {
   const [{ machine, date, threads }] = results;
-  const how = ["curve", "storage"].includes(suite) ? "" : "; medians of one run, in turns";
+  if (suite === "paper" || suite === "predicted")
+    return [`## ${suite}`, "", sections[suite](results), "", `Made ${date}.`].join("\n");
+  const how = ["curve", "storage", "streamed"].includes(suite)
+    ? ""
+    : "; medians of one run, in turns";
   const where = `Measured on ${machine}, ${threads} threads, ${date}${how}.`;
   return [`## ${suite}`, "", sections[suite](results), "", where].join("\n");
 }

@@ -4,7 +4,9 @@ export type {
   EvaluateConfig,
   EvaluateScheduleConfig,
   ExportConfig,
+  AblationConfig,
   GenerateConfig,
+  PlanConfig,
   JsonRow,
   MethodConfig,
   PlacementConfig,
@@ -38,6 +40,9 @@ export type {
   GenerationTimes,
   TokenEvent,
 } from "./generation/generation.js";
+export { deviceProfiles, type Plan, plan } from "./plan.js";
+export type { DeviceFigure, DeviceProfile, NativePrediction as PlanPrediction } from "./native.js";
+export { type ModelShape, shapeNames, shapeOf } from "./shapes.js";
 export { normals } from "./noise.js";
 export type { Objective, ScoredRow } from "./objective.js";
 export { defineTask, type TaskDefinition } from "./tasks/define.js";
