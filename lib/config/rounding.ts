@@ -6,8 +6,11 @@ export interface Rounding {
   rounding: ResolvedSchedule["rounding"];
 }
 
-/** With "auto" on disk: writes are rare enough then not to bound a step, and noise is drawn 1.5 times more. */
-const roundEveryOnDisk = 4;
+/**
+ * With "auto" on disk: half the writes, for half a draw of noise more per weight and step. Noise is what a
+ * CPU has least of, so more steps between writes cost more time than they save (docs/decisions/0010).
+ */
+const roundEveryOnDisk = 2;
 
 type Spilling = Pick<ResolvedSchedule, "offload" | "memory" | "roundEvery">;
 

@@ -161,7 +161,7 @@ const placement = {
   offload: choice(["auto", "none", "host", "disk"], "where weights wait").default("auto"),
   hostMemory: size("ceiling of weights in host memory").optional(),
   extentBytes: size("bytes of one extent, the unit that moves").optional(),
-  slots: integer(2, "slots that extents pass through", 64).optional(),
+  slots: integer(2, "slots that extents pass through", 1024).optional(),
   lookAhead: integer(0, "extents loaded ahead at most; 0: as slots allow", 64).default(0),
   placement: residentBlocks.default("auto"),
 };

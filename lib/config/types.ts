@@ -91,7 +91,7 @@ export interface PlacementConfig {
   offload?: "auto" | "none" | "host" | "disk" | undefined;
   /** Ceiling of weights that wait in host memory; default: none. */
   hostMemory?: Size | undefined;
-  /** Slots that extents pass through (default: 2 to 4, as `memory` allows). */
+  /** Slots that extents pass through (default: 6 or more, as `memory` allows). */
   slots?: number | undefined;
   /** Extents loaded ahead of the one in use at most; 0 (default): as many as there are slots. */
   lookAhead?: number | undefined;
