@@ -60,11 +60,8 @@ export async function randomModel(work, name) {
   return dir;
 }
 
-/** Makes `dir` a Hugging Face directory of the shape; f32. */
-async function writeRandomModel(dir, shape) {
-  await mkdir(dir, { recursive: true });
-  const { hidden, layers, heads, ffn, vocabulary } = shape;
-  const config = {
+function optConfig({ hidden, layers, heads, ffn, vocabulary }) {
+  return {
     architectures: ["OPTForCausalLM"],
     model_type: "opt",
     hidden_size: hidden,
@@ -78,6 +75,19 @@ async function writeRandomModel(dir, shape) {
     do_layer_norm_before: true,
     tie_word_embeddings: true,
   };
+}
+
+/** config.json of a shape that lib/shapes.ts or this file knows. */
+export function configOf(name) {
+  const config = shapeOf(name) ?? (shapes[name] && optConfig(shapes[name]));
+  if (!config) throw new Error(`--shape ${name}: no such shape`);
+  return config;
+}
+
+/** Makes `dir` a Hugging Face directory of the shape; f32. */
+async function writeRandomModel(dir, shape) {
+  await mkdir(dir, { recursive: true });
+  const config = optConfig(shape);
   await writeFile(join(dir, "config.json"), JSON.stringify(config));
   const tensors = tensorsOf(shape);
   const header = {};
@@ -108,7 +118,7 @@ async function writeRandomModel(dir, shape) {
  * size, of an OPT shape that lib/shapes.ts knows, with fewer `layers` if asked.
  */
 export async function generatedModel(work, name, layers) {
-  const config = { ...shapeOf(name), ...(layers && { num_hidden_layers: layers }) };
+  const config = { ...configOf(name), ...(layers && { num_hidden_layers: layers }) };
   const dir = join(work, layers ? `${name}-${layers}` : name);
   await mkdir(dir, { recursive: true });
   const shape = {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { deviceProfiles, plan, shapeOf } from "zo2";
 import { bound } from "../bound.mjs";
-import { generatedModel } from "../random-model.mjs";
+import { configOf, generatedModel } from "../random-model.mjs";
 import { digits, median } from "../statistics.mjs";
 
 const root = join(import.meta.dirname, "../..");
@@ -119,11 +119,11 @@ export async function streamed({
   roundEvery,
   count,
 }) {
-  const bytes = (await plan({ model: shape, storage, simulate: false })).weightBytes;
+  const model = await generatedModel(work, shape, layers);
+  const bytes = (await plan({ model, storage, simulate: false })).weightBytes;
   const { bavail, bsize } = await statfs(work);
   if (1.3 * bytes > bavail * bsize) return { shape, skipped: "not enough room on this disk" };
-  const model = await generatedModel(work, shape, layers);
-  const ids = Array.from({ length: length + 1 }, (_, i) => (i * 7919) % shapeOf(shape).vocab_size);
+  const ids = Array.from({ length: length + 1 }, (_, i) => (i * 7919) % configOf(shape).vocab_size);
   const train = join(work, "row.jsonl");
   await writeFile(train, `${JSON.stringify({ input_ids: ids })}\n`);
   const output = join(work, "streamed-run");

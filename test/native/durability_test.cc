@@ -141,8 +141,7 @@ TEST_CASE("durability: every operation fails once, in every way; the next proces
         if (outcome.resumed_from < reported) fail(__FILE__, __LINE__, what + ": a step is lost");
         for (const std::string& note : outcome.notes)
           // What a write to the disk store was about to become, torn.
-          if (!note.starts_with(kStore))
-            fail(__FILE__, __LINE__, what + ": " + note);
+          if (!note.starts_with(kStore)) fail(__FILE__, __LINE__, what + ": " + note);
       }
     }
   }

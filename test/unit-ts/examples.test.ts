@@ -1,15 +1,9 @@
 // What can be run from the repository runs: `npm start` and `npm run bench`, made small. Needs the addon.
-import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import t from "tap";
+import { node, root } from "../support/command.js";
 
-const root = join(import.meta.dirname, "../..");
-
-/** What a command wrote; a rejection holds its stderr. */
-const node = (...args: string[]): Promise<{ stdout: string; stderr: string }> =>
-  promisify(execFile)(process.execPath, args, { cwd: root, timeout: 120_000 });
 const lastLine = (text: string): unknown => JSON.parse(text.trim().split("\n").at(-1) ?? "");
 
 t.test("npm start", async (t) => {
@@ -40,6 +34,26 @@ t.test("a task of one's own, from the command line", async (t) => {
   const run = ["--model", "models/reviews-tiny", "--steps", "2", "--batch-size", "2", "--json"];
   const { stdout } = await node("dist/cli/main.js", "train", ...run, ...data, ...task);
   t.match(lastLine(stdout), { event: "done", step: 2, accuracy: Number });
+});
+
+t.test("npm run bench: plans, and a streamed run", async (t) => {
+  const results = t.testdir();
+  const suites = ["--suite", "paper,predicted,streamed", "--quick", "--results", results];
+  const { stdout } = await node(
+    "bench/main.mjs",
+    "--json",
+    ...suites,
+    ...["--shape", "opt-tiny", "--length", "8", "--no-peers"],
+  );
+  const [paper, predicted, streamed] = stdout
+    .trim()
+    .split("\n")
+    .map((line): unknown => JSON.parse(line));
+  t.match(paper, { suite: "paper", rows: [{ model: "opt-1.3b", zo2GB: 3.75, violations: 0 }] });
+  t.match(predicted, { suite: "predicted", rows: [{ device: "a100-pcie", violations: 0 }] });
+  t.match(streamed, { suite: "streamed", stepMs: Number, peakBytes: Number });
+  t.match(readFileSync(join(results, "predicted.md"), "utf8"), /Simulated, not measured/);
+  t.match(readFileSync(join(results, "streamed.md"), "utf8"), /opt-tiny, f32/);
 });
 
 t.test("npm run bench", async (t) => {

@@ -1,0 +1,94 @@
+// zo2 plan: placement, budgets and the simulator behind it. Needs the addon.
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import t from "tap";
+import { deviceProfiles, plan, shapeNames } from "../../dist/index.js";
+import { node } from "../support/command.js";
+
+const gpu = { model: "opt-1.3b", device: "a100-pcie", offload: "host" } as const;
+
+t.test("budgets", async (t) => {
+  const { leastMemoryBytes: least } = await plan({ ...gpu, simulate: false });
+  const tight = await plan({ ...gpu, memory: least });
+  t.ok(tight.devicePeakBytes <= least);
+  t.same([tight.residentBlocks, tight.streamedBlocks], [0, 24]);
+  t.same(tight.predicted?.violations, [], "the schedule has no races");
+  t.ok((tight.predicted?.deviceTouchedBytes ?? 0) <= tight.devicePeakBytes, "touched <= planned");
+  t.ok((tight.predicted?.hostTouchedBytes ?? 0) <= tight.hostPeakBytes);
+  t.ok(tight.hostPeakBytes <= 1.02 * tight.weightBytes);
+  await t.rejects(plan({ ...gpu, memory: least - 1 }), {
+    code: "ZO2_OUT_OF_MEMORY",
+    message: new RegExp(`the least that works .* is ${least};`),
+  });
+  const roomy = await plan({ ...gpu, offload: "auto", memory: "2GB" });
+  t.ok(roomy.residentBlocks > 0 && roomy.streamedBlocks > 0);
+  t.ok(roomy.devicePeakBytes <= 2e9);
+  t.ok(roomy.uploadBytesPerStep < tight.uploadBytesPerStep);
+  const all = await plan({ ...gpu, offload: "none" });
+  t.match(all, { streamedBlocks: 0, uploadBytesPerStep: 0, slots: 0 });
+});
+
+t.test("OPT-175B and OPT-13B beside ZO2", async (t) => {
+  const least = async (model: string) =>
+    (await plan({ ...gpu, model, simulate: false })).leastMemoryBytes;
+  t.ok((await least("opt-175b")) <= 1.6e9, "ZO2: 18.04 GB");
+  t.ok((await least("opt-13b")) <= 0.8e9, "ZO2: 6.18 GB");
+});
+
+t.test("other schedules are slower", async (t) => {
+  const streamed = { ...gpu, device: "h100-pcie" };
+  const time = async (ablation: object): Promise<number> =>
+    (await plan({ ...streamed, ablation })).predicted?.stepMs ?? 0;
+  const ours = await time({});
+  for (const ablation of [{ overlap: false }, { deferredUpdate: false }, { reuseSlots: false }]) {
+    t.ok((await time(ablation)) > ours, JSON.stringify(ablation));
+  }
+});
+
+t.test("shapes and devices", async (t) => {
+  for (const model of shapeNames) {
+    const { parameters } = await plan({ model, device: "a100-pcie", length: 8, simulate: false });
+    const [, billions, unit] = /-([\d.]+)([mb])$/.exec(model) ?? [];
+    const named = Number(billions) * (unit === "b" ? 1e9 : 1e6);
+    t.ok(Math.abs(parameters / named - 1) < 0.08, `${model}: ${parameters}`);
+  }
+  for (const profile of deviceProfiles()) {
+    const { name, ...figures } = profile;
+    for (const [what, { value, source }] of Object.entries(figures)) {
+      t.ok(value > 0 && source.length > 3, `${name}: ${what}`);
+    }
+  }
+  const code = "ZO2_INVALID_CONFIG";
+  await t.rejects(plan({ ...gpu, device: "abacus" }), { code, message: /one of cpu, / });
+  await t.rejects(plan({ ...gpu, length: 4096 }), { code, message: /reads at most 2048/ });
+  await t.rejects(plan({ ...gpu, model: "opt-1b" }), {
+    code: "ZO2_INVALID_MODEL",
+    message: /shapes opt-125m/,
+  });
+});
+
+t.test("on the command line", async (t) => {
+  const dir = t.testdir();
+  const model = join(dir, "model");
+  mkdirSync(model);
+  writeFileSync(join(model, "config.json"), readFileSync("models/reviews-tiny/config.json"));
+  const trace = join(dir, "trace.json");
+  const args = ["--model", model, "--batch", "2", "--length", "16", "--storage", "bf16"];
+  const more = ["--offload", "disk", "--round-every", "2", "--trace", trace, "--json"];
+  const { stdout } = await node("dist/cli/main.js", "plan", ...args, ...more);
+  t.match(JSON.parse(stdout), {
+    devicePeakBytes: Number,
+    hostPeakBytes: Number,
+    diskBytes: Number,
+    uploadBytesPerStep: Number,
+    offloadBytesPerStep: Number,
+    residentBlocks: 0,
+    streamedBlocks: Number,
+    profile: "cpu",
+    predicted: { stepMs: Number, tokensPerSecond: Number, bound: String },
+  });
+  const { traceEvents } = JSON.parse(readFileSync(trace, "utf8")) as { traceEvents: object[] };
+  t.ok(traceEvents.length > 10);
+  const plain = await node("dist/cli/main.js", "plan", "--model", "opt-125m", "--memory", "99MB");
+  t.match(plain.stdout, /least that works.*slots .*predicted .*\(simulated\)/s);
+});
