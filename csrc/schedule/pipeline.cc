@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <utility>
 
 #include "core/error.h"
@@ -11,8 +10,6 @@
 namespace zo2 {
 namespace {
 
-// A pass that takes up so many records goes panel by panel, so that a stop is seen soon.
-constexpr uint64_t kLongReplay = 16;
 // Of the tables that are only gathered from, the share that a training pass brings up to date.
 constexpr size_t kSweepPasses = 16;
 
@@ -191,8 +188,7 @@ void Pipeline::begin(const PendingUpdates& pending, bool storing) {
   storing_ = storing;
 }
 
-template <class Body>
-void Pipeline::guarded(const Body& body) {
+void Pipeline::guarded(const std::function<void()>& body) {
   try {
     body();
   } catch (...) {
@@ -325,128 +321,6 @@ void Pipeline::embed(TensorId table, Embed op) {
     op.gathered = part.rows;
     enqueue({op});
   }
-}
-
-// ---- updates without a pass ---------------------------------------------------------------------
-
-void Pipeline::apply_vectors() {
-  for (uint32_t i = 0; i < model_.tensors.size(); ++i) {
-    if (model_.tensors[i].is_matrix()) continue;
-    Apply op;
-    op.weight = as_weight(store_.vector(i));
-    op.weight.pending = pending_for(i, store_.tensor_step(i), true);
-    op.rounding = pending_->rules().rounding;
-    op.distribution = pending_->rules().distribution;
-    if (op.weight.pending.store_after > 0) {
-      need_scratch(device_.scratch_bytes({op}));  // replay reserves nothing
-      enqueue({op});
-    }
-    store_.set_tensor_step(i, pending_->stored_step(store_.tensor_step(i), true));
-  }
-}
-
-void Pipeline::apply_extent(uint32_t extent) {
-  for (const uint32_t index : layout_.extents[extent].pieces) {
-    const Piece& piece = layout_.pieces[index];
-    const Weight whole = use(index);
-    const bool panels = pending_->step() > store_.step(index) + kLongReplay;
-    for (size_t i = 0; i < (panels ? piece.panels : 1); ++i) {
-      const Panel& panel = layout_.extents[extent].panels[piece.first_panel + i];
-      Apply op;
-      op.weight = panels ? rows_of(whole, panel.row - piece.row, panel.rows) : whole;
-      op.rounding = pending_->rules().rounding;
-      op.distribution = pending_->rules().distribution;
-      if (op.weight.pending.store_after == 0) continue;
-      need_scratch(device_.scratch_bytes({op}));
-      enqueue({op});
-    }
-    used(index);
-  }
-}
-
-void Pipeline::settle(const PendingUpdates& pending, bool everything,
-                      const std::function<bool()>& stopping) {
-  guarded([&] {
-    begin(pending, true);
-    apply_vectors();
-    std::vector<uint32_t> trip, all;
-    for (uint32_t i = 0; i < layout_.extents.size(); ++i) {
-      if (streamed(i) && !(everything && stores(i))) continue;
-      all.push_back(i);
-      if (streamed(i)) trip.push_back(i);
-    }
-    slots_.begin(std::move(trip));
-    for (const uint32_t extent : all) {
-      if (stopping()) throw Error(ErrorCode::kAborted, "stopped between two tensors");
-      apply_extent(extent);
-      // Only so is a stop seen soon; between passes there is nothing to overlap with.
-      if (pending.step() > kLongReplay) device_.sync(Lane::kCompute);
-    }
-    close_extent();
-    slots_.end();
-    sync_all();
-    pending_ = nullptr;
-  });
-}
-
-bool Pipeline::far_behind(const PendingUpdates& pending) const {
-  return pending.step() > store_.held_by_all() + kLongReplay;
-}
-
-void Pipeline::sync_all() {
-  for (const Lane lane : {Lane::kRead, Lane::kUpload, Lane::kCompute, Lane::kOffload, Lane::kWrite})
-    device_.sync(lane);
-}
-
-void Pipeline::weights_changed() {
-  device_.drain();
-  open_ = -1;
-  slots_.drop();
-}
-
-void Pipeline::materialize(TensorId tensor, int64_t row, int64_t rows,
-                           const PendingUpdates& pending, float* out) {
-  guarded([&] {
-    const TensorSpec& spec = model_.tensors[static_cast<size_t>(tensor)];
-    const auto result = device_.alloc("materialized rows", Tier::kStaging,
-                                      static_cast<size_t>(rows * spec.columns()) * sizeof(float));
-    pending_ = &pending;
-    storing_ = false;
-    const auto part = [&](Weight whole) {
-      const int64_t first = std::max(row, whole.row);
-      const int64_t last = std::min(row + rows, whole.row + whole.rows);
-      Materialize op;
-      op.weight = rows_of(whole, first - whole.row, last - first);
-      const size_t row_bytes = static_cast<size_t>(spec.columns()) * sizeof(float);
-      op.y = {result.get(), static_cast<size_t>(first - row) * row_bytes,
-              static_cast<size_t>(last - first) * row_bytes};
-      op.rounding = pending.rules().rounding;
-      op.distribution = pending.rules().distribution;
-      need_scratch(device_.scratch_bytes({op}));
-      enqueue({op});
-    };
-    if (!spec.is_matrix()) {
-      Weight w = as_weight(vector(tensor));
-      w.pending = pending_for(w.tensor, store_.tensor_step(w.tensor), false);
-      part(w);
-    }
-    for (const uint32_t index : layout_.tensors[static_cast<size_t>(tensor)]) {
-      const Piece& piece = layout_.pieces[index];
-      if (piece.row >= row + rows || piece.row + piece.rows <= row) continue;
-      if (streamed(piece.extent) && open_ != piece.extent) {
-        // The extent stays open: the next rows are likely to be in it. Nobody waits for the ops on
-        // the one before.
-        device_.sync(Lane::kCompute);
-        begin(pending, false);
-        slots_.begin({piece.extent});
-      }
-      part(use(index));
-    }
-    device_.sync(Lane::kCompute);
-    device_.host_access({result.get(), 0, result->bytes()}, false);
-    std::memcpy(out, result->address(), result->bytes());
-    pending_ = nullptr;
-  });
 }
 
 }  // namespace zo2

@@ -103,8 +103,8 @@ class Pipeline final : private Expander {
   Pending pending_for(uint32_t tensor, uint64_t held, bool store) const;
   std::vector<uint32_t> walked(bool head) const;
   std::vector<uint32_t> sweep();
-  template <class Body>
-  void guarded(const Body& body);
+  // Runs what enqueues; before an error leaves, nothing queued refers to the caller any more.
+  void guarded(const std::function<void()>& body);
   void begin(const PendingUpdates& pending, bool storing);
   void close_extent();
   void apply_vectors();
