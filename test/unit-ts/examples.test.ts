@@ -39,12 +39,8 @@ t.test("a task of one's own, from the command line", async (t) => {
 t.test("npm run bench: plans, and a streamed run", async (t) => {
   const results = t.testdir();
   const suites = ["--suite", "paper,predicted,streamed", "--quick", "--results", results];
-  const { stdout } = await node(
-    "bench/main.mjs",
-    "--json",
-    ...suites,
-    ...["--shape", "opt-tiny", "--length", "8", "--no-peers"],
-  );
+  const small = ["--shape", "opt-tiny", "--length", "8", "--no-peers"];
+  const { stdout } = await node("bench/main.mjs", "--json", ...suites, ...small);
   const [paper, predicted, streamed] = stdout
     .trim()
     .split("\n")
