@@ -108,7 +108,7 @@ async function run(work) {
     }
     const text = markdown(name, results);
     if (!flags.json) console.log(text);
-    if (results.some((result) => result.skipped)) continue;
+    if (results.every((result) => result.skipped)) continue;
     await writeFile(join(flags.results, `${name}.md`), `${text}\n`);
     await writeFile(join(flags.results, `${name}.json`), `${JSON.stringify(results, null, 2)}\n`);
   }

@@ -41,7 +41,11 @@ export type {
   TokenEvent,
 } from "./generation/generation.js";
 export { deviceProfiles, type Plan, plan } from "./plan.js";
-export type { DeviceFigure, DeviceProfile, NativePrediction as PlanPrediction } from "./native.js";
+export type {
+  DeviceFigure,
+  DeviceProfile,
+  NativePrediction as PlanPrediction,
+} from "./native-plan.js";
 export { type ModelShape, shapeNames, shapeOf } from "./shapes.js";
 export { normals } from "./noise.js";
 export type { Objective, ScoredRow } from "./objective.js";

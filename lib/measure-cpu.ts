@@ -2,7 +2,8 @@
 import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type CpuFigures, native } from "./native.js";
+import type { CpuFigures } from "./native-plan.js";
+import { native } from "./native.js";
 
 const giga = 1e9;
 /** Of the product that is timed: tokens of each of two branches, inputs, outputs. */

@@ -1,5 +1,6 @@
 // The addon's surface, and the one place that loads it. Everything above this file is typed TypeScript;
 // everything below is C++ (csrc/napi). Weights never cross it, rows and scalars do.
+import type { DeviceProfile, NativePlan, NativePlanOptions } from "./native-plan.js";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import type { Storage } from "./config/types.js";
@@ -341,93 +342,6 @@ export interface NativeMeasureOptions {
   count?: number;
   path?: string;
 }
-
-/** This machine, as `doctor()` measures it: 10^9 a second. */
-export interface CpuFigures {
-  gflops: number;
-  memoryGbps: number;
-  /** Gaussian draws. */
-  gnormals: number;
-  diskReadGbps: number;
-  diskWriteGbps: number;
-  /** Of both at the same time. */
-  diskTotalGbps: number;
-}
-
-export interface NativePlanOptions
-  extends Omit<NativeLoadOptions, "path" | "threads" | "isa" | "run" | "diskBytes"> {
-  /** For messages. */
-  name: string;
-  /** config.json as text. */
-  config: string;
-  batchSize: number;
-  length: number;
-  directions: number;
-  distribution: Distribution;
-  roundEvery: number;
-  deferredUpdate: boolean;
-  /** Name of a device profile, or this machine. */
-  profile: string | CpuFigures;
-  simulate: boolean;
-  trace?: string;
-}
-
-type LaneName = "read" | "upload" | "compute" | "offload" | "write";
-/** What the simulator says of a step in the long run. */
-export interface NativePrediction {
-  stepMs: number;
-  tokensPerSecond: number;
-  /** The lane that is busy longest. */
-  bound: LaneName;
-  /** Busy time and bytes of each lane, per step. */
-  laneMs: Record<LaneName, number>;
-  laneBytes: Record<LaneName, number>;
-  deviceTouchedBytes: number;
-  hostTouchedBytes: number;
-  /** Accesses that nothing orders: bugs of the schedule. */
-  violations: string[];
-}
-export interface NativePlan {
-  parameters: number;
-  weightBytes: number;
-  devicePeakBytes: number;
-  hostPeakBytes: number;
-  diskBytes: number;
-  /** The smallest `memory` that works. */
-  leastMemoryBytes: number;
-  uploadBytesPerStep: number;
-  offloadBytesPerStep: number;
-  diskWriteBytesPerStep: number;
-  residentBlocks: number;
-  streamedBlocks: number;
-  slots: number;
-  slotBytes: number;
-  extentBytes: number;
-  extents: number;
-  roundEvery: number;
-  /** Time to apply one record to every weight: what a replay takes, per step. */
-  replayMsPerStep: number;
-  profile: string;
-  /** Runs of extents with one home, in the order of a pass; block 0 and the last: embeddings, head. */
-  blocks: { block: number; home: "device" | "host" | "disk" }[];
-  allocations: { name: string; tier: "device" | "host" | "staging"; bytes: number }[];
-  predicted?: NativePrediction;
-}
-export interface DeviceFigure {
-  value: number;
-  source: string;
-}
-export type DeviceProfile = { name: string } & Record<
-  | "tflops"
-  | "memoryGbps"
-  | "gnormals"
-  | "uploadGbps"
-  | "offloadGbps"
-  | "linkDuplexGbps"
-  | "memoryGb"
-  | "launchUs",
-  DeviceFigure
->;
 
 export interface NativeBinding {
   Engine: new () => NativeEngine;

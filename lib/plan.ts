@@ -8,7 +8,8 @@ import type { PlanConfig, ResolvedPlanConfig } from "./config/types.js";
 import { fromIo, fromNative, Zo2Error } from "./errors.js";
 import { measureCpu } from "./measure-cpu.js";
 import { locateModel, nativePlacement } from "./model.js";
-import { type DeviceProfile, type NativePlan, type NativePrediction, native } from "./native.js";
+import type { DeviceProfile, NativePlan, NativePrediction } from "./native-plan.js";
+import { native } from "./native.js";
 import { shapeNames, shapeOf } from "./shapes.js";
 
 /** What {@link plan} resolves to; bytes, milliseconds. */

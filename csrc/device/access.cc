@@ -303,9 +303,4 @@ int perturbed_directions(const Branches& branches) {
   return count;
 }
 
-uint64_t draws_per_element(const Weight& weight, const Branches& branches) {
-  if (!weight.trainable) return 0;
-  return pending_draws(weight) + static_cast<uint64_t>(perturbed_directions(branches));
-}
-
 }  // namespace zo2

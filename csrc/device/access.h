@@ -34,9 +34,6 @@ struct Work {
 // are equal), rows that Embed looks up (each at most once).
 Work work(const Op& op);
 
-// Normals or signs one element of the weight costs: pending records, and once per direction that a
-// branch is perturbed in, whatever the number of branches.
-uint64_t draws_per_element(const Weight& weight, const Branches& branches);
 // Directions that perturb some branch.
 int perturbed_directions(const Branches& branches);
 // Whether the op writes the weight's stored bytes.

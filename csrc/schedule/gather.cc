@@ -35,12 +35,6 @@ void TableGather::reserve(uint32_t table, int64_t tokens) {
     found->device = device_.alloc("gathered rows", Tier::kDevice, needed);
 }
 
-size_t TableGather::device_bytes() const {
-  size_t bytes = 0;
-  for (const Memory& m : memory_) bytes += (device_.info().unified ? m.staging : m.device)->bytes();
-  return bytes;
-}
-
 TableGather::Memory& TableGather::memory_of(uint32_t table) {
   for (Memory& m : memory_)
     if (m.table == table) return m;

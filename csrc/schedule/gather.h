@@ -27,7 +27,6 @@ class TableGather {
   static size_t bytes(const Layout& layout, uint32_t table, int64_t tokens);
   // Set-up only.
   void reserve(uint32_t table, int64_t tokens);
-  size_t device_bytes() const;
 
   // Enqueues the reading of rows `ids` (any order, repeated); ops on kCompute behind this call see
   // them. One gather of a table at a time: until the next sync.

@@ -19,8 +19,6 @@ std::unique_ptr<Buffer> grown(Device& device, std::unique_ptr<Buffer> buffer, co
   return device.alloc(name, tier, bytes);
 }
 
-size_t bytes_of(const std::unique_ptr<Buffer>& buffer) { return buffer ? buffer->bytes() : 0; }
-
 }  // namespace
 
 Pipeline::Pipeline(Device& device, const ModelSpec& model, WeightStore& store,
@@ -101,14 +99,6 @@ void Pipeline::release_cache() {
   cache_.reset();
 }
 
-size_t Pipeline::device_bytes() const {
-  size_t bytes = store_.device_bytes() + slots_.device_bytes() + gather_.device_bytes();
-  for (const auto* buffer : {&rope_, &arena_, &scratch_, &cache_, &inputs_, &outputs_})
-    if (*buffer && (device_.info().unified || (*buffer)->tier() == Tier::kDevice))
-      bytes += bytes_of(*buffer);
-  return bytes;
-}
-
 // ---- what a pass does with an extent ------------------------------------------------------------
 
 bool Pipeline::gathered_only(TensorId tensor) const {
@@ -175,6 +165,20 @@ void Pipeline::close_extent() {
   for (const uint32_t piece : pieces) store_.set_step(piece, step);
   if (!trainable) return slots_.leave(extent, std::nullopt);
   slots_.leave(extent, WriteBack{step, history_ ? history_(step) : 0});
+}
+
+// What stays on the device must have passed exactly once, or its bytes would silently fall behind;
+// streamed extents see to that themselves.
+void Pipeline::check_all_stored() const {
+  const auto check = [&](uint32_t tensor, uint64_t held, bool vector) {
+    if (store_.tensors()[tensor].trainable && pending_->stored_step(held, vector) != held)
+      throw Error(ErrorCode::kInternal,
+                  "tensor " + store_.tensors()[tensor].name + " was not brought up to date");
+  };
+  for (uint32_t i = 0; i < layout_.pieces.size(); ++i)
+    if (!streamed(layout_.pieces[i].extent)) check(layout_.pieces[i].tensor, store_.step(i), false);
+  for (uint32_t i = 0; i < store_.tensors().size(); ++i)
+    if (!store_.tensors()[i].is_matrix()) check(i, store_.tensor_step(i), true);
 }
 
 // ---- passes ----------------------------------------------------------------------------------
@@ -253,6 +257,7 @@ void Pipeline::forward(const HostBatch& host, const Branches& branches,
     download();
     device_.sync(Lane::kCompute);
     device_.host_access(results_.logprobs, false);
+    if (storing_) check_all_stored();
     pending_ = nullptr;
   });
 }

@@ -40,8 +40,6 @@ class Pipeline final : private Expander {
   // Error(kOutOfMemory) naming the least budget when all the device holds would exceed
   // `memory_bytes` (0: no budget); the pipeline is as usable as before.
   void reserve(const BatchLimits& limits, size_t memory_bytes);
-  // Bytes of the device, and of host memory that is not weights, that are allocated now.
-  size_t device_bytes() const;
 
   // Frees the key/value caches that reserve() made.
   void release_cache();
@@ -71,11 +69,11 @@ class Pipeline final : private Expander {
   }
 
   // Brings stored bytes up to date, as far as the rules allow, without a forward pass: all of them
-  // with `everything`, else those of the device and the host. Throws Error(kAborted) when
+  // with `everything`, else those of the device. Throws Error(kAborted) when
   // `stopping` says so between two extents; what is left stays pending.
   void settle(const PendingUpdates& pending, bool everything,
               const std::function<bool()>& stopping);
-  // Whether anything at home on disk lacks more than a few records, which every pass would redo.
+  // Whether any stored bytes lack more than a few records, which every pass would redo.
   bool far_behind(const PendingUpdates& pending) const;
   // Waits until host memory holds what was offloaded to it: before others look at it.
   void sync_host() { device_.sync(Lane::kOffload); }
@@ -107,6 +105,7 @@ class Pipeline final : private Expander {
   void guarded(const std::function<void()>& body);
   void begin(const PendingUpdates& pending, bool storing);
   void close_extent();
+  void check_all_stored() const;
   void apply_vectors();
   void apply_extent(uint32_t extent);
   void lay_out(const HostBatch& host, int branches, bool logits);

@@ -69,6 +69,7 @@ void Pipeline::settle(const PendingUpdates& pending, bool everything,
     close_extent();
     slots_.end();
     sync_all();
+    check_all_stored();
     pending_ = nullptr;
   });
 }

@@ -1,7 +1,6 @@
 #include "schedule/plan.h"
 
 #include <algorithm>
-#include <numeric>
 #include <set>
 
 #include "core/error.h"
@@ -47,7 +46,7 @@ class Planner {
     cut(extent_sizes().back());
     stream_all();
     uint64_t least = plan_.device_bytes;
-    // Small models are less than two slots and what they need besides.
+    // Small models are less than the fewest slots and what they need besides.
     plan_.homes.assign(plan_.layout.extents.size(), Home::kDevice);
     plan_.slots = {};
     total();

@@ -64,7 +64,6 @@ struct BatchBytes {
   size_t device() const {
     return arena + scratch + rope + cache + gather + (unified ? inputs + outputs : 0);
   }
-  size_t staging() const { return inputs + outputs + gather; }
   void include(const BatchBytes& other);  // component by component
 };
 BatchBytes batch_bytes(const Device& device, const ModelSpec& model,

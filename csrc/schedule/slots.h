@@ -36,7 +36,6 @@ class Slots {
 
   Slots(Device& device, WeightStore& store, const SlotRules& rules);
 
-  const SlotRules& rules() const { return rules_; }
   size_t device_bytes() const { return rules_.slot_bytes * static_cast<size_t>(rules_.count); }
 
   // Begins a pass that enters these extents, each once, in this order.

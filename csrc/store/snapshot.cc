@@ -182,7 +182,6 @@ Restored restore_snapshots(Env& env, const std::string& directory,
   for (SnapshotFile& file : files)
     if (file.file) find_candidates(file, layout, digests, store, candidates);
   Restored restored;
-  restored.oldest_step = layout.places.empty() ? 0 : std::numeric_limits<uint64_t>::max();
   for (const SnapshotLayout::Place& place : layout.places) {
     auto& of_tensor = candidates[place.tensor];
     std::stable_sort(of_tensor.begin(), of_tensor.end(),
@@ -195,7 +194,6 @@ Restored restore_snapshots(Env& env, const std::string& directory,
       if ((whole = read_extent(candidate, store))) break;
     }
     if (!base_bytes && !whole) store.load_tensor(place.tensor);
-    restored.oldest_step = std::min(restored.oldest_step, store.tensor_step(place.tensor));
   }
   for (const SnapshotFile& file : files) {
     if (!is_snapshot_name(file.name) || !file.problems.empty()) continue;

@@ -34,8 +34,7 @@ uint64_t snapshot_step(const std::string& name);
 bool is_spare_name(const std::string& name);
 
 struct Restored {
-  uint64_t oldest_step = 0;  // of all trainable tensors: where the replay begins
-  std::string complete;      // name of the newest snapshot that is whole and of this run, or empty
+  std::string complete;  // name of the newest snapshot that is whole and of this run, or empty
   std::vector<std::string> notes;  // for people: what could not be used, and why
 };
 

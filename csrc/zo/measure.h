@@ -1,4 +1,4 @@
-// Times of single ops on a device, for benchmarks and doctor: what they cost on the machine at
+// Times of single ops on a device, for benchmarks and plans: what they cost on the machine at
 // hand.
 #pragma once
 

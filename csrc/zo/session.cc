@@ -120,15 +120,15 @@ TrainResult Session::train(const TrainOptions& options, const RawRows& train, co
     complete.rules.round_every = 1;
     complete.rules.rounding = Rounding::kStochastic;
   }
-  start_from_base(complete.rules);
-  Trainer trainer(env_, model_, device_->info(), *checkpoint_, base_fingerprint(), complete,
-                  train_rows, eval_rows ? &*eval_rows : nullptr);
   if (may_stream()) {
-    // An evaluation may have put them where they leave no room for training.
+    // An evaluation may have put the weights where they leave no room for training.
     pipeline_.reset();
     store_.reset();
     keep_geometry(options.output + "/store");
   }
+  start_from_base(complete.rules);
+  Trainer trainer(env_, model_, device_->info(), base_fingerprint(), complete, train_rows,
+                  eval_rows ? &*eval_rows : nullptr);
   prepare(trainer.batches(), hooks.stopping);
   return trainer.run(*pipeline_, *store_, {extent_bytes_, schedule_.disk_bytes}, hooks, *pending_);
 }

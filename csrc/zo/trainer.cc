@@ -33,13 +33,12 @@ double elapsed_ms(Clock::time_point since) {
 
 }  // namespace
 
-Trainer::Trainer(Env& env, const ModelSpec& model, const DeviceInfo& device, const Checkpoint& base,
+Trainer::Trainer(Env& env, const ModelSpec& model, const DeviceInfo& device,
                  std::string base_fingerprint, const TrainOptions& options, const RowSet& train,
                  const RowSet* eval)
     : env_(env),
       model_(model),
       device_(device),
-      base_(base),
       base_fingerprint_(std::move(base_fingerprint)),
       options_(options),
       train_(train),

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "core/env.h"
-#include "store/checkpoint.h"
 #include "store/journal.h"
 #include "store/snapshot.h"
 #include "zo/checkpointer.h"
@@ -72,9 +71,8 @@ struct TrainResult {
 
 class Trainer {
  public:
-  Trainer(Env& env, const ModelSpec& model, const DeviceInfo& device, const Checkpoint& base,
-          std::string base_fingerprint, const TrainOptions& options, const RowSet& train,
-          const RowSet* eval);
+  Trainer(Env& env, const ModelSpec& model, const DeviceInfo& device, std::string base_fingerprint,
+          const TrainOptions& options, const RowSet& train, const RowSet* eval);
 
   // The largest shapes of batches that run() will ask for.
   std::vector<BatchLimits> batches() const;
@@ -103,7 +101,6 @@ class Trainer {
   Env& env_;
   const ModelSpec& model_;
   DeviceInfo device_;
-  const Checkpoint& base_;
   std::string base_fingerprint_;
   const TrainOptions& options_;
   const RowSet& train_;

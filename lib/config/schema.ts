@@ -311,7 +311,7 @@ const planning = z.strictObject({
   lookAhead,
   placement: placement.placement,
   ablation,
-  device: text('machine to predict for: "cpu" (this one), or a GPU that doctor lists').default(
+  device: text('machine to predict for: "cpu" (this one), or a GPU of deviceProfiles()').default(
     "cpu",
   ),
   steps: integer(1, "steps of the run, for what it writes").default(20_000),

@@ -85,19 +85,21 @@ TEST_CASE("streaming: the same in bf16, K 1, 3 and 8") {
 }
 TEST_CASE("streaming: the same in f16, K 3") { check_ways(StorageType::kF16, 3, false); }
 
-TEST_CASE("streaming: a schedule without overlap, reuse or asynchrony gives the same bits") {
+TEST_CASE(
+    "streaming: a schedule without overlap, reuse, asynchrony or deferred updates: the same bits") {
   FaultEnv env(1);
   write_tiny_model(env, kModel, 1, several_panels(true));
   TinyRun resident;
   resident.steps = 4;
   resident.checkpoint_every = 0;
   const TinyOutcome expected = train_tiny(env, kModel, "/runs/resident", resident);
-  for (int way = 0; way < 4; ++way) {
+  for (int way = 0; way < 5; ++way) {
     TinyRun run = streamed(resident, Offload::kDisk, 3, 2 << 20);
     run.schedule.overlap = way != 0;
     run.schedule.reuse_slots = way != 1;
     run.schedule.host_sync = way == 2;
     run.schedule.look_ahead = way == 3 ? 1 : 0;
+    run.schedule.deferred_update = way != 4;
     const std::string name = "ablation " + std::to_string(way);
     check_same(train_tiny(env, kModel, "/runs/" + name, run), expected, name);
   }

@@ -105,6 +105,7 @@ TinyOutcome train_tiny(Env& env, const std::string& model, const std::string& ou
     options.weight_decay = 0.1;
     options.rules.round_every = run.round_every;
     options.write_every = static_cast<uint64_t>(run.round_every);
+    options.deferred_update = run.schedule.deferred_update;
     options.checkpoints.every = run.checkpoint_every;
     options.checkpoints.bytes_per_boundary = run.bytes_per_boundary;
     options.checkpoints.background = run.background;

@@ -19,9 +19,7 @@ std::string describe(const Party& party) {
 }  // namespace
 
 const char* actor_name(int actor) {
-  constexpr std::array<const char*, kActors> kNames = {"read",    "upload", "compute",
-                                                       "offload", "write",  "engine"};
-  return kNames[static_cast<size_t>(actor)];
+  return actor == kEngine ? "engine" : lane_name(static_cast<Lane>(actor));
 }
 
 std::string Violation::message() const {

@@ -155,7 +155,7 @@ const Profile& find_profile(const std::string& name) {
 }
 
 Profile cpu_profile(const CpuFigures& measured) {
-  const std::string doctor = "measured by zo2 doctor";
+  const std::string here = "measured on this machine (lib/measure-cpu.ts)";
   const double total = measured.disk_total_gbps > 0
                            ? measured.disk_total_gbps
                            : std::max(measured.disk_read_gbps, measured.disk_write_gbps);
@@ -163,17 +163,17 @@ Profile cpu_profile(const CpuFigures& measured) {
   Profile p;
   p.name = "cpu";
   p.unified = true;
-  p.tflops = {measured.gflops / 1000, doctor};
-  p.memory_gbps = {measured.memory_gbps, doctor};
-  p.gnormals = {measured.gnormals, doctor};
+  p.tflops = {measured.gflops / 1000, here};
+  p.memory_gbps = {measured.memory_gbps, here};
+  p.gnormals = {measured.gnormals, here};
   p.launch_us = {5, "estimate: waking a thread pool"};
-  p.memory_gb = {measured.memory_gb, doctor};
+  p.memory_gb = {measured.memory_gb, here};
   p.upload_gbps = p.offload_gbps = p.link_duplex_gbps = p.host_copy_gbps =
       Figure{measured.memory_gbps / 2, copy};
   p.transfer_us = {1, "estimate: a call"};
-  p.disk_read_gbps = {measured.disk_read_gbps, doctor};
-  p.disk_write_gbps = {measured.disk_write_gbps, doctor};
-  p.disk_total_gbps = {total, measured.disk_total_gbps > 0 ? doctor : kDiskTotal};
+  p.disk_read_gbps = {measured.disk_read_gbps, here};
+  p.disk_write_gbps = {measured.disk_write_gbps, here};
+  p.disk_total_gbps = {total, measured.disk_total_gbps > 0 ? here : kDiskTotal};
   p.disk_us = {100, kDisk};
   return p;
 }

@@ -40,7 +40,7 @@ const std::vector<Profile>& device_profiles();
 // Throws Error(kInvalidConfig) that lists the names.
 const Profile& find_profile(const std::string& name);
 
-// What `zo2 doctor` measures of a machine whose device is its CPU.
+// What lib/measure-cpu.ts measures of a machine whose device is its CPU.
 struct CpuFigures {
   double gflops = 0;       // sgemm
   double memory_gbps = 0;  // reads and writes together
