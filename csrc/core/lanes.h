@@ -15,18 +15,12 @@ struct ScalarLanes {
   using I = int32_t;
   ZO2_INLINE static U splat(uint32_t x) { return x; }
   ZO2_INLINE static F splat(float x) { return x; }
-  ZO2_INLINE static void mul_wide(U a, uint32_t b, U* high, U* low) {
-    const uint64_t product = static_cast<uint64_t>(a) * b;
-    *high = static_cast<uint32_t>(product >> 32);
-    *low = static_cast<uint32_t>(product);
-  }
   ZO2_INLINE static F to_float(I x) { return static_cast<float>(x); }
   ZO2_INLINE static I to_signed(U x) { return static_cast<I>(x); }
   ZO2_INLINE static I bits(F x) { return std::bit_cast<I>(x); }
   ZO2_INLINE static F from_bits(I x) { return std::bit_cast<F>(x); }
   ZO2_INLINE static F sqrt(F x) { return std::sqrt(x); }
-  // odd(q) ? a : b, by the lowest bit of q
-  ZO2_INLINE static F select_odd(I q, F a, F b) { return (q & 1) ? a : b; }
+  ZO2_INLINE static F select_negative(I x, F a, F b) { return x < 0 ? a : b; }
 };
 
 // Four random words for one counter.
@@ -34,8 +28,9 @@ struct Words {
   uint32_t x[4];
 };
 ZO2_INLINE Words philox(uint64_t seed, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3) {
-  Words w{{c0, c1, c2, c3}};
-  philox4x32_10<ScalarLanes>(w.x, static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
+  Words w;
+  philox4x32<ScalarLanes>(c0, c1, c2, c3, static_cast<uint32_t>(seed),
+                          static_cast<uint32_t>(seed >> 32), w.x);
   return w;
 }
 

@@ -33,15 +33,19 @@ ZO2_INLINE typename L::F natural_log(typename L::F x) {
   return (low + t) + k * 0x1.63p-1f;
 }
 
-// cos(2 pi v) and sin(2 pi v) for v = n / 2^24, 0 <= n < 2^24. The quarter turn nearest to v is
-// split off in integers, so the remainder f in [-1/2, 1/2] quarter turns is exact and small results
-// stay accurate.
+// cos(2 pi v) and sin(2 pi v) for v = (x >> 8) / 2^24. The quarter turn nearest to v is split off
+// in integers, so the remainder f in [-1/2, 1/2) quarter turns is exact and small results stay
+// accurate.
 template <class L>
-ZO2_INLINE void cos_sin_turns(typename L::I n, typename L::F* cosine, typename L::F* sine) {
+ZO2_INLINE void cos_sin_turns(typename L::U x, typename L::F* cosine, typename L::F* sine) {
   using F = typename L::F;
   using I = typename L::I;
-  const I quarter = (n + (1 << 21)) >> 22;
-  const F f = L::to_float(n - (quarter << 22)) * 0x1p-22f;
+  using U = typename L::U;
+  // Without the two bits that count quarters, as a signed number: from -1/2 to 1/2 of one.
+  const F f = L::to_float(L::to_signed(x << 2) >> 10) * 0x1p-22f;
+  // The nearest quarter turn, 0..3, in the upper two bits; sums wrap, so they are of unsigned
+  // words.
+  const U quarter = x + (1u << 29);
   const F z = f * f;
   F s = z * 0x1.4be98cp-13f - 0x1.32cb30p-8f;
   s = s * z + 0x1.466bbcp-4f;
@@ -53,14 +57,15 @@ ZO2_INLINE void cos_sin_turns(typename L::I n, typename L::F* cosine, typename L
   c = c * z + 0x1.03c1f0p-2f;
   c = c * z - 0x1.3bd3ccp+0f;
   c = c * z + 1.0f;
-  // Quarter turns 0..4: (c, s), (-s, c), (-c, -s), (s, -c), (c, s). Signs are flipped in the sign
-  // bit.
-  const F cos_magnitude = L::select_odd(quarter, s, c);
-  const F sin_magnitude = L::select_odd(quarter, c, s);
-  const I cos_sign = ((quarter + 1) & 2) << 30;
-  const I sin_sign = (quarter & 2) << 30;
-  *cosine = L::from_bits(L::bits(cos_magnitude) ^ cos_sign);
-  *sine = L::from_bits(L::bits(sin_magnitude) ^ sin_sign);
+  // Quarter turns 0..3: (c, s), (-s, c), (-c, -s), (s, -c).
+  const I odd = L::to_signed(quarter << 1);
+  const I cos_sign = L::to_signed(quarter + (1u << 30));
+  const I sin_sign = L::to_signed(quarter);
+  constexpr int32_t kSign = INT32_MIN;
+  const F cos_magnitude = L::select_negative(odd, s, c);
+  const F sin_magnitude = L::select_negative(odd, c, s);
+  *cosine = L::from_bits(L::bits(cos_magnitude) ^ (cos_sign & kSign));
+  *sine = L::from_bits(L::bits(sin_magnitude) ^ (sin_sign & kSign));
 }
 
 // Two independent N(0, 1) from two words.
@@ -71,7 +76,7 @@ ZO2_INLINE void box_muller(typename L::U x0, typename L::U x1, typename L::F* z0
   const F u = L::to_float(L::to_signed(x0 >> 8) + 1) * 0x1p-24f;
   const F r = L::sqrt(natural_log<L>(u) * -2.0f);
   F cosine, sine;
-  cos_sin_turns<L>(L::to_signed(x1 >> 8), &cosine, &sine);
+  cos_sin_turns<L>(x1, &cosine, &sine);
   *z0 = r * cosine;
   *z1 = r * sine;
 }

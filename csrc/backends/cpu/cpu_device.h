@@ -18,7 +18,7 @@ struct CpuOptions {
   std::string isa = "auto";  // or a name from cpu_isas()
   // Once true, what has not begun is skipped and every call throws Error(kAborted). May be null.
   const std::atomic<bool>* cancelled = nullptr;
-  std::shared_ptr<Trace> trace;  // of all lanes; may be null
+  std::shared_ptr<Trace> trace = nullptr;  // of all lanes; may be null
 };
 
 // Instruction sets this binary was built for and this machine runs, best last: "v2", "v3", "v4",

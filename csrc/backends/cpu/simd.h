@@ -45,6 +45,18 @@ ZO2_INLINE U splat(uint32_t x) { return x - U{}; }
 ZO2_INLINE I bits(F x) { return (I)x; }
 ZO2_INLINE F from_bits(I x) { return (F)x; }
 ZO2_INLINE F select(I mask, F a, F b) { return (F)((mask & (I)a) | (~mask & (I)b)); }
+// x < 0 ? a : b
+ZO2_INLINE F select_negative(I x, F a, F b) {
+#if defined(__AVX512F__)
+  return (F)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)x), (__m512)b, (__m512)a);
+#elif defined(__AVX2__)
+  return (F)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)x);
+#elif defined(__x86_64__)
+  return (F)_mm_blendv_ps((__m128)b, (__m128)a, (__m128)x);
+#else
+  return select(x >> 31, a, b);
+#endif
+}
 ZO2_INLINE F max(F a, F b) { return a > b ? a : b; }
 ZO2_INLINE F abs(F x) { return (F)((I)x & 0x7fffffff); }
 
@@ -116,7 +128,7 @@ struct Lanes {
   ZO2_INLINE static I bits(F x) { return (I)x; }
   ZO2_INLINE static F from_bits(I x) { return (F)x; }
   ZO2_INLINE static F sqrt(F x) { return ISA_NS::sqrt(x); }
-  ZO2_INLINE static F select_odd(I q, F a, F b) { return select(-(q & 1), a, b); }
+  ZO2_INLINE static F select_negative(I x, F a, F b) { return ISA_NS::select_negative(x, a, b); }
 };
 
 ZO2_INLINE U lane_index() {

@@ -11,11 +11,8 @@ namespace zo2::ISA_NS {
 // Words of group u; c[i] belongs to the group's vector i.
 template <class Shape>
 ZO2_INLINE void strip_words(const Shape& shape, int u, uint64_t seed, uint32_t word3, U c[4]) {
-  c[0] = shape.counter_columns(u);
-  c[1] = shape.counter_rows();
-  c[2] = splat(shape.tensor);
-  c[3] = splat(word3);
-  philox4x32_10<Lanes>(c, static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
+  philox4x32<Lanes>(shape.counter_columns(u), shape.counter_rows(), shape.tensor, word3,
+                    static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32), c);
 }
 
 template <class Shape>
@@ -44,10 +41,11 @@ class GaussianDraw {
 template <class Shape>
 class RademacherDraw {
  public:
-  RademacherDraw(const Shape& shape, uint64_t seed, uint32_t direction) {
-    U words[4] = {splat(shape.column / 128), shape.counter_rows(), splat(shape.tensor),
-                  splat(counter_word3(Purpose::kPerturbation, direction))};
-    philox4x32_10<Lanes>(words, static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
+  ZO2_INLINE RademacherDraw(const Shape& shape, uint64_t seed, uint32_t direction) {
+    U words[4];
+    philox4x32<Lanes>(shape.column / 128, shape.counter_rows(), shape.tensor,
+                      counter_word3(Purpose::kPerturbation, direction), static_cast<uint32_t>(seed),
+                      static_cast<uint32_t>(seed >> 32), words);
     for (int u = 0; u < Shape::kGroups; ++u) bits_[u] = ~four_bits(shape, words, u);
   }
 

@@ -62,13 +62,8 @@ void pack_block(const Linear& op, const Block& at, const Sizes& size, float* pac
   int64_t saturated = 0;
   for (int64_t row = 0; row < at.rows; row += kWidth) {
     for (int64_t column = 0; column < at.columns; column += kStripColumns) {
-      Tall shape;
-      shape.tensor = weight.tensor;
-      shape.row = static_cast<uint32_t>(weight.row + at.first + row);
-      shape.column = static_cast<uint32_t>(at.column + column);
-      shape.columns = static_cast<int>(smaller(at.columns - column, kStripColumns));
-      shape.rows = static_cast<int>(smaller(at.rows - row, kWidth));
-      shape.stride = weight.columns;
+      Tall shape = tall_strip(weight, at.first + row, at.column + column);
+      shape.rows = static_cast<int>(smaller(at.rows - row, shape.rows));
       F value[kStripVectors<Tall>];
       saturated += update_strip(weight, {op.branches.distribution, op.branches.rounding}, shape,
                                 (at.first + row) * weight.columns + at.column + column, value);

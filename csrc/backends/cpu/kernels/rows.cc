@@ -95,6 +95,16 @@ int last_rounding(const Weight& weight) {
 }
 
 template <class Shape>
+Shape strip_at(const Weight& weight, int64_t r, int64_t column) {
+  Shape shape;
+  shape.tensor = weight.tensor;
+  shape.row = static_cast<uint32_t>(weight.row + r);
+  shape.column = static_cast<uint32_t>(column);
+  shape.columns = static_cast<int>(smaller(weight.columns - column, kStripColumns));
+  return shape;
+}
+
+template <class Shape>
 int64_t advance(const Weight& weight, RowNoise noise, const Shape& shape, int64_t index, F* value) {
   const bool aux = keeps_aux(weight.type);
   const int rounding = last_rounding(weight);
@@ -146,12 +156,13 @@ int64_t update_strip(const Weight& weight, RowNoise noise, const Tall& shape, in
 }
 
 Flat flat_strip(const Weight& weight, int64_t r, int64_t column) {
-  const int64_t left = weight.columns - column;
-  Flat shape;
-  shape.tensor = weight.tensor;
-  shape.row = static_cast<uint32_t>(weight.row + r);
-  shape.column = static_cast<uint32_t>(column);
-  shape.columns = static_cast<int>(left < kStripColumns ? left : kStripColumns);
+  return strip_at<Flat>(weight, r, column);
+}
+
+Tall tall_strip(const Weight& weight, int64_t r, int64_t column) {
+  Tall shape = strip_at<Tall>(weight, r, column);
+  shape.rows = static_cast<int>(smaller(weight.rows - r, kWidth));
+  shape.stride = weight.columns;
   return shape;
 }
 

@@ -29,6 +29,8 @@ ZO2_INLINE void count_saturated(const Weight& weight, int64_t count) {
 
 // Of the strip that starts at `column` of one row of the weight, counted from weight.row.
 Flat flat_strip(const Weight& weight, int64_t r, int64_t column);
+// Of kWidth rows from there, or as many as there are.
+Tall tall_strip(const Weight& weight, int64_t r, int64_t column);
 
 // Hands one perturbed copy per branch to put(branch, group, F[4]).
 template <class Shape, class Draw, class Put>

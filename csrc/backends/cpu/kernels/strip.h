@@ -24,10 +24,11 @@ struct Flat {
   int columns = 0;
 
   int groups() const { return static_cast<int>(ceil_div(columns, 4 * kWidth)); }
+  // Of Philox counters: a vector, or the one word that all lanes share.
   U counter_columns(int u) const {
     return lane_index() + (column / 4 + static_cast<uint32_t>(u * kWidth));
   }
-  U counter_rows() const { return splat(row); }
+  uint32_t counter_rows() const { return row; }
   // Where the four columns of lane j lie, from the strip's first element, and how many there are.
   int64_t offset(int u, int j) const { return 4 * (u * kWidth + j); }
   int valid(int u, int j) const { return columns - 4 * (u * kWidth + j); }
@@ -44,7 +45,7 @@ struct Tall {
   int64_t stride = 0;  // elements from one row to the next
 
   int groups() const { return static_cast<int>(ceil_div(columns, 4)); }
-  U counter_columns(int u) const { return splat(column / 4 + static_cast<uint32_t>(u)); }
+  uint32_t counter_columns(int u) const { return column / 4 + static_cast<uint32_t>(u); }
   U counter_rows() const { return lane_index() + row; }
   int64_t offset(int u, int j) const { return j * stride + 4 * u; }
   int valid(int u, int j) const { return j < rows ? columns - 4 * u : 0; }

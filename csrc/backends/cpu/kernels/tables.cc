@@ -101,40 +101,53 @@ void reduce_run(const HeadReduce& reduce, int64_t task, const TaskScratch& memor
 // ---- Apply and Materialize: a task is a few rows
 // ---------------------------------------------------------
 
-// Strips are numbered along rows, so that one long 1-D parameter uses all threads too.
-constexpr int64_t kStripsPerTask = 16;
+// Strips of kWidth rows at a time, which draw noise with the least work, or of single rows where
+// there are fewer, numbered along rows, so that one long 1-D parameter uses all threads too.
+constexpr int64_t kRowStripsPerTask = 16;
 
+int64_t rows_at_a_time(const Weight& w) { return w.rows < kWidth ? 1 : kWidth; }
+int64_t strips_per_task(const Weight& w) { return kRowStripsPerTask / rows_at_a_time(w); }
 int64_t strips_per_row(const Weight& w) { return ceil_div(w.columns, kStripColumns); }
-int64_t weight_tasks(const Weight& w) {
-  return ceil_div(w.rows * strips_per_row(w), kStripsPerTask);
+int64_t strip_count(const Weight& w) {
+  return ceil_div(w.rows, rows_at_a_time(w)) * strips_per_row(w);
 }
+int64_t weight_tasks(const Weight& w) { return ceil_div(strip_count(w), strips_per_task(w)); }
 
 // body(strip, index of its first element, value)
 template <class T, class Body>
 void walk(const T& op, int64_t task, bool exact, const Body& body) {
+  const Weight& weight = op.weight;
+  const RowNoise noise = {op.distribution, op.rounding, exact};
   int64_t saturated = 0;
-  const int64_t per_row = strips_per_row(op.weight);
-  const int64_t total = op.weight.rows * per_row;
-  for (int64_t i = task * kStripsPerTask; i < total && i < (task + 1) * kStripsPerTask; ++i) {
-    const int64_t row = i / per_row, column = i % per_row * kStripColumns;
-    const Flat shape = flat_strip(op.weight, row, column);
-    F value[kStripVectors<Flat>];
-    const int64_t index = row * op.weight.columns + column;
-    saturated +=
-        update_strip(op.weight, {op.distribution, op.rounding, exact}, shape, index, value);
+  const auto visit = [&](const auto& shape, int64_t index, F* value) {
+    saturated += update_strip(weight, noise, shape, index, value);
     body(shape, index, value);
+  };
+  const int64_t per_row = strips_per_row(weight), per_task = strips_per_task(weight);
+  const int64_t end = smaller(strip_count(weight), (task + 1) * per_task);
+  for (int64_t i = task * per_task; i < end; ++i) {
+    const int64_t row = i / per_row * rows_at_a_time(weight);
+    const int64_t column = i % per_row * kStripColumns;
+    const int64_t index = row * weight.columns + column;
+    if (rows_at_a_time(weight) == 1) {
+      F value[kStripVectors<Flat>];
+      visit(flat_strip(weight, row, column), index, value);
+    } else {
+      F value[kStripVectors<Tall>];
+      visit(tall_strip(weight, row, column), index, value);
+    }
   }
-  count_saturated(op.weight, saturated);
+  count_saturated(weight, saturated);
 }
 
 int64_t apply_tasks(const Apply& op, int) { return weight_tasks(op.weight); }
 void apply_run(const Apply& op, int64_t task, const TaskScratch&) {
-  walk(op, task, false, [](const Flat&, int64_t, const F*) {});
+  walk(op, task, false, [](const auto&, int64_t, const F*) {});
 }
 
 int64_t materialize_tasks(const Materialize& op, int) { return weight_tasks(op.weight); }
 void materialize_run(const Materialize& op, int64_t task, const TaskScratch&) {
-  walk(op, task, true, [&](const Flat& shape, int64_t index, F* value) {
+  walk(op, task, true, [&](const auto& shape, int64_t index, F* value) {
     for (int u = 0; u < shape.groups(); ++u) {
       transpose_lanes(value + 4 * u);
       scatter_group(shape, u, value + 4 * u, op.y.as<float>() + index);
