@@ -11,7 +11,6 @@ namespace zo2 {
 namespace {
 
 constexpr uint64_t kLargestExtent = uint64_t{64} << 20;
-constexpr uint64_t kSmallestExtent = uint64_t{1} << 20;
 // Fewer leave lanes waiting: one extent is loaded, one used, one saved, and they differ in size.
 constexpr int kFewestSlots = 6;
 // Beyond those, slots for a whole block, while resident blocks do not lose much for it: a streamed
@@ -68,8 +67,8 @@ class Planner {
       cut(extent_bytes);
       stream_all();
       if (fits(plan_.device_bytes)) break;
-      if (extent_bytes == extent_sizes().back()) refuse(plan_.device_bytes);
     }
+    if (!fits(plan_.device_bytes)) refuse(plan_.device_bytes);
     add_slots();
     make_resident();
     place_waiting();
@@ -104,9 +103,14 @@ class Planner {
 
   std::vector<uint64_t> extent_sizes() const {
     if (options_.extent_bytes > 0) return {options_.extent_bytes};
+    // A slot holds the largest panel at least: smaller ones share an extent of that size, since an
+    // op on more rows reads its activations less often.
+    uint64_t least = 1;
+    for (const Extent& extent : plan_layout(model_, options_.storage, 1).extents)
+      least = std::max(least, extent.bytes);
     std::vector<uint64_t> sizes;
-    for (uint64_t size = kLargestExtent; size >= kSmallestExtent; size /= 2) sizes.push_back(size);
-    sizes.push_back(1);  // single panels
+    for (uint64_t size = kLargestExtent; size > least; size /= 2) sizes.push_back(size);
+    sizes.push_back(least);
     return sizes;
   }
 

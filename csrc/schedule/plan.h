@@ -40,7 +40,7 @@ struct Allocation {
 };
 
 struct Plan {
-  uint64_t extent_bytes = 0;  // asked of the layout; 1: single panels
+  uint64_t extent_bytes = 0;  // asked of the layout
   Layout layout;
   std::vector<Home> homes;  // by extent
   SlotRules slots;
