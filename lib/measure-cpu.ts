@@ -2,8 +2,9 @@
 import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { CpuFigures } from "./native-plan.js";
+import { fromNative } from "./errors.js";
 import { native } from "./native.js";
+import type { CpuFigures } from "./native-plan.js";
 
 const giga = 1e9;
 /** Of the product that is timed: tokens of each of two branches, inputs, outputs. */
@@ -16,7 +17,7 @@ function fastest(seconds: Float64Array): number {
 }
 
 /**
- * Measures for about two seconds; the machine should be idle.
+ * Measures for about five seconds; the machine should be idle.
  * @param directory on the disk that weights would be on
  * @throws Zo2Error ZO2_IO
  */
@@ -32,10 +33,12 @@ export function measureCpu(directory: string = tmpdir()): CpuFigures {
   let disk: Float64Array;
   try {
     disk = native.measure({ ...common, what: "disk", noise: "none", count: diskMebibytes, path });
+  } catch (error) {
+    throw fromNative(error);
   } finally {
     rmSync(path, { force: true });
   }
-  const [write = 1, read = 1, both = 1] = disk;
+  const [write = 1, read = 1, both = 1, lost = 0] = disk;
   const bytes = diskMebibytes * 2 ** 20;
   return {
     gflops: (2 * 2 * tokens * inputs * outputs) / product / giga,
@@ -44,5 +47,6 @@ export function measureCpu(directory: string = tmpdir()): CpuFigures {
     diskReadGbps: bytes / read / giga,
     diskWriteGbps: bytes / write / giga,
     diskTotalGbps: (2 * bytes) / both / giga,
+    diskComputeGbps: lost > 0 ? (2 * bytes) / lost / giga : 0,
   };
 }

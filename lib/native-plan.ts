@@ -1,5 +1,25 @@
-// What crosses between the facade and the engine for plans (csrc/napi/plan.cc).
+// What crosses between the facade and the engine for plans and for measuring what they are made with
+// (csrc/napi/plan.cc, measure.cc).
 import type { Distribution, NativeLoadOptions } from "./native.js";
+
+/** An op to time on the CPU. */
+export interface NativeMeasureOptions {
+  /**
+   * "linear": `in` -> `out`, two branches of `tokens` rows; weights updated, written back and perturbed
+   * on the way, or as they are (noise "none"). "noise": fills `count` floats; "copy": copies them.
+   * "disk": seconds to write and read `count` MiB (a multiple of 16) of a new file at `path` past the
+   * page cache with checksums, for both at once beside computing, and how many of the last computing lost.
+   */
+  what: "linear" | "noise" | "copy" | "disk";
+  noise: "none" | Distribution;
+  threads: number;
+  repeats: number;
+  in?: number;
+  out?: number;
+  tokens?: number;
+  count?: number;
+  path?: string;
+}
 
 /** This machine, as measure-cpu.ts measures it: 10^9 a second. */
 export interface CpuFigures {
@@ -9,8 +29,10 @@ export interface CpuFigures {
   gnormals: number;
   diskReadGbps: number;
   diskWriteGbps: number;
-  /** Of both at the same time. */
+  /** Of both at the same time, while the CPU computes; with checksums, as the others. */
   diskTotalGbps: number;
+  /** Bytes from and to files for which I/O threads take a second of compute; 0: they take none. */
+  diskComputeGbps: number;
 }
 
 export interface NativePlanOptions

@@ -1,6 +1,11 @@
 // The addon's surface, and the one place that loads it. Everything above this file is typed TypeScript;
 // everything below is C++ (csrc/napi). Weights never cross it, rows and scalars do.
-import type { DeviceProfile, NativePlan, NativePlanOptions } from "./native-plan.js";
+import type {
+  DeviceProfile,
+  NativeMeasureOptions,
+  NativePlan,
+  NativePlanOptions,
+} from "./native-plan.js";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import type { Storage } from "./config/types.js";
@@ -322,25 +327,6 @@ export interface NativeDoctor {
   cuda: { built: boolean; devices: number; error: string | null };
   /** Self-tests run now: name and whether it passed. */
   checks: { name: string; ok: boolean; detail: string }[];
-}
-
-/** An op to time on the CPU. */
-export interface NativeMeasureOptions {
-  /**
-   * "linear": `in` -> `out`, two branches of `tokens` rows; weights updated, written back and perturbed
-   * on the way, or as they are (noise "none"). "noise": fills `count` floats; "copy": copies them.
-   * "disk": seconds to write and read `count` MiB (a multiple of 16) of a new file at `path` past the
-   * page cache, and for both at once.
-   */
-  what: "linear" | "noise" | "copy" | "disk";
-  noise: "none" | Distribution;
-  threads: number;
-  repeats: number;
-  in?: number;
-  out?: number;
-  tokens?: number;
-  count?: number;
-  path?: string;
 }
 
 export interface NativeBinding {

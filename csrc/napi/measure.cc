@@ -42,9 +42,9 @@ Napi::Value measure(const Napi::CallbackInfo& info) {
       return as_array(info.Env(), measure_copy(*device, positive(options, "count", 1e10), repeats));
     if (what == "disk") {
       const int64_t mebibytes = positive(options, "count", 1 << 20);
-      const DiskSeconds s = measure_disk(Env::posix(), string_field(options, "path"),
-                                         static_cast<size_t>(mebibytes) << 20);
-      return as_array(info.Env(), {s.write, s.read, s.both});
+      const DiskCosts costs = measure_disk(*device, Env::posix(), string_field(options, "path"),
+                                           static_cast<size_t>(mebibytes) << 20);
+      return as_array(info.Env(), {costs.write, costs.read, costs.both, costs.lost});
     }
     if (what != "linear")
       throw Napi::TypeError::New(info.Env(), "what must be one of linear, noise, copy, disk");

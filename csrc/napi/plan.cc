@@ -36,6 +36,7 @@ Profile profile_of(const Napi::Object& object) {
   figures.disk_read_gbps = number_field(given, "diskReadGbps");
   figures.disk_write_gbps = number_field(given, "diskWriteGbps");
   figures.disk_total_gbps = number_field(given, "diskTotalGbps");
+  figures.disk_compute_gbps = number_field(given, "diskComputeGbps");
   return cpu_profile(figures);
 }
 

@@ -31,11 +31,14 @@ std::vector<double> measure_noise(Device& device, Distribution distribution, int
 // Seconds to copy `count` floats within the device's memory.
 std::vector<double> measure_copy(Device& device, int64_t count, int repeats);
 
-// Seconds to write and to read a new file of `bytes` bytes (a multiple of 4 KiB) past the page
-// cache, and to do both at once; it is removed again.
-struct DiskSeconds {
-  double write = 0, read = 0, both = 0;
+// What a new file of `bytes` bytes (a multiple of 16 MiB) costs as stores read and write them: past
+// the page cache, with checksums. It is removed again.
+struct DiskCosts {
+  double write = 0, read = 0;  // seconds, alone
+  // Of writing and reading `bytes` each at once, while the device computes: seconds, and how many
+  // of them the device has lost.
+  double both = 0, lost = 0;
 };
-DiskSeconds measure_disk(Env& env, const std::string& path, size_t bytes);
+DiskCosts measure_disk(Device& device, Env& env, const std::string& path, size_t bytes);
 
 }  // namespace zo2

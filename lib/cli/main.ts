@@ -67,8 +67,13 @@ function createProgram(output: Output, finish: (code: number) => void): Command 
   addFlags(planning, planFlags).action(async (given: Given) => {
     finish(await planCommand(given, output));
   });
-  addJson(command("doctor", "what this machine offers, and self-tests")).action(() => {
-    finish(doctorCommand(output));
+  const examined = command(
+    "doctor",
+    "what this machine offers and does in a second, and self-tests",
+  );
+  examined.option("--directory <dir>", "on the disk to be measured; 512 MiB for a moment");
+  addJson(examined).action(({ directory }: { directory?: string }) => {
+    finish(doctorCommand(output, directory));
   });
   return program;
 }

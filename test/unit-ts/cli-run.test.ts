@@ -130,3 +130,16 @@ t.test("generate", async (t) => {
   const expected = byIndex(untuned).map(({ text }, i) => `# prompt ${i}\n${String(text)}\n`);
   t.equal(plain, expected.join(""));
 });
+
+t.test("doctor measures this machine", async (t) => {
+  const directory = t.testdir();
+  const { code, lines } = await zo2("doctor", "--directory", directory);
+  t.equal(code, 0);
+  const rates = ["gflops", "memoryGbps", "gnormals", "diskReadGbps", "diskWriteGbps"];
+  const [done] = lines as { figures?: Record<string, number> }[];
+  for (const name of rates) t.ok((done?.figures?.[name] ?? 0) > 0, name);
+  t.same(readdirSync(directory), [], "nothing is left behind");
+  const failed = await zo2("doctor", "--directory", join(directory, "nowhere"));
+  t.equal(failed.code, 1);
+  t.match(failed.lines, [{ event: "error", code: "ZO2_IO", message: /nowhere/ }]);
+});

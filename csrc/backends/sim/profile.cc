@@ -10,7 +10,8 @@ namespace {
 
 // No CUDA backend has been measured yet. Noise is estimated from the source: a normal costs about
 // 56 instructions (per four: 40 of Philox; per two: 86 of natural_log, cos_sin_turns and an exact
-// sqrt, with separate multiplications and additions), and an SM issues 128 lanes a cycle.
+// sqrt, with separate multiplications and additions; the present source has about nine less of
+// these), and an SM issues 128 lanes a cycle.
 constexpr const char* kNoise =
     "estimate: 56 instructions a normal, counted in core/philox.h and core/normal.h, at 60 % of "
     "the issue rate (SMs x 128 lanes x boost clock of the vendor's datasheet: ";
@@ -174,6 +175,7 @@ Profile cpu_profile(const CpuFigures& measured) {
   p.disk_read_gbps = {measured.disk_read_gbps, here};
   p.disk_write_gbps = {measured.disk_write_gbps, here};
   p.disk_total_gbps = {total, measured.disk_total_gbps > 0 ? here : kDiskTotal};
+  p.disk_compute_gbps = {measured.disk_compute_gbps, here};
   p.disk_us = {100, kDisk};
   return p;
 }

@@ -31,8 +31,10 @@ struct Profile {
   Figure disk_read_gbps;
   Figure disk_write_gbps;
   Figure disk_total_gbps;  // sum of both while both are under way
-  Figure disk_us;          // of a file task before its first byte
-  Figure host_copy_gbps;   // copying within host memory, bytes that arrive
+  // Bytes from and to files for which I/O threads take a second of compute; 0: they take none.
+  Figure disk_compute_gbps;
+  Figure disk_us;         // of a file task before its first byte
+  Figure host_copy_gbps;  // copying within host memory, bytes that arrive
 };
 
 // a100-pcie, h100-pcie, rtx-4090, rtx-3060
@@ -47,8 +49,9 @@ struct CpuFigures {
   double gnormals = 0;     // 10^9 draws a second, all cores
   double disk_read_gbps = 0;
   double disk_write_gbps = 0;
-  double disk_total_gbps = 0;  // 0: the larger of both
-  double memory_gb = 0;        // 0: no limit
+  double disk_total_gbps = 0;    // 0: the larger of both
+  double disk_compute_gbps = 0;  // Profile::disk_compute_gbps
+  double memory_gb = 0;          // 0: no limit
 };
 Profile cpu_profile(const CpuFigures& measured);
 

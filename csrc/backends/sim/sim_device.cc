@@ -115,6 +115,9 @@ void SimDevice::file(Lane lane, FileTask task) {
   if (task.bytes > 0) {
     const Route route = lane == Lane::kRead ? Route::kDiskRead : Route::kDiskWrite;
     clock_.transfer(lane, route, task.bytes, name);
+    const double shared = profile_.disk_compute_gbps.value * kGiga;
+    if (shared > 0)
+      clock_.work(Lane::kCompute, static_cast<double>(task.bytes) / shared, 0, "lost to I/O");
     return;
   }
   // No file is touched: rows gathered from host memory.
