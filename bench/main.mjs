@@ -1,4 +1,4 @@
-// npm run bench [-- --suite kernels,step,options,memory,curve,storage] [--no-peers] [--json] ...
+// npm run bench [-- --suite paper,predicted,streamed,cpu,kernels,step,options,memory,curve,storage] [--no-peers] [--json] ...
 // Times zo2 beside PyTorch on this machine, in turns, and writes bench/results/<suite>.{json,md}.
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
@@ -7,16 +7,17 @@ import { parseArgs } from "node:util";
 import { doctor } from "zo2";
 import { peerMissing } from "./peer.mjs";
 import { markdown } from "./report.mjs";
+import { cpu } from "./suites/cpu.mjs";
 import { curve } from "./suites/curve.mjs";
 import { kernels } from "./suites/kernels.mjs";
 import { memory } from "./suites/memory.mjs";
 import { options as optionScoring, step } from "./suites/steps.mjs";
-import { paper, predicted, streamed } from "./suites/tiers.mjs";
 import { storage } from "./suites/storage.mjs";
+import { paper, predicted, streamed } from "./suites/tiers.mjs";
 
 const { values: flags } = parseArgs({
   options: {
-    suite: { type: "string", default: "paper,predicted,streamed,kernels,step,options,memory" },
+    suite: { type: "string", default: "paper,predicted,streamed,cpu,kernels,step,options,memory" },
     shape: { type: "string", default: "opt-125m" },
     batch: { type: "string", default: "1,16" },
     length: { type: "string", default: "128" },
@@ -52,6 +53,17 @@ function streamedRuns(shape) {
   ];
 }
 
+/** Models of three sizes that fit in memory, with budgets of a quarter of their weights or less. */
+function cpuRuns(shape) {
+  const small = { shape, storage: "f32", memory: "120MB", count: 8 };
+  if (flags.quick || shape !== "opt-125m") return [small];
+  return [
+    small,
+    { shape: "opt-1.3b", layers: 6, storage: "f32", memory: "320MB", count: 4 },
+    { shape: "opt-1.3b", storage: "bf16", memory: "500MB", count: 2 },
+  ];
+}
+
 const suites = {
   kernels: (of) => [
     () =>
@@ -64,6 +76,8 @@ const suites = {
   predicted: () => [() => predicted(flags.quick ? { shapes: ["opt-13b"] } : {})],
   streamed: ({ work, shape, length }) =>
     streamedRuns(shape).map((run) => () => streamed({ work, length, ...run })),
+  cpu: ({ work, shape, length, rounds }) =>
+    cpuRuns(shape).map((run) => () => cpu({ work, length, rounds, ...run })),
   curve: (of) => [
     () =>
       curve({

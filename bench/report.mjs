@@ -124,6 +124,29 @@ const sections = {
       table(head, rows),
     ].join("\n");
   },
+  cpu(results) {
+    const rows = results.flatMap((r) =>
+      r.skipped
+        ? [[r.shape, `skipped: ${r.skipped}`, "", "", "", "", ""]]
+        : r.rows.map(({ home, stepMs, simulatedMs }) => [
+            `${r.shape}, ${r.storage}, 1 x ${r.length}`,
+            home === "streamed" ? `${r.memory} of ${megabytes(r.weightBytes)}` : home,
+            `${stepMs} ms`,
+            home === "streamed" ? `${r.diskMs} ms` : "",
+            home === "streamed" ? r.ratio : "",
+            `${simulatedMs} ms`,
+            `${Math.round(100 * (simulatedMs / stepMs - 1))} %`,
+          ]),
+    );
+    const head = ["K = 1", "weights", "measured", "disk", "ratio", "simulated", "off by"];
+    return [
+      "Steps on the CPU, resident and streamed from disk in turns. Ratio: of the streamed step to the resident one, or to",
+      "the time in which the disk reads and writes the weights once while the cores compute, if that is longer. Simulated:",
+      "with figures measured in between (lib/measure-cpu.ts).",
+      "",
+      table(head, rows),
+    ].join("\n");
+  },
   curve([r]) {
     if (r.skipped) return `skipped: ${r.skipped}`;
     const percent = (share) => `${(100 * share).toFixed(1)} %`;

@@ -22,7 +22,7 @@ const jobs = process.env.JOBS ?? String(availableParallelism());
 run("cmake", ["--build", out, "--target", "zo2_native_tests", "--parallel", jobs]);
 run(join(out, "test/native/zo2_native_tests"), process.argv.slice(3), {
   // Instrumented code is several times slower; the tests proper do all trials.
-  ZO2_TEST_TRIALS: process.env.ZO2_TEST_TRIALS ?? "40",
+  ZO2_TEST_TRIALS: process.env.ZO2_TEST_TRIALS ?? "12",
   // Allocation failures are part of the tests.
   ASAN_OPTIONS: "allocator_may_return_null=1",
   UBSAN_OPTIONS: "halt_on_error=1:print_stacktrace=1",

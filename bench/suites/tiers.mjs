@@ -102,10 +102,19 @@ const program = `
   console.log(JSON.stringify({ ms, peakBytes: 1024 * process.resourceUsage().maxRSS }));
 `;
 
-async function steps(config) {
+/** Trains in a process of its own: milliseconds of each step, and the peak of resident memory. */
+export async function steps(config) {
   const args = ["--input-type=module", "-e", program, JSON.stringify(config)];
   const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root });
   return JSON.parse(stdout.trim().split("\n").at(-1));
+}
+
+/** A file with one row of `length` labels. */
+export async function oneRow(work, shape, length) {
+  const ids = Array.from({ length: length + 1 }, (_, i) => (i * 7919) % configOf(shape).vocab_size);
+  const path = join(work, "row.jsonl");
+  await writeFile(path, `${JSON.stringify({ input_ids: ids })}\n`);
+  return path;
 }
 
 /** Real runs of generated weights that stream from disk; the first two steps, which read the base, not counted. */
@@ -123,9 +132,7 @@ export async function streamed({
   const bytes = (await plan({ model, storage, simulate: false })).weightBytes;
   const { bavail, bsize } = await statfs(work);
   if (1.3 * bytes > bavail * bsize) return { shape, skipped: "not enough room on this disk" };
-  const ids = Array.from({ length: length + 1 }, (_, i) => (i * 7919) % configOf(shape).vocab_size);
-  const train = join(work, "row.jsonl");
-  await writeFile(train, `${JSON.stringify({ input_ids: ids })}\n`);
+  const train = await oneRow(work, shape, length);
   const output = join(work, "streamed-run");
   const config = { model, data: { train, task: "lm" }, batchSize: 1, steps: count + 2, output };
   const placed = { storage, memory, roundEvery, offload: "disk", checkpointEvery: 0 };

@@ -38,16 +38,22 @@ t.test("a task of one's own, from the command line", async (t) => {
 
 t.test("npm run bench: plans, and a streamed run", async (t) => {
   const results = t.testdir();
-  const suites = ["--suite", "paper,predicted,streamed", "--quick", "--results", results];
-  const small = ["--shape", "opt-tiny", "--length", "8", "--no-peers"];
+  const suites = ["--suite", "paper,predicted,streamed,cpu", "--quick", "--results", results];
+  const small = ["--shape", "opt-tiny", "--length", "8", "--rounds", "1", "--no-peers"];
   const { stdout } = await node("bench/main.mjs", "--json", ...suites, ...small);
-  const [paper, predicted, streamed] = stdout
+  const [paper, predicted, streamed, cpu] = stdout
     .trim()
     .split("\n")
     .map((line): unknown => JSON.parse(line));
   t.match(paper, { suite: "paper", rows: [{ model: "opt-1.3b", zo2GB: 3.75, violations: 0 }] });
   t.match(predicted, { suite: "predicted", rows: [{ device: "a100-pcie", violations: 0 }] });
   t.match(streamed, { suite: "streamed", stepMs: Number, peakBytes: Number });
+  const step = { stepMs: Number, simulatedMs: Number };
+  const rows = [
+    { home: "resident", ...step },
+    { home: "streamed", ...step },
+  ];
+  t.match(cpu, { suite: "cpu", rows, diskMs: Number, ratio: Number });
   t.match(readFileSync(join(results, "predicted.md"), "utf8"), /Simulated, not measured/);
   t.match(readFileSync(join(results, "streamed.md"), "utf8"), /opt-tiny, f32/);
 });
