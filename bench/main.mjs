@@ -1,4 +1,4 @@
-// npm run bench [-- --suite paper,predicted,streamed,cpu,kernels,step,options,memory,curve,storage] [--no-peers] [--json] ...
+// npm run bench [-- --suite paper,predicted,streamed,cpu,kernels,step,options,memory,curve,storage] [--isa v3] [--no-peers] [--json] ...
 // Times zo2 beside PyTorch on this machine, in turns, and writes bench/results/<suite>.{json,md}.
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
@@ -24,6 +24,7 @@ const { values: flags } = parseArgs({
     steps: { type: "string", default: "2" },
     rounds: { type: "string", default: "3" },
     threads: { type: "string" },
+    isa: { type: "string", default: "auto" },
     tokens: { type: "string", default: "16,64,128,512,2048" },
     size: { type: "string", default: "2048,8192" },
     quick: { type: "boolean", default: false },
@@ -100,7 +101,8 @@ const suites = {
 };
 
 function machine() {
-  const { isa, memoryBytes } = doctor();
+  const { isa: best, memoryBytes } = doctor();
+  const isa = flags.isa === "auto" ? best : `${flags.isa} of ${best}`;
   const { model } = cpus()[0] ?? {};
   return `${model ?? "unknown CPU"}, ${cpus().length} cores, ${isa}, ${Math.round(memoryBytes / 1e9)} GB`;
 }
@@ -110,7 +112,8 @@ async function run(work) {
   if (missing && !flags.json) console.log(`no peers: ${missing}\n`);
   const [length, steps, rounds] = [flags.length, flags.steps, flags.rounds].map(Number);
   const threads = Number(flags.threads ?? doctor().cores);
-  const of = { work, shape: flags.shape, length, steps, rounds, threads, withPeers: !missing };
+  const { shape, isa } = flags;
+  const of = { work, shape, length, steps, rounds, threads, isa, withPeers: !missing };
   const common = { threads, machine: machine(), date: new Date().toISOString().slice(0, 10) };
   await mkdir(flags.results, { recursive: true });
   for (const name of flags.suite.split(",")) {

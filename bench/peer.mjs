@@ -3,6 +3,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as pause } from "node:timers/promises";
 
 const local = join(import.meta.dirname, "../.venv/bin/python");
 const python = process.env.ZO2_PYTHON ?? (existsSync(local) ? local : "python3");
@@ -14,6 +15,9 @@ export function peerMissing() {
   if (status === 0) return undefined;
   return `${python} cannot import ${needed}: run scripts/python-env.sh --full, or set ZO2_PYTHON`;
 }
+
+// OpenMP's threads look for more work for a while before they sleep; whoever is timed next would miss a core.
+const spinMs = 300;
 
 export class Peer {
   #process;
@@ -35,6 +39,7 @@ export class Peer {
     this.#process.stdin.write(`${JSON.stringify(question)}\n`);
     const { value, done } = await this.#lines.next();
     if (done) throw new Error(`the peer has ended:\n${this.errors()}`);
+    await pause(spinMs);
     return JSON.parse(value);
   }
 

@@ -22,7 +22,7 @@ function fastest(seconds: Float64Array): number {
  * @throws Zo2Error ZO2_IO
  */
 export function measureCpu(directory: string = tmpdir()): CpuFigures {
-  const common = { threads: native.doctor().cores, repeats: 3 };
+  const common = { threads: native.doctor().cores, isa: "auto", repeats: 3 };
   const linear = { what: "linear", in: inputs, out: outputs, tokens } as const;
   const product = fastest(native.measure({ ...common, ...linear, noise: "none" }));
   const noise = fastest(

@@ -13,6 +13,8 @@ export interface NativeMeasureOptions {
   what: "linear" | "noise" | "copy" | "disk";
   noise: "none" | Distribution;
   threads: number;
+  /** "auto", or one of doctor().isas */
+  isa: string;
   repeats: number;
   in?: number;
   out?: number;

@@ -6,12 +6,12 @@ import { digits, median } from "../statistics.mjs";
 
 const distributions = ["gaussian", "rademacher"];
 
-async function linearRow({ threads, rounds, repeats, peer, size, tokens }) {
+async function linearRow({ threads, isa, rounds, repeats, peer, size, tokens }) {
   const [into, out] = size;
   const times = { none: [], gaussian: [], rademacher: [], matmul: [] };
   for (let round = 0; round < rounds; round++) {
     for (const noise of ["none", ...distributions]) {
-      const of = { what: "linear", noise, threads, repeats, in: into, out, tokens };
+      const of = { what: "linear", noise, threads, isa, repeats, in: into, out, tokens };
       times[noise].push(...native.measure(of));
     }
     const matmul = [2 * tokens, into, out];
@@ -29,11 +29,11 @@ async function linearRow({ threads, rounds, repeats, peer, size, tokens }) {
   return row;
 }
 
-async function normals({ threads, rounds, repeats, peer, count }) {
+async function normals({ threads, isa, rounds, repeats, peer, count }) {
   const times = { gaussian: [], rademacher: [], torch: [] };
   for (let round = 0; round < rounds; round++) {
     for (const noise of distributions) {
-      times[noise].push(...native.measure({ what: "noise", noise, threads, repeats, count }));
+      times[noise].push(...native.measure({ what: "noise", noise, threads, isa, repeats, count }));
     }
     if (peer) times.torch.push(...(await peer.ask({ normal: count, repeats })).seconds);
   }
@@ -45,16 +45,16 @@ async function normals({ threads, rounds, repeats, peer, count }) {
 }
 
 /** GFLOP/s by tokens of a branch and millions of random numbers a second. */
-export async function kernels({ rounds, threads, withPeers, size, tokens, count }) {
+export async function kernels({ rounds, threads, isa, withPeers, size, tokens, count }) {
   const peer = withPeers ? new Peer("ops.py") : undefined;
   await peer?.ask({ threads });
   const linear = [];
   try {
     for (const of of tokens) {
       const repeats = of > 1024 ? 1 : 5;
-      linear.push(await linearRow({ threads, rounds, repeats, peer, size, tokens: of }));
+      linear.push(await linearRow({ threads, isa, rounds, repeats, peer, size, tokens: of }));
     }
-    const noise = await normals({ threads, rounds, repeats: 3, peer, count });
+    const noise = await normals({ threads, isa, rounds, repeats: 3, peer, count });
     return { in: size[0], out: size[1], linear, normals: noise };
   } finally {
     await peer?.close();

@@ -43,8 +43,8 @@ async function compare(config, peers, { rounds, steps }) {
 }
 
 /** Our steps beside those of peers that a PyTorch process plays, each with a task of its own. */
-async function besidePyTorch({ rounds, steps, threads, withPeers, ...run }, tasks) {
-  const config = { ...run, schedule: { threads } };
+async function besidePyTorch({ rounds, steps, threads, isa, withPeers, ...run }, tasks) {
+  const config = { ...run, schedule: { threads, isa } };
   if (!withPeers) return compare(config, [], { rounds, steps });
   const process = new Peer("mezo.py");
   try {

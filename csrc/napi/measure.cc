@@ -30,8 +30,8 @@ Napi::Value measure(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const std::string what = string_field(options, "what"), noise = string_field(options, "noise");
     const int repeats = static_cast<int>(positive(options, "repeats", 1000));
-    const auto device =
-        make_cpu_device({static_cast<int>(positive(options, "threads", 4096)), "auto"});
+    const auto device = make_cpu_device(
+        {static_cast<int>(positive(options, "threads", 4096)), string_field(options, "isa")});
     const bool plain = noise == "none";
     const Distribution distribution =
         plain ? Distribution::kGaussian : named<Distribution>(info.Env(), "noise", noise);

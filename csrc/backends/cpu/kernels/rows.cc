@@ -5,35 +5,61 @@
 namespace zo2::ISA_NS {
 namespace {
 
+template <class Stored, class Shape>
+void decode_as(const Shape& shape, const typename Stored::T* from, F* value) {
+  for (int u = 0; u < shape.groups();) {
+    F* x = value + 4 * u;
+    if (shape.square(u)) {
+      gather_square<Stored>(shape, u, from, x);
+      u += kWidth / 4;
+      continue;
+    }
+    typename Stored::V v[4];
+    gather_group(shape, u, from, v);
+    for (int i = 0; i < 4; ++i) x[i] = Stored::decode(v[i]);
+    transpose_lanes(x);
+    ++u;
+  }
+}
+
+template <class Stored, class Shape>
+void encode_as(const Shape& shape, const F* value, typename Stored::T* to) {
+  for (int u = 0; u < shape.groups();) {
+    const F* from = value + 4 * u;
+    if (shape.square(u)) {
+      scatter_square<Stored>(shape, u, from, to);
+      u += kWidth / 4;
+      continue;
+    }
+    F x[4] = {from[0], from[1], from[2], from[3]};
+    transpose_lanes(x);
+    typename Stored::V v[4];
+    for (int i = 0; i < 4; ++i) v[i] = Stored::encode(x[i]);
+    scatter_group(shape, u, v, to);
+    ++u;
+  }
+}
+
 template <class Shape>
 void decode(const Weight& weight, const Shape& shape, int64_t index, F* value) {
-  for (int u = 0; u < shape.groups(); ++u) {
-    F* x = value + 4 * u;
-    if (weight.type == StorageType::kF32) {
-      gather_group(shape, u, weight.data.as<const float>() + index, x);
-    } else {
-      Half h[4];
-      gather_group(shape, u, weight.data.as<const uint16_t>() + index, h);
-      for (int i = 0; i < 4; ++i)
-        x[i] = weight.type == StorageType::kBF16 ? decode_bf16(h[i]) : decode_f16(h[i]);
-    }
-    transpose_lanes(x);
+  const View& data = weight.data;
+  switch (weight.type) {
+    case StorageType::kBF16:
+      return decode_as<StoredBf16>(shape, data.as<const uint16_t>() + index, value);
+    case StorageType::kF16:
+      return decode_as<StoredF16>(shape, data.as<const uint16_t>() + index, value);
+    default: return decode_as<StoredF32>(shape, data.as<const float>() + index, value);
   }
 }
 
 template <class Shape>
 void encode(const Weight& weight, const Shape& shape, int64_t index, const F* value) {
-  for (int u = 0; u < shape.groups(); ++u) {
-    F x[4] = {value[4 * u], value[4 * u + 1], value[4 * u + 2], value[4 * u + 3]};
-    transpose_lanes(x);
-    if (weight.type == StorageType::kF32) {
-      scatter_group(shape, u, x, weight.data.as<float>() + index);
-      continue;
-    }
-    Half h[4];
-    for (int i = 0; i < 4; ++i)
-      h[i] = weight.type == StorageType::kBF16 ? encode_bf16(x[i]) : encode_f16(x[i]);
-    scatter_group(shape, u, h, weight.data.as<uint16_t>() + index);
+  const View& data = weight.data;
+  switch (weight.type) {
+    case StorageType::kBF16:
+      return encode_as<StoredBf16>(shape, value, data.as<uint16_t>() + index);
+    case StorageType::kF16: return encode_as<StoredF16>(shape, value, data.as<uint16_t>() + index);
+    default: return encode_as<StoredF32>(shape, value, data.as<float>() + index);
   }
 }
 
@@ -164,6 +190,13 @@ Tall tall_strip(const Weight& weight, int64_t r, int64_t column) {
   shape.rows = static_cast<int>(smaller(weight.rows - r, kWidth));
   shape.stride = weight.columns;
   return shape;
+}
+
+void store_strip(const Flat& shape, const F* value, float* to) {
+  encode_as<StoredF32>(shape, value, to);
+}
+void store_strip(const Tall& shape, const F* value, float* to) {
+  encode_as<StoredF32>(shape, value, to);
 }
 
 void prepare_strip(const Weight& weight, const Branches& branches, int64_t r, int64_t column,

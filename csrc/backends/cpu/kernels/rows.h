@@ -21,6 +21,10 @@ int64_t update_strip(const Weight& weight, RowNoise noise, const Flat& shape, in
 int64_t update_strip(const Weight& weight, RowNoise noise, const Tall& shape, int64_t index,
                      F* value);
 
+// A strip's values as rows of floats.
+void store_strip(const Flat& shape, const F* value, float* to);
+void store_strip(const Tall& shape, const F* value, float* to);
+
 // Tasks run at the same time: each adds what it has counted once, at its end.
 ZO2_INLINE void count_saturated(const Weight& weight, int64_t count) {
   if (count > 0 && weight.saturated)

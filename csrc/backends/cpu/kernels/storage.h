@@ -33,6 +33,26 @@ ZO2_INLINE Half encode_f16(F x) {
       (U)select((I)((U)magnitude >= 0x7f800000u), (F)special, (F)finite) | sign, Half);
 }
 
+// Types whose elements are alone what is stored: T in memory, V as a vector.
+struct StoredF32 {
+  using T = float;
+  using V = F;
+  ZO2_INLINE static F decode(V v) { return v; }
+  ZO2_INLINE static V encode(F x) { return x; }
+};
+struct StoredBf16 {
+  using T = uint16_t;
+  using V = Half;
+  ZO2_INLINE static F decode(V v) { return decode_bf16(v); }
+  ZO2_INLINE static V encode(F x) { return encode_bf16(x); }
+};
+struct StoredF16 {
+  using T = uint16_t;
+  using V = Half;
+  ZO2_INLINE static F decode(V v) { return decode_f16(v); }
+  ZO2_INLINE static V encode(F x) { return encode_f16(x); }
+};
+
 // Round to nearest, ties to even.
 ZO2_INLINE F nearest_bf16(F x) {
   const U u = (U)x;

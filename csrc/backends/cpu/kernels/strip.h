@@ -33,6 +33,7 @@ struct Flat {
   int64_t offset(int u, int j) const { return 4 * (u * kWidth + j); }
   int valid(int u, int j) const { return columns - 4 * (u * kWidth + j); }
   bool whole(int u) const { return valid(u, kWidth - 1) >= 4; }
+  bool square(int) const { return false; }
 };
 
 struct Tall {
@@ -50,6 +51,8 @@ struct Tall {
   int64_t offset(int u, int j) const { return j * stride + 4 * u; }
   int valid(int u, int j) const { return j < rows ? columns - 4 * u : 0; }
   bool whole(int u) const { return rows == kWidth && columns - 4 * u >= 4; }
+  // Whether kWidth columns from group u on are there, of all rows.
+  bool square(int u) const { return rows == kWidth && columns - 4 * u >= kWidth; }
 };
 
 // Element vectors of a strip, [group][4]; draws come for two groups at a time.
@@ -76,6 +79,30 @@ ZO2_INLINE void transpose_lanes(F x[4], std::index_sequence<J...>) {
   x[3] = __builtin_shufflevector(b, d, quad(J, 1)...);
 }
 ZO2_INLINE void transpose_lanes(F x[4]) { transpose_lanes(x, std::make_index_sequence<kWidth>()); }
+
+// Element j of x[i] becomes element i of x[j]: 4 x 4 in every four vectors, then the 128-bit lanes
+// of every fourth vector in perfect shuffles.
+template <size_t... J>
+ZO2_INLINE void transpose_square(F x[kWidth], std::index_sequence<J...>) {
+  constexpr int kLanes = kWidth / 4;
+  constexpr auto every_second = [](size_t j,
+                                   size_t odd) {  // lane of the first vector, then the second
+    return static_cast<int>((j / 4 * 2 + odd) * 4 + j % 4);
+  };
+  for (int i = 0; i < kWidth; i += 4) transpose_lanes(x + i);
+  for (int step = 1; step < kLanes; step *= 2) {
+    F y[kWidth];
+    for (int i = 0; i < kWidth / 2; ++i) {
+      const F a = x[i / 4 * 8 + i % 4], b = x[i / 4 * 8 + 4 + i % 4];
+      y[i] = __builtin_shufflevector(a, b, every_second(J, 0)...);
+      y[i + kWidth / 2] = __builtin_shufflevector(a, b, every_second(J, 1)...);
+    }
+    for (int i = 0; i < kWidth; ++i) x[i] = y[i];
+  }
+}
+ZO2_INLINE void transpose_square(F x[kWidth]) {
+  transpose_square(x, std::make_index_sequence<kWidth>());
+}
 
 // Four elements of T, as a vector.
 template <class T>
@@ -104,6 +131,31 @@ ZO2_INLINE V load_quads(const T* from, const At& at) {
     const Half8 low = joined<Half8>(q[0], q[1], std::make_index_sequence<8>());
     const Half8 high = joined<Half8>(q[2], q[3], std::make_index_sequence<8>());
     return joined<V>(low, high, std::make_index_sequence<16>());
+  }
+}
+
+// kWidth columns of kWidth rows between memory and the vectors of kWidth / 4 groups, a vector of a
+// row at a time. Rows often lie a power of two apart: if each were met again for every group, they
+// would evict each other from the first-level cache.
+template <class Stored, class Shape>
+ZO2_INLINE void gather_square(const Shape& shape, int u, const typename Stored::T* from, F* x) {
+#pragma GCC unroll 16
+  for (int r = 0; r < kWidth; ++r) {
+    typename Stored::V v;
+    std::memcpy(&v, from + shape.offset(u, r), sizeof v);
+    x[r] = Stored::decode(v);
+  }
+  transpose_square(x);
+}
+template <class Stored, class Shape>
+ZO2_INLINE void scatter_square(const Shape& shape, int u, const F* x, typename Stored::T* to) {
+  F rows[kWidth];
+  std::memcpy(rows, x, sizeof rows);
+  transpose_square(rows);
+#pragma GCC unroll 16
+  for (int r = 0; r < kWidth; ++r) {
+    const typename Stored::V v = Stored::encode(rows[r]);
+    std::memcpy(to + shape.offset(u, r), &v, sizeof v);
   }
 }
 

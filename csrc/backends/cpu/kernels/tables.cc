@@ -147,11 +147,8 @@ void apply_run(const Apply& op, int64_t task, const TaskScratch&) {
 
 int64_t materialize_tasks(const Materialize& op, int) { return weight_tasks(op.weight); }
 void materialize_run(const Materialize& op, int64_t task, const TaskScratch&) {
-  walk(op, task, true, [&](const auto& shape, int64_t index, F* value) {
-    for (int u = 0; u < shape.groups(); ++u) {
-      transpose_lanes(value + 4 * u);
-      scatter_group(shape, u, value + 4 * u, op.y.as<float>() + index);
-    }
+  walk(op, task, true, [&](const auto& shape, int64_t index, const F* value) {
+    store_strip(shape, value, op.y.as<float>() + index);
   });
 }
 
