@@ -146,19 +146,25 @@ ZO2_INLINE float sum_lanes(F v) {
   return s[0];
 }
 ZO2_INLINE float max_lanes(F v) {
-  float best = v[0];
-  for (int i = 1; i < kWidth; ++i) best = v[i] > best ? v[i] : best;
-  return best;
+  float s[kWidth];
+  store(s, v);
+  for (int half = kWidth / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i) s[i] = s[i] > s[i + half] ? s[i] : s[i + half];
+  return s[0];
 }
 
-// Loads n < kWidth elements; the rest are `fill`.
+// The first n <= kWidth elements; the rest of what is loaded is `fill`.
 ZO2_INLINE F load_partial(const float* p, int n, float fill) {
+  if (n == kWidth) [[likely]]
+    return load(p);
   float tmp[kWidth];
   for (int i = 0; i < kWidth; ++i) tmp[i] = fill;
   std::memcpy(tmp, p, sizeof(float) * static_cast<size_t>(n));
   return load(tmp);
 }
 ZO2_INLINE void store_partial(float* p, F v, int n) {
+  if (n == kWidth) [[likely]]
+    return store(p, v);
   std::memcpy(p, &v, sizeof(float) * static_cast<size_t>(n));
 }
 

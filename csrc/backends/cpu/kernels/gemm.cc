@@ -3,6 +3,16 @@
 namespace zo2::ISA_NS {
 namespace {
 
+// Rows of b, which come from the second-level cache, that are asked for ahead of their use.
+constexpr int kAhead = 8;
+constexpr int kLineFloats = 16;
+
+// A row of a tile.
+template <int kWritten>
+ZO2_INLINE void prefetch(const float* row) {
+  for (int i = 0; i < kTileColumns; i += kLineFloats) __builtin_prefetch(row + i, kWritten);
+}
+
 ZO2_INLINE void finish_row(const Tile& t, float* c, F low, F high) {
   if (t.bias) {
     low += load(t.bias);
@@ -26,9 +36,11 @@ ZO2_INLINE void finish_row(const Tile& t, float* c, F low, F high) {
 template <int kRows>
 void tile_rows(const Tile& t, const float* a, float* c) {
   F low[kRows] = {}, high[kRows] = {};
+  for (int r = 0; r < kRows; ++r) prefetch<1>(c + r * t.ldc);
   const float* b = t.b;
   for (int64_t k = 0; k < t.k; ++k, b += kTileColumns) {
     const F b0 = load(b), b1 = load(b + kWidth);
+    prefetch<0>(b + kAhead * kTileColumns);
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const F x = splat(a[r * t.lda + k]);

@@ -63,19 +63,21 @@ void embed_run(const Embed& op, int64_t task, const TaskScratch& memory) {
   }
 }
 
-// ---- HeadReduce: a task is one (branch, label row)
+// ---- HeadReduce: a task is a few label rows of the branches
 // -------------------------------------------------------
 
+constexpr int64_t kLabelRows = 8;
+
+int64_t label_rows(const HeadLoss& op) { return op.branches.count * op.m; }
 int64_t reduce_tasks(const HeadReduce& reduce, int) {
-  return reduce.op->branches.count * reduce.op->m;
+  return ceil_div(label_rows(*reduce.op), kLabelRows);
 }
 
-void reduce_run(const HeadReduce& reduce, int64_t task, const TaskScratch& memory) {
-  const HeadLoss& op = *reduce.op;
+// Of one (branch, label row).
+void reduce_row(const HeadLoss& op, int64_t label, const float* logits) {
   const int64_t rows = op.weight.rows;
-  const float* logits = memory.shared + task * rows;
   const int64_t tiles = ceil_div(op.vocabulary, kVocabularyTile);
-  float* partials = op.partials.as<float>() + (task * tiles + op.weight.row / kVocabularyTile) * 2;
+  float* partials = op.partials.as<float>() + (label * tiles + op.weight.row / kVocabularyTile) * 2;
   const F lowest = splat(-__builtin_inff());
   for (int64_t first = 0; first < rows; first += kVocabularyTile, partials += 2) {
     const int64_t n = rows - first < kVocabularyTile ? rows - first : kVocabularyTile;
@@ -94,8 +96,15 @@ void reduce_run(const HeadReduce& reduce, int64_t task, const TaskScratch& memor
     partials[1] = sum_lanes(sum);
   }
   if (op.logits)
-    std::memcpy(op.logits.as<float>() + task * op.vocabulary + op.weight.row, logits,
+    std::memcpy(op.logits.as<float>() + label * op.vocabulary + op.weight.row, logits,
                 sizeof(float) * static_cast<size_t>(rows));
+}
+
+void reduce_run(const HeadReduce& reduce, int64_t task, const TaskScratch& memory) {
+  const HeadLoss& op = *reduce.op;
+  const int64_t end = smaller(label_rows(op), (task + 1) * kLabelRows);
+  for (int64_t label = task * kLabelRows; label < end; ++label)
+    reduce_row(op, label, memory.shared + label * op.weight.rows);
 }
 
 // ---- Apply and Materialize: a task is a few rows
