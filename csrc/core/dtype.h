@@ -32,6 +32,16 @@ constexpr StorageType file_type(StorageType type) {
   return storage_aux_bytes(type, 1, 1) > 0 ? StorageType::kF32 : type;
 }
 
+// The types of activations.
+enum class FloatType : uint8_t { kF32, kBF16, kF16 };
+constexpr size_t float_bytes(FloatType type) { return type == FloatType::kF32 ? 4 : 2; }
+// What weights of a storage type are multiplied in by devices that multiply 16-bit numbers (tensor
+// cores). f32 stays f32.
+constexpr FloatType product_type(StorageType type) {
+  if (type == StorageType::kF32) return FloatType::kF32;
+  return type == StorageType::kF16 ? FloatType::kF16 : FloatType::kBF16;
+}
+
 inline float bf16_to_f32(uint16_t h) {
   return std::bit_cast<float>(static_cast<uint32_t>(h) << 16);
 }

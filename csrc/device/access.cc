@@ -73,7 +73,7 @@ void list(const Embed& op, Accesses& to) {
   to.weight(op.table, table_rows(op), false);
   to.read_all(op.gathered);
   to.read(op.ids, op.tokens * kIndex);
-  const int64_t y = op.branches.count * op.tokens * op.table.columns * kFloat;
+  const int64_t y = op.y.bytes_of(op.branches.count * op.tokens * op.table.columns);
   // Rows whose ids lie in other pieces of the table are left alone: what is written depends on ids.
   op.accumulate ? to.read_write(op.y, y) : to.write(op.y, y);
 }
@@ -82,8 +82,9 @@ void list(const Linear& op, Accesses& to) {
   const int64_t rows = op.branches.count * op.m;
   to.weight(op.weight);
   to.vector(op.bias);
-  to.read(op.x, rows * op.weight.columns * kFloat);
-  to.write_columns(op.y, rows, op.y_columns, op.y_column, op.weight.rows, kFloat, op.accumulate);
+  to.read(op.x, op.x.bytes_of(rows * op.weight.columns));
+  to.write_columns(op.y, rows, op.y_columns, op.y_column, op.weight.rows, op.y.bytes_of(1),
+                   op.accumulate);
 }
 
 void list(const Norm& op, Accesses& to) {
@@ -92,12 +93,12 @@ void list(const Norm& op, Accesses& to) {
   to.read(op.gather, op.m * kIndex);
   const int64_t last = op.gather ? op.x_rows : op.m;
   const int64_t x_rows = (op.branches.count - 1) * op.x_rows + last;
-  to.read(op.x, x_rows * op.columns * kFloat);
-  to.write(op.y, op.branches.count * op.m * op.columns * kFloat);
+  to.read(op.x, op.x.bytes_of(x_rows * op.columns));
+  to.write(op.y, op.y.bytes_of(op.branches.count * op.m * op.columns));
 }
 
 void list(const Rope& op, Accesses& to) {
-  to.read_write(op.x, int64_t{op.branches} * op.tokens * op.heads * op.head_columns * kFloat);
+  to.read_write(op.x, op.x.bytes_of(int64_t{op.branches} * op.tokens * op.heads * op.head_columns));
   to.read(op.positions, op.tokens * kIndex);
   to.read_all(op.cosine);
   to.read_all(op.sine);
@@ -105,11 +106,11 @@ void list(const Rope& op, Accesses& to) {
 
 void list(const Attention& op, Accesses& to) {
   const int64_t rows = op.branches * op.tokens;
-  to.read(op.q, rows * op.heads * op.qk_columns * kFloat);
-  to.read(op.k, rows * op.kv_heads * op.qk_columns * kFloat);
-  to.read(op.v, rows * op.kv_heads * op.v_columns * kFloat);
+  to.read(op.q, op.q.bytes_of(rows * op.heads * op.qk_columns));
+  to.read(op.k, op.k.bytes_of(rows * op.kv_heads * op.qk_columns));
+  to.read(op.v, op.v.bytes_of(rows * op.kv_heads * op.v_columns));
   to.read(op.offsets, (op.sequences + 1) * kIndex);
-  to.write(op.y, rows * op.heads * op.v_columns * kFloat);
+  to.write(op.y, op.y.bytes_of(rows * op.heads * op.v_columns));
   if (!op.cache) return;
   to.read_write_all(op.cache.k);
   to.read_write_all(op.cache.v);
@@ -118,9 +119,9 @@ void list(const Attention& op, Accesses& to) {
 }
 
 void list(const Activation& op, Accesses& to) {
-  to.read(op.x, op.n * kFloat);
-  to.read(op.up, op.n * kFloat);
-  to.write(op.y, op.n * kFloat);
+  to.read(op.x, op.x.bytes_of(op.n));
+  to.read(op.up, op.up.bytes_of(op.n));
+  to.write(op.y, op.y.bytes_of(op.n));
 }
 
 void list(const HeadLoss& op, Accesses& to) {
@@ -130,7 +131,7 @@ void list(const HeadLoss& op, Accesses& to) {
   const int64_t own = ceil_div(op.weight.row + op.weight.rows, kVocabularyTile) - first;
   const int64_t targets = op.branches.count * op.targets * kFloat;
   to.weight(op.weight);
-  to.read(op.x, rows * op.weight.columns * kFloat);
+  to.read(op.x, op.x.bytes_of(rows * op.weight.columns));
   to.read(op.target_rows, op.targets * kIndex);
   to.read(op.target_ids, op.targets * kIndex);
   to.write_columns(op.partials, rows, tiles, first, own, 2 * kFloat, false);
@@ -195,7 +196,7 @@ void move(int64_t bytes, Work& to) { to.bytes += static_cast<uint64_t>(bytes); }
 void count(const Embed& op, Work& to) {
   const int64_t y = op.branches.count * op.tokens * op.table.columns;
   use(op.table, std::min(op.tokens, table_rows(op)), op.branches, to);
-  move(op.tokens * kIndex + y * kFloat * (op.accumulate ? 2 : 1), to);
+  move(op.tokens * kIndex + op.y.bytes_of(y) * (op.accumulate ? 2 : 1), to);
   to.flops += static_cast<double>(y);
 }
 
@@ -203,8 +204,8 @@ void count(const Linear& op, Work& to) {
   const int64_t rows = op.branches.count * op.m;
   use(op.weight, op.weight.rows, op.branches, to);
   use(op.bias, op.branches, to);
-  move(rows * op.weight.columns * kFloat, to);
-  move(rows * op.weight.rows * kFloat * (op.accumulate ? 2 : 1), to);
+  move(op.x.bytes_of(rows * op.weight.columns), to);
+  move(op.y.bytes_of(rows * op.weight.rows) * (op.accumulate ? 2 : 1), to);
   to.flops += 2.0 * static_cast<double>(rows) * static_cast<double>(elements(op.weight));
 }
 
@@ -212,30 +213,31 @@ void count(const Norm& op, Work& to) {
   const int64_t n = op.branches.count * op.m * op.columns;
   use(op.gain, op.branches, to);
   use(op.bias, op.branches, to);
-  move(2 * n * kFloat + (op.gather ? op.m * kIndex : 0), to);
+  move(op.x.bytes_of(n) + op.y.bytes_of(n) + (op.gather ? op.m * kIndex : 0), to);
   to.flops += (op.kind == NormKind::kNone ? 0.0 : 8.0) * static_cast<double>(n);
 }
 
 void count(const Rope& op, Work& to) {
   const int64_t n = int64_t{op.branches} * op.tokens * op.heads * op.rotary;
-  move(2 * n * kFloat + op.tokens * (kIndex + op.rotary * kFloat), to);
+  move(2 * op.x.bytes_of(n) + op.tokens * (kIndex + op.rotary * kFloat), to);
   to.flops += 3.0 * static_cast<double>(n);
 }
 
 void count(const Attention& op, Work& to) {
   const int64_t rows = op.branches * op.tokens;
   const int64_t key_value = op.kv_heads * (op.qk_columns + op.v_columns);
-  move(rows * op.heads * (op.qk_columns + op.v_columns) * kFloat, to);  // queries, results
-  move(rows * key_value * kFloat, to);
+  move(op.q.bytes_of(rows * op.heads * op.qk_columns), to);
+  move(op.k.bytes_of(rows * key_value), to);
+  move(op.y.bytes_of(rows * op.heads * op.v_columns), to);
   // What the caches held before and what is appended.
-  if (op.cache) move((op.sequences * op.longest + op.tokens) * key_value * kFloat, to);
+  if (op.cache) move(op.k.bytes_of((op.sequences * op.longest + op.tokens) * key_value), to);
   const double seen = op.cache ? static_cast<double>(op.longest)
                                : (static_cast<double>(op.longest) + 1) / 2;  // keys of a query
   to.flops += 2.0 * static_cast<double>(rows * op.heads) * seen * (op.qk_columns + op.v_columns);
 }
 
 void count(const Activation& op, Work& to) {
-  move(op.n * kFloat * (op.up ? 3 : 2), to);
+  move(op.x.bytes_of(op.n) + (op.up ? op.up.bytes_of(op.n) : 0) + op.y.bytes_of(op.n), to);
   to.flops += 10.0 * static_cast<double>(op.n);
 }
 
@@ -243,7 +245,7 @@ void count(const HeadLoss& op, Work& to) {
   const int64_t rows = op.branches.count * op.m;
   const int64_t own = ceil_div(op.weight.rows, kVocabularyTile);
   use(op.weight, op.weight.rows, op.branches, to);
-  move(rows * op.weight.columns * kFloat + rows * own * 2 * kFloat, to);
+  move(op.x.bytes_of(rows * op.weight.columns) + rows * own * 2 * kFloat, to);
   if (op.logits) move(rows * op.weight.rows * kFloat, to);
   if (op.last) {
     move(rows * ceil_div(op.vocabulary, kVocabularyTile) * 2 * kFloat, to);

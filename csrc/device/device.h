@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "core/dtype.h"
+
 namespace zo2 {
 
 // kStaging is host memory that the engine thread itself reads and writes: inputs, results, rows
@@ -51,6 +53,18 @@ struct View {
   }
 };
 
+// A view of activations: the residual stream and results are f32, what products and attention read
+// is of the device's choice (DeviceInfo::half_inputs).
+struct Floats : View {
+  FloatType type = FloatType::kF32;
+
+  Floats() = default;
+  Floats(const View& view, FloatType of = FloatType::kF32) : View(view), type(of) {}
+  int64_t bytes_of(int64_t elements) const {
+    return elements * static_cast<int64_t>(float_bytes(type));
+  }
+};
+
 // Ordered queues of work on one device (docs/streaming.md): disk -> host, host -> device, ops,
 // device -> host, host -> disk.
 enum class Lane : uint8_t { kRead, kUpload, kCompute, kOffload, kWrite };
@@ -84,7 +98,12 @@ struct DeviceInfo {
   std::string isa;   // what losses may depend on: instruction set and matrix-product provider
   int threads = 1;
   bool unified = false;  // device memory is host memory: files are read straight into it
+  // Inputs of products are kept in the type that is multiplied (product_type), not in f32.
+  bool half_inputs = false;
 };
+inline FloatType input_type(const DeviceInfo& info, StorageType storage) {
+  return info.half_inputs ? product_type(storage) : FloatType::kF32;
+}
 
 struct Op;
 

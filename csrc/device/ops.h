@@ -1,6 +1,6 @@
 // Ops as values: everything a device can be asked to compute. Shapes are written
-// [branch][row][column]; activations are fp32, rows of all sequences packed one after another (T
-// rows), branches outermost.
+// [branch][row][column]; activations (Floats) are rows of all sequences packed one after another (T
+// rows), branches outermost. Sums are fp32, whatever the type that a result is kept in.
 #pragma once
 
 #include <cstdint>
@@ -107,7 +107,7 @@ struct Embed {
   // ascending.
   View gathered;
   View ids;  // int32 [tokens]
-  View y;    // [branches][tokens][columns]
+  Floats y;  // [branches][tokens][columns]
   int64_t tokens = 0;
   bool accumulate = false;
   Branches branches;
@@ -117,8 +117,8 @@ struct Embed {
 struct Linear {
   Weight weight;
   Vector bias;
-  View x;  // [branches][m][columns]
-  View y;  // [branches][m][y_columns]
+  Floats x;  // [branches][m][columns]
+  Floats y;  // [branches][m][y_columns]
   int64_t m = 0;
   int64_t y_columns = 0;
   int64_t y_column = 0;
@@ -133,9 +133,9 @@ struct Norm {
   NormKind kind = NormKind::kRms;
   Vector gain;
   Vector bias;
-  View x;       // [branches][x_rows][columns]
+  Floats x;     // [branches][x_rows][columns]
   View gather;  // int32 [m] or empty
-  View y;       // [branches][m][columns]
+  Floats y;     // [branches][m][columns]
   int64_t x_rows = 0;
   int64_t m = 0;
   int64_t columns = 0;
@@ -145,7 +145,7 @@ struct Norm {
 
 // Rotary position embedding in place, rotating pairs (i, i + rotary / 2) of every head.
 struct Rope {
-  View x;          // [branches * tokens][heads * head_columns]
+  Floats x;        // [branches * tokens][heads * head_columns]
   View positions;  // int32 [tokens]
   View cosine;     // [positions][rotary / 2]
   View sine;
@@ -159,8 +159,8 @@ struct Rope {
 // Keys and values of earlier passes, for sequences that are read piece by piece: sequence s has the
 // rows from starts[s], of which the first prefixes[s] are filled.
 struct KeyValueCache {
-  View k;         // [rows][kv_heads * qk_columns]
-  View v;         // [rows][kv_heads * v_columns]
+  Floats k;       // [rows][kv_heads * qk_columns]
+  Floats v;       // [rows][kv_heads * v_columns]
   View starts;    // int32 [sequences]
   View prefixes;  // int32 [sequences]
 
@@ -170,10 +170,10 @@ struct KeyValueCache {
 // Causal attention of packed sequences; query head h reads key/value head h / (heads / kv_heads).
 // With a cache, k and v are appended to it, and queries see what it held before, too.
 struct Attention {
-  View q;               // [branches][tokens][heads * qk_columns]
-  View k;               // [branches][tokens][kv_heads * qk_columns]
-  View v;               // [branches][tokens][kv_heads * v_columns]
-  View y;               // [branches][tokens][heads * v_columns]
+  Floats q;             // [branches][tokens][heads * qk_columns]
+  Floats k;             // [branches][tokens][kv_heads * qk_columns]
+  Floats v;             // [branches][tokens][kv_heads * v_columns]
+  Floats y;             // [branches][tokens][heads * v_columns]
   View offsets;         // int32 [sequences + 1]
   KeyValueCache cache;  // empty: sequences are whole; else there is one branch
   int64_t tokens = 0;
@@ -192,9 +192,9 @@ enum class ActivationKind : uint8_t { kRelu, kSilu, kGelu, kGeluTanh };
 // y = act(x), or act(x) * up for gated blocks; elementwise over n.
 struct Activation {
   ActivationKind kind = ActivationKind::kRelu;
-  View x;
-  View up;  // empty: not gated
-  View y;
+  Floats x;
+  Floats up;  // empty: not gated
+  Floats y;
   int64_t n = 0;
 };
 
@@ -203,7 +203,7 @@ struct Activation {
 // combined and logprob[b][i] = logit(target i) - log-sum-exp of its row.
 struct HeadLoss {
   Weight weight;
-  View x;              // [branches][m][columns]
+  Floats x;            // [branches][m][columns]
   View target_rows;    // int32 [targets]: which of the m rows
   View target_ids;     // int32 [targets]: vocabulary id
   View partials;       // [branches][m][tiles][2]: maximum and sum of exp(logit - maximum)

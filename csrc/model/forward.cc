@@ -65,7 +65,7 @@ class Walk {
  private:
   Vector optional_vector(TensorId tensor) { return tensor >= 0 ? sink_.vector(tensor) : Vector{}; }
 
-  Norm norm_op(const NormSpec& spec, View x, View y, int64_t rows) {
+  Norm norm_op(const NormSpec& spec, Floats x, Floats y, int64_t rows) {
     Norm op;
     op.kind = spec.kind;
     op.gain = optional_vector(spec.gain);
@@ -78,19 +78,19 @@ class Walk {
     op.branches = branches_;
     return op;
   }
-  void norm(const NormSpec& spec, View x, View y, int64_t rows) {
+  void norm(const NormSpec& spec, Floats x, Floats y, int64_t rows) {
     sink_.enqueue({norm_op(spec, x, y, rows)});
   }
 
   // q and k norms of single heads: every head is a row.
-  void head_norm(const NormSpec& spec, View x, int heads, int columns) {
+  void head_norm(const NormSpec& spec, Floats x, int heads, int columns) {
     if (spec.kind == NormKind::kNone) return;
     Norm op = norm_op(spec, x, x, batch_.tokens * heads);
     op.columns = columns;
     sink_.enqueue({op});
   }
 
-  void linear(const LinearSpec& spec, View x, View y, int64_t rows, bool accumulate) {
+  void linear(const LinearSpec& spec, Floats x, Floats y, int64_t rows, bool accumulate) {
     Linear op;
     op.bias = optional_vector(spec.bias);
     op.x = x;
@@ -102,7 +102,7 @@ class Walk {
     sink_.linear(spec.weight, op);
   }
 
-  void rope(View x, int heads, const AttentionSpec& spec) {
+  void rope(Floats x, int heads, const AttentionSpec& spec) {
     if (spec.rotary == 0) return;
     Rope op;
     op.x = x;
@@ -125,7 +125,7 @@ class Walk {
     return cache;
   }
 
-  void attention(const AttentionSpec& spec, View x, const KeyValueCache& cache) {
+  void attention(const AttentionSpec& spec, Floats x, const KeyValueCache& cache) {
     linear(spec.q, x, a_.q, batch_.tokens, false);
     linear(spec.k, x, a_.k, batch_.tokens, false);
     linear(spec.v, x, a_.v, batch_.tokens, false);
@@ -153,7 +153,7 @@ class Walk {
     linear(spec.o, a_.attended, a_.residual, batch_.tokens, true);
   }
 
-  void mlp(const MlpSpec& spec, View x) {
+  void mlp(const MlpSpec& spec, Floats x) {
     const bool gated = spec.gate.weight >= 0;
     if (gated) linear(spec.gate, x, a_.gate, batch_.tokens, false);
     linear(spec.up, x, a_.up, batch_.tokens, false);

@@ -42,13 +42,13 @@ struct Batch {
 
 // Activations of one forward pass; sizes in schedule/activation_plan.cc.
 struct Activations {
-  View residual;  // [branches][tokens][hidden]
-  View normed;    // [branches][tokens][hidden]
-  View embedded;  // [branches][tokens][embedding columns], only with project_in
-  View q, k, v, attended;
-  View gate, up;   // [branches][tokens][mlp columns]
-  View labels;     // [branches][label rows][hidden]
-  View projected;  // [branches][label rows][embedding columns], only with project_out
+  Floats residual;  // [branches][tokens][hidden], f32: what is added up
+  Floats normed;    // [branches][tokens][hidden]
+  Floats embedded;  // [branches][tokens][embedding columns], only with project_in
+  Floats q, k, v, attended;
+  Floats gate, up;   // [branches][tokens][mlp columns]
+  Floats labels;     // [branches][label rows][hidden]
+  Floats projected;  // [branches][label rows][embedding columns], only with project_out
   View partials, target_logits, logprobs;
   View logits;  // [branches][label rows][vocabulary] or empty
   View cosine, sine;

@@ -10,12 +10,14 @@ constexpr size_t kAlignment = 64;  // a cache line
 class Arena {
  public:
   explicit Arena(Buffer* buffer) : buffer_(buffer) {}
-  View take(int64_t elements) {  // of four bytes: f32 or int32
-    const size_t bytes = static_cast<size_t>(elements) * 4;
+  // f32, or int32.
+  View take(int64_t elements) { return take(elements, FloatType::kF32); }
+  Floats take(int64_t elements, FloatType type) {
+    const size_t bytes = static_cast<size_t>(elements) * float_bytes(type);
     const View view{buffer_, at_, bytes};
     at_ += (bytes + kAlignment - 1) / kAlignment * kAlignment;
     high_ = std::max(high_, at_);
-    return view;
+    return {view, type};
   }
   size_t at() const { return at_; }
   void rewind(size_t at) { at_ = at; }
@@ -67,15 +69,15 @@ void BatchLimits::append(const BatchLimits& o) {
   targets += o.targets;
 }
 
-CachePlan plan_cache(const ModelSpec& model, int64_t rows, Buffer* buffer) {
+CachePlan plan_cache(const ModelSpec& model, FloatType inputs, int64_t rows, Buffer* buffer) {
   CachePlan plan;
   Arena arena(buffer);
   if (rows == 0) return plan;
   for (const BlockSpec& block : model.blocks) {
     const AttentionSpec& a = block.attention;
     KeyValueCache cache;
-    cache.k = arena.take(rows * a.kv_heads * a.qk_columns);
-    cache.v = arena.take(rows * a.kv_heads * a.v_columns);
+    cache.k = arena.take(rows * a.kv_heads * a.qk_columns, inputs);
+    cache.v = arena.take(rows * a.kv_heads * a.v_columns, inputs);
     plan.blocks.push_back(cache);
   }
   plan.bytes = arena.high();
@@ -102,7 +104,8 @@ size_t plan_inputs(const BatchLimits& limits, Buffer* buffer, Batch* batch) {
   return arena.high();
 }
 
-ActivationPlan plan_activations(const ModelSpec& model, const BatchLimits& limits, Buffer* buffer) {
+ActivationPlan plan_activations(const ModelSpec& model, FloatType inputs, const BatchLimits& limits,
+                                Buffer* buffer) {
   const Widths w = widest(model);
   const int64_t rows = limits.branches * limits.tokens;
   const int64_t label_rows = limits.branches * limits.label_rows;
@@ -115,24 +118,25 @@ ActivationPlan plan_activations(const ModelSpec& model, const BatchLimits& limit
   Activations& a = plan.activations;
   a.target_logits = arena.take(limits.branches * limits.targets);
   a.logprobs = arena.take(limits.branches * limits.targets);
-  a.residual = arena.take(rows * model.hidden);
+  a.residual = arena.take(rows * model.hidden);  // f32: blocks add to it
   // Three phases use the rest in turn: attention, feed-forward, and embedding or head.
   const size_t shared = arena.at();
-  a.normed = arena.take(rows * model.hidden);
+  a.normed = arena.take(rows * model.hidden, inputs);
   const size_t phases = arena.at();
-  a.q = arena.take(rows * w.q);
-  a.k = arena.take(rows * w.k);
-  a.v = arena.take(rows * w.v);
-  a.attended = arena.take(rows * w.attended);
+  a.q = arena.take(rows * w.q, inputs);
+  a.k = arena.take(rows * w.k, inputs);
+  a.v = arena.take(rows * w.v, inputs);
+  a.attended = arena.take(rows * w.attended, inputs);
   arena.rewind(phases);
-  a.up = arena.take(rows * w.mlp);
-  if (w.gated) a.gate = arena.take(rows * w.mlp);
+  a.up = arena.take(rows * w.mlp, inputs);
+  if (w.gated) a.gate = arena.take(rows * w.mlp, inputs);
   arena.rewind(shared);
-  if (model.project_in.weight >= 0) a.embedded = arena.take(rows * model.embedding_columns());
+  if (model.project_in.weight >= 0)
+    a.embedded = arena.take(rows * model.embedding_columns(), inputs);
   arena.rewind(shared);
-  a.labels = arena.take(label_rows * model.hidden);
+  a.labels = arena.take(label_rows * model.hidden, inputs);
   if (model.project_out.weight >= 0)
-    a.projected = arena.take(label_rows * model.embedding_columns());
+    a.projected = arena.take(label_rows * model.embedding_columns(), inputs);
   a.partials = arena.take(label_rows * tiles * 2);
   if (limits.logits) a.logits = arena.take(label_rows * model.vocabulary);
   plan.bytes = arena.high();

@@ -44,9 +44,11 @@ struct CachePlan {
 
 // Room for the keys and values of `rows` tokens in every block; none without rows. `buffer` may be
 // null, as below.
-CachePlan plan_cache(const ModelSpec& model, int64_t rows, Buffer* buffer);
+CachePlan plan_cache(const ModelSpec& model, FloatType inputs, int64_t rows, Buffer* buffer);
 
-// `arena` may be null: then only `bytes` and the offsets inside the views mean anything.
-ActivationPlan plan_activations(const ModelSpec& model, const BatchLimits& limits, Buffer* arena);
+// `inputs`: the type of what products and attention read. `arena` may be null: then only `bytes`
+// and the offsets inside the views mean anything.
+ActivationPlan plan_activations(const ModelSpec& model, FloatType inputs, const BatchLimits& limits,
+                                Buffer* arena);
 
 }  // namespace zo2

@@ -289,12 +289,13 @@ BatchBytes batch_bytes(const Device& device, const ModelSpec& model,
                        const std::vector<StoredTensor>& tensors, const Layout& layout,
                        StorageType type, const std::vector<Home>& homes,
                        const BatchLimits& limits) {
-  const ActivationPlan plan = plan_activations(model, limits, nullptr);
+  const FloatType inputs = input_type(device.info(), type);
+  const ActivationPlan plan = plan_activations(model, inputs, limits, nullptr);
   BatchBytes bytes;
   bytes.arena = plan.bytes;
   bytes.scratch = scratch_for(device, model, tensors, layout, type, limits);
   bytes.rope = 2 * static_cast<size_t>(limits.longest) * model.rope.inverse_frequencies.size() * 4;
-  bytes.cache = plan_cache(model, limits.cache_rows, nullptr).bytes;
+  bytes.cache = plan_cache(model, inputs, limits.cache_rows, nullptr).bytes;
   for (const TensorId table : {model.token_table, model.position_table}) {
     if (table < 0) continue;
     const uint32_t id = static_cast<uint32_t>(table);

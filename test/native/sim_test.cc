@@ -191,8 +191,8 @@ TEST_CASE("sim: an op takes its flops or bytes, and its noise") {
   op.weight.pending = {&update, 1, 1};
   op.m = 2048;
   op.y_columns = 1024;
-  op.x = {rig.work.get(), 0, 2 * 2048 * 4096 * 4};
-  op.y = {rig.work.get(), kGiga, 2 * 2048 * 1024 * 4};
+  op.x = View{rig.work.get(), 0, 2 * 2048 * 4096 * 4};
+  op.y = View{rig.work.get(), kGiga, 2 * 2048 * 1024 * 4};
   op.branches.branch = branch;
   op.branches.count = 2;
   const double elements = 1024.0 * 4096;

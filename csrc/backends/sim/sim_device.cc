@@ -47,6 +47,7 @@ DeviceInfo SimDevice::info() const {
   info.name = "sim";
   info.isa = profile_.name;
   info.unified = profile_.unified;
+  info.half_inputs = !profile_.unified;  // tensor cores
   return info;
 }
 
