@@ -66,10 +66,14 @@ export async function predicted({ shapes: names = ["opt-13b", "opt-175b"] } = {}
       const asked = { model, device: figures.name, storage: "f16", offload: "auto" };
       const { leastMemoryBytes } = await plan({ ...asked, offload: "host", simulate: false });
       const most = Math.min(18e9, 0.9e9 * figures.memoryGb.value);
-      const { hidden_size: hidden, num_hidden_layers: layers } = shapeOf(model);
+      const {
+        hidden_size: hidden,
+        ffn_dim: feedForward,
+        num_hidden_layers: layers,
+      } = shapeOf(model);
       for (const [budget, memory] of Object.entries({ least: leastMemoryBytes, most })) {
         const made = await plan({ ...asked, memory });
-        const { boundMs, by } = bound({ plan: made, figures, hidden, layers });
+        const { boundMs, by } = bound({ plan: made, figures, hidden, feedForward, layers });
         const { stepMs, tokensPerSecond, violations } = made.predicted;
         const row = { device: figures.name, model, budget, memoryGB: gigabytes(memory) };
         const ratio = digits(stepMs / boundMs, 4);

@@ -7,6 +7,9 @@
 namespace zo2 {
 namespace {
 
+// Of logits in scratch at most, where one panel does not make more.
+constexpr int64_t kLogitsBytes = int64_t{16} << 20;
+
 // Sizes ops instead of running them.
 class Sizer final : public Expander {
  public:
@@ -89,15 +92,17 @@ void Expander::linear(TensorId weight, Linear op) {
 }
 
 void Expander::head(TensorId weight, HeadLoss op) {
-  // One panel at a time: logits of a panel are reduced before the next is computed.
+  // Some panels at a time: their logits are reduced before those of others are computed.
   const std::vector<uint32_t>& pieces = layout_.tensors[static_cast<size_t>(weight)];
+  const int64_t row_bytes = op.branches.count * op.m * int64_t{sizeof(float)};
   for (const uint32_t index : pieces) {
     const Piece& piece = layout_.pieces[index];
     const Weight whole = use(index);
-    for (size_t i = 0; i < piece.panels; ++i) {
-      const Panel& panel = layout_.extents[piece.extent].panels[piece.first_panel + i];
-      op.weight = rows_of(whole, panel.row - piece.row, panel.rows);
-      op.last = index == pieces.back() && i + 1 == piece.panels;
+    const int64_t panel = layout_.extents[piece.extent].panels[piece.first_panel].rows;
+    const int64_t step = std::max<int64_t>(1, kLogitsBytes / (row_bytes * panel)) * panel;
+    for (int64_t row = 0; row < piece.rows; row += step) {
+      op.weight = rows_of(whole, row, std::min(step, piece.rows - row));
+      op.last = index == pieces.back() && row + step >= piece.rows;
       enqueue({op});
     }
     used(index);

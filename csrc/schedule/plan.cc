@@ -11,6 +11,7 @@ namespace zo2 {
 namespace {
 
 constexpr uint64_t kLargestExtent = uint64_t{64} << 20;
+constexpr int64_t kActivationRowsOfWeightRow = 8;
 // Fewer leave lanes waiting: one extent is loaded, one used, one saved, and they differ in size.
 constexpr int kFewestSlots = 6;
 // Beyond those, slots for a whole block, while resident blocks do not lose much for it: a streamed
@@ -103,15 +104,30 @@ class Planner {
 
   std::vector<uint64_t> extent_sizes() const {
     if (options_.extent_bytes > 0) return {options_.extent_bytes};
-    // A slot holds the largest panel at least: smaller ones share an extent of that size, since an
-    // op on more rows reads its activations less often.
-    uint64_t least = 1;
-    for (const Extent& extent : plan_layout(model_, options_.storage, 1).extents)
-      least = std::max(least, extent.bytes);
+    const uint64_t least = least_extent();
     std::vector<uint64_t> sizes;
     for (uint64_t size = kLargestExtent; size > least; size /= 2) sizes.push_back(size);
     sizes.push_back(least);
     return sizes;
+  }
+
+  // An op reads all its activations, however few rows of a weight it is given: a slot holds, of
+  // every matrix, an eighth as many rows as those have, and whole panels.
+  uint64_t least_extent() const {
+    int64_t activation_rows = 0;
+    for (const BatchLimits& batch : batches_)
+      activation_rows = std::max(activation_rows, batch.branches * batch.tokens);
+    uint64_t least = 1;
+    for (const Extent& extent : plan_layout(model_, options_.storage, 1).extents) {
+      const Panel& panel = extent.panels[0];
+      if (extent.block == kTableBlock) continue;
+      const int64_t rows =
+          std::min(tensors_[panel.tensor].shape[0], activation_rows / kActivationRowsOfWeightRow);
+      const uint64_t panels = static_cast<uint64_t>((rows + panel.rows - 1) / panel.rows);
+      const uint64_t wanted = std::min(panels * extent.bytes, kLargestExtent);
+      least = std::max({least, extent.bytes, wanted});
+    }
+    return least;
   }
 
   void cut(uint64_t extent_bytes) {

@@ -1,0 +1,82 @@
+// A real run under a budget: its timeline, what is written to disk when, and that evaluating and generating move every
+// extent once for a whole batch and write nothing.
+import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import t from "tap";
+import { evaluate, generate, type JsonRow, train } from "zo2";
+
+const model = join(import.meta.dirname, "../../models/reviews-tiny");
+const reviews = join(import.meta.dirname, "../../data/reviews/train.jsonl");
+const steps = 6;
+
+interface Span {
+  lane: string;
+  name: string;
+  from: number;
+  to: number;
+}
+interface TraceEvent {
+  ph: string;
+  tid: number;
+  name: string;
+  ts: number;
+  dur: number;
+  args?: { name?: string };
+}
+
+function spansOf(path: string): Span[] {
+  const { traceEvents } = JSON.parse(readFileSync(path, "utf8")) as { traceEvents: TraceEvent[] };
+  const lanes = new Map<number, string>();
+  for (const { ph, tid, name, args } of traceEvents) {
+    if (ph === "M" && name === "thread_name") lanes.set(tid, args?.name ?? "");
+  }
+  return traceEvents
+    .filter(({ ph }) => ph === "X")
+    .map(({ tid, name, ts, dur }) => ({
+      lane: lanes.get(tid) ?? "",
+      name,
+      from: ts,
+      to: ts + dur,
+    }));
+}
+
+t.test("a streamed run", async (t) => {
+  const dir = t.testdir();
+  const output = join(dir, "run");
+  const trace = join(dir, "trace.json");
+  const rows = { task: "sst2" } as const;
+  const schedule = { storage: "f32", offload: "disk", roundEvery: 1, extentBytes: 1 } as const;
+  await train({
+    model,
+    data: { train: reviews, ...rows },
+    batchSize: 2,
+    steps,
+    output,
+    schedule: { ...schedule, checkpointEvery: 0, trace },
+  });
+  const spans = spansOf(trace);
+  const on = (wanted: string) => spans.filter(({ lane }) => lane === wanted);
+  t.same(new Set(spans.map(({ lane }) => lane)), new Set(["read", "compute", "write"]));
+  t.ok(on("compute").some(({ name }) => name === "Linear"));
+  for (const lane of ["read", "compute", "write"]) {
+    const ordered = on(lane).every(
+      ({ from }, i, all) => i === 0 || from >= (all[i - 1]?.to ?? 0) - 1,
+    );
+    t.ok(ordered, `${lane}: one thing at a time`);
+  }
+  const overlapping = (a: string, b: string) =>
+    on(a).some((x) => on(b).some((y) => x.from < y.to && y.from < x.to));
+  t.ok(overlapping("read", "compute"), "reading and computing overlap");
+
+  const store = join(output, "store/extents");
+  const before = statSync(store).mtimeMs;
+  const bytes = readFileSync(store);
+  const lines = readFileSync(reviews, "utf8").split("\n").slice(0, 20);
+  const data = lines.map((line) => JSON.parse(line) as JsonRow);
+  const evaluated = await evaluate({ run: output, data });
+  t.ok(evaluated.loss > 0);
+  const written = await generate({ run: output, prompts: ["A film"], maxNewTokens: 3 });
+  t.equal(written.length, 1);
+  t.equal(statSync(store).mtimeMs, before, "weights are not written");
+  t.ok(bytes.equals(readFileSync(store)));
+});
