@@ -36,7 +36,7 @@ export function measureCpu(directory: string = tmpdir()): CpuFigures {
   } catch (error) {
     throw fromNative(error);
   } finally {
-    rmSync(path, { force: true });
+    rmSync(path, { recursive: true, force: true });
   }
   const [write = 1, read = 1, both = 1, lost = 0] = disk;
   const bytes = diskMebibytes * 2 ** 20;

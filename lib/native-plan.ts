@@ -7,8 +7,8 @@ export interface NativeMeasureOptions {
   /**
    * "linear": `in` -> `out`, two branches of `tokens` rows; weights updated, written back and perturbed
    * on the way, or as they are (noise "none"). "noise": fills `count` floats; "copy": copies them.
-   * "disk": seconds to write and read `count` MiB (a multiple of 16) of a new file at `path` past the
-   * page cache with checksums, for both at once beside computing, and how many of the last computing lost.
+   * "disk": seconds to write and to read a new disk store of `count` MiB (a multiple of 32) in `path`, which
+   * the caller removes, for half of it twice each at once beside computing, and how many of the last computing lost.
    */
   what: "linear" | "noise" | "copy" | "disk";
   noise: "none" | Distribution;

@@ -4,8 +4,7 @@
 #include <chrono>
 #include <future>
 
-#include "core/aligned_bytes.h"
-#include "core/crc32c.h"
+#include "store/disk_store.h"
 
 namespace zo2 {
 namespace {
@@ -100,13 +99,7 @@ double median(std::vector<double> values) {
 }
 
 constexpr int kRounds = 5;  // where the machine's other tenants show
-constexpr size_t kTransferBytes = size_t{16} << 20;
-constexpr size_t kChecksumBytes = size_t{64} << 10;
-
-// Every 64 KiB, as in stores.
-void checksum(const uint8_t* bytes) {
-  for (size_t i = 0; i < kTransferBytes; i += kChecksumBytes) crc32c(0, bytes + i, kChecksumBytes);
-}
+constexpr size_t kExtentBytes = size_t{16} << 20;
 
 }  // namespace
 
@@ -128,63 +121,57 @@ std::vector<double> measure_copy(Device& device, int64_t count, int repeats) {
   return seconds;
 }
 
-DiskCosts measure_disk(Device& device, Env& env, const std::string& path, size_t bytes) {
-  const AlignedBytes memory = aligned_bytes(2 * kTransferBytes);
-  uint8_t *out = memory.get(), *in = memory.get() + kTransferBytes;
-  std::fill(out, out + kTransferBytes, uint8_t{1});
+DiskCosts measure_disk(Device& device, Env& env, const std::string& directory, size_t bytes) {
+  const std::vector<size_t> extents(bytes / kExtentBytes, kExtentBytes);
+  const uint32_t all = static_cast<uint32_t>(extents.size()), half = all / 2;
+  const std::vector<uint64_t> digests = {0};
+  const auto store = DiskStore::open(env, {directory, extents, 0, digests});
+  const auto memory = device.alloc("extents", Tier::kStaging, 2 * kExtentBytes);
+  uint8_t *out = whole(memory).as<uint8_t>(), *in = out + kExtentBytes;
+  uint64_t step = 0;
+  const auto write = [&](uint32_t first, uint32_t end) {
+    ++step;
+    for (uint32_t i = first; i < end; ++i) store->write(i, step, 0, out);
+    store->sync();
+  };
+  const auto read = [&](uint32_t first, uint32_t end) {
+    for (uint32_t i = first; i < end; ++i) store->read(i, in);
+  };
   const LinearOp of(device, {1024, 2048, 128});
   Timed computing(device, {Op{of.op()}});
-  const auto file = env.open_direct(path, FileAccess::kWrite);
-  const auto remove = [&] { env.remove(path); };
-  try {
-    file->allocate(2 * bytes);
-    const auto write = [&](size_t at) {
-      for (size_t i = 0; i < bytes; i += kTransferBytes) {
-        checksum(out);
-        file->write(at + i, out, kTransferBytes);
-      }
-      file->sync();
-      return 0;
-    };
-    const auto read = [&](size_t at) {
-      for (size_t i = 0; i < bytes; i += kTransferBytes) {
-        file->read(at + i, in, kTransferBytes);
-        checksum(in);
-      }
-      return 0;
-    };
-    write(bytes);  // blocks that were never written are slower
-    DiskCosts costs;
-    auto began = std::chrono::steady_clock::now();
-    write(0);
-    costs.write = seconds_since(began);
+  write(0, all);  // blocks that were never written are slower
+  DiskCosts costs;
+  auto began = std::chrono::steady_clock::now();
+  write(0, all);
+  costs.write = seconds_since(began);
+  began = std::chrono::steady_clock::now();
+  read(0, all);
+  costs.read = seconds_since(began);
+  std::vector<double> both, lost;
+  for (int round = 0; round < kRounds; ++round) {
+    const double alone = median(computing.seconds(2 * kRounds + 1));
     began = std::chrono::steady_clock::now();
-    read(0);
-    costs.read = seconds_since(began);
-    std::vector<double> both, lost;
-    for (int round = 0; round < kRounds; ++round) {
-      const double alone = median(computing.seconds(2 * kRounds + 1));
-      began = std::chrono::steady_clock::now();
-      auto reading = std::async(std::launch::async, read, size_t{0});
-      auto writing = std::async(std::launch::async, write, bytes);
-      const auto under_way = [](const std::future<int>& work) {
-        return work.wait_for(std::chrono::seconds(0)) != std::future_status::ready;
-      };
-      double done = 0;
-      for (; under_way(reading) || under_way(writing); done += alone) computing.seconds();
-      both.push_back(seconds_since(began));
-      lost.push_back(std::max(0.0, both.back() - done));
-      reading.get();
-      writing.get();
-    }
-    costs.both = median(both);
-    costs.lost = median(lost);
-    remove();
-    return costs;
-  } catch (...) {
-    remove();
-    throw;
+    // Each half of the extents twice.
+    const auto twice = [half](const auto& work, uint32_t first) {
+      return std::async(std::launch::async, [&work, first, half] {
+        for (int i = 0; i < 2; ++i) work(first, first + half);
+        return 0;
+      });
+    };
+    auto reading = twice(read, 0), writing = twice(write, half);
+    const auto under_way = [](const std::future<int>& work) {
+      return work.wait_for(std::chrono::seconds(0)) != std::future_status::ready;
+    };
+    double done = 0;
+    for (; under_way(reading) || under_way(writing); done += alone) computing.seconds();
+    both.push_back(seconds_since(began));
+    lost.push_back(std::max(0.0, both.back() - done));
+    reading.get();
+    writing.get();
   }
+  costs.both = median(both);
+  costs.lost = median(lost);
+  return costs;
 }
 
 std::vector<double> measure_noise(Device& device, Distribution distribution, int64_t count,

@@ -31,14 +31,14 @@ std::vector<double> measure_noise(Device& device, Distribution distribution, int
 // Seconds to copy `count` floats within the device's memory.
 std::vector<double> measure_copy(Device& device, int64_t count, int repeats);
 
-// What a new file of `bytes` bytes (a multiple of 16 MiB) costs as stores read and write them: past
-// the page cache, with checksums. It is removed again.
+// What a new disk store (DiskStore, in a directory that is made) of `bytes` bytes, a multiple of
+// 32 MiB, costs. The caller removes it.
 struct DiskCosts {
   double write = 0, read = 0;  // seconds, alone
   // Of writing and reading `bytes` each at once, while the device computes: seconds, and how many
   // of them the device has lost.
   double both = 0, lost = 0;
 };
-DiskCosts measure_disk(Device& device, Env& env, const std::string& path, size_t bytes);
+DiskCosts measure_disk(Device& device, Env& env, const std::string& directory, size_t bytes);
 
 }  // namespace zo2

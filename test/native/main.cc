@@ -1,4 +1,5 @@
-// Runs all cases, or those whose name contains the argument; prints TAP.
+// Runs all cases, or those whose name contains the argument, or does not contain what follows its
+// "!"; prints TAP.
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -7,12 +8,14 @@
 
 int main(int argc, char** argv) {
   zo2::test::State& state = zo2::test::state();
-  const std::string wanted = argc > 1 ? argv[1] : "";
+  const std::string argument = argc > 1 ? argv[1] : "";
+  const bool without = argument.starts_with('!');
+  const std::string part = argument.substr(without ? 1 : 0);
   int count = 0;
   int failed = 0;
   std::printf("TAP version 13\n");
   for (const zo2::test::Case& test : state.cases) {
-    if (std::string(test.name).find(wanted) == std::string::npos) continue;
+    if ((std::string(test.name).find(part) == std::string::npos) != without) continue;
     state.failures.clear();
     try {
       test.run();

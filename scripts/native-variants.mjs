@@ -1,0 +1,44 @@
+// Builds the native tests in another way and runs them:
+//   node scripts/native-variants.mjs [address,undefined | thread | arm64] [part of a case's name]
+// arm64 cross-compiles and runs under QEMU: Debian's g++-aarch64-linux-gnu and qemu-user-static.
+import { spawnSync } from "node:child_process";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+
+const variant = process.argv[2] ?? "address,undefined";
+const root = join(import.meta.dirname, "..");
+const out = join(root, "build", `native-${variant.replace(",", "-")}`);
+const tests = join(out, "test/native/zo2_native_tests");
+
+function run(command, args, env = {}) {
+  const { status } = spawnSync(command, args, {
+    cwd: root,
+    stdio: "inherit",
+    env: { ...process.env, ...env },
+  });
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+const cross = variant === "arm64";
+const options = cross
+  ? [
+      "-DCMAKE_SYSTEM_NAME=Linux",
+      "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
+      "-DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++",
+      "-DCMAKE_EXE_LINKER_FLAGS=-static",
+    ]
+  : [`-DZO2_SANITIZE=${variant}`];
+run("cmake", ["-S", root, "-B", out, ...options, "-DZO2_TESTS=ON", "-DCMAKE_BUILD_TYPE=Release"]);
+const jobs = process.env.JOBS ?? String(availableParallelism());
+run("cmake", ["--build", out, "--target", "zo2_native_tests", "--parallel", jobs]);
+// QEMU keeps books of every page that the simulator reserves.
+const cases = process.argv.slice(3);
+const chosen = cross && cases.length === 0 ? ["!sim"] : cases;
+run(cross ? "qemu-aarch64-static" : tests, cross ? [tests, ...chosen] : chosen, {
+  // Several times slower than the tests proper, which do all trials.
+  ZO2_TEST_TRIALS: process.env.ZO2_TEST_TRIALS ?? (variant.includes("address") ? "12" : "4"),
+  // Allocation failures are part of the tests.
+  ASAN_OPTIONS: "allocator_may_return_null=1",
+  UBSAN_OPTIONS: "halt_on_error=1:print_stacktrace=1",
+  TSAN_OPTIONS: "halt_on_error=1:memory_limit_mb=6000",
+});
