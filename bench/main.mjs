@@ -1,4 +1,4 @@
-// npm run bench [-- --suite paper,predicted,streamed,cpu,kernels,step,options,memory,curve,storage] [--isa v3] [--no-peers] [--json] ...
+// npm run bench [-- --suite paper,predicted,streamed,cpu,kernels,step,options,memory,curve,storage] [--quick | --full] [--isa v3] [--no-peers] [--json] ...
 // Times zo2 beside PyTorch on this machine, in turns, and writes bench/results/<suite>.{json,md}.
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
@@ -28,6 +28,7 @@ const { values: flags } = parseArgs({
     tokens: { type: "string", default: "16,64,128,512,2048" },
     size: { type: "string", default: "2048,8192" },
     quick: { type: "boolean", default: false },
+    full: { type: "boolean", default: false }, // all 96 layers of OPT-175B: 350 GB of disk, half an hour a step
     minutes: { type: "string", default: "60" },
     every: { type: "string", default: "200" },
     model: { type: "string" },
@@ -50,7 +51,7 @@ function streamedRuns(shape) {
   return [
     small,
     { ...large, shape: "opt-6.7b", memory: "2GB" },
-    { ...large, shape: "opt-175b", layers: 8, memory: "4GB" },
+    { ...large, shape: "opt-175b", ...(flags.full ? {} : { layers: 8 }), memory: "4GB" },
   ];
 }
 

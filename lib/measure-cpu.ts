@@ -1,8 +1,8 @@
 // What this machine's CPU and disk do in a second: the figures that plans for "cpu" are made with.
-import { rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fromNative } from "./errors.js";
+import { fromIo, fromNative } from "./errors.js";
 import { native } from "./native.js";
 import type { CpuFigures } from "./native-plan.js";
 
@@ -14,6 +14,22 @@ const diskMebibytes = 256;
 
 function fastest(seconds: Float64Array): number {
   return Math.min(...seconds);
+}
+
+function inNewDirectory<T>(parent: string, body: (path: string) => T): T {
+  let path: string;
+  try {
+    path = mkdtempSync(join(parent, "zo2-disk-"));
+  } catch (error) {
+    throw fromIo(error, "make a directory in", parent);
+  }
+  try {
+    return body(path);
+  } catch (error) {
+    throw fromNative(error);
+  } finally {
+    rmSync(path, { recursive: true, force: true });
+  }
 }
 
 /**
@@ -29,15 +45,9 @@ export function measureCpu(directory: string = tmpdir()): CpuFigures {
     native.measure({ ...common, what: "noise", noise: "gaussian", count: floats }),
   );
   const copy = fastest(native.measure({ ...common, what: "copy", noise: "none", count: floats }));
-  const path = join(directory, `zo2-disk-${process.pid}`);
-  let disk: Float64Array;
-  try {
-    disk = native.measure({ ...common, what: "disk", noise: "none", count: diskMebibytes, path });
-  } catch (error) {
-    throw fromNative(error);
-  } finally {
-    rmSync(path, { recursive: true, force: true });
-  }
+  const disk = inNewDirectory(directory, (path) =>
+    native.measure({ ...common, what: "disk", noise: "none", count: diskMebibytes, path }),
+  );
   const [write = 1, read = 1, both = 1, lost = 0] = disk;
   const bytes = diskMebibytes * 2 ** 20;
   return {

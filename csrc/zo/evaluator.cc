@@ -1,19 +1,38 @@
 #include "zo/evaluator.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 
 namespace zo2 {
-Evaluator::Evaluator(const RowSet& rows, int64_t batch_tokens) : rows_(rows) {
+
+Evaluator::Evaluator(const RowSet& rows, int64_t batch_tokens)
+    : rows_(rows), batch_tokens_(batch_tokens) {
+  divide();
+}
+
+bool Evaluator::shrink() {
+  const int64_t before = limits_.tokens;
+  while (batch_tokens_ > 1 && limits_.tokens == before) {
+    batch_tokens_ = std::min(batch_tokens_, before) / 2;
+    divide();
+  }
+  return limits_.tokens < before;
+}
+
+void Evaluator::divide() {
+  limits_ = {};
+  batch_end_.clear();
   BatchLimits batch;
-  for (size_t row = 0; row < rows.size(); ++row) {
-    if (batch.tokens > 0 && batch.tokens + rows.cost(row).tokens > batch_tokens) {
+  for (size_t row = 0; row < rows_.size(); ++row) {
+    if (batch.tokens > 0 && batch.tokens + rows_.cost(row).tokens > batch_tokens_) {
       batch_end_.push_back(row);
       limits_.include(batch);
       batch = {};
     }
-    batch.append(rows.cost(row));
+    batch.append(rows_.cost(row));
   }
-  batch_end_.push_back(rows.size());
+  batch_end_.push_back(rows_.size());
   limits_.include(batch);
 }
 

@@ -27,12 +27,17 @@ class Evaluator {
 
   // What the pipeline must have reserved.
   const BatchLimits& limits() const { return limits_; }
+  // Packs smaller batches, which change no result. False, and nothing done, where each is a row.
+  bool shrink();
   // Throws Error(kAborted) when `cancelled` says so between batches.
   Evaluation run(Pipeline& pipeline, const PendingUpdates& pending,
                  const std::function<bool()>& cancelled) const;
 
  private:
+  void divide();
+
   const RowSet& rows_;
+  int64_t batch_tokens_;
   std::vector<size_t> batch_end_;  // row after each batch
   BatchLimits limits_;
 };

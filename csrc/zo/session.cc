@@ -77,6 +77,19 @@ void Session::prepare(const std::vector<BatchLimits>& batches,
   for (const BatchLimits& limits : batches) pipeline_->reserve(limits, schedule_.memory_bytes);
 }
 
+void Session::prepare_fitting(Evaluator* evaluator,
+                              const std::function<std::vector<BatchLimits>()>& batches,
+                              const std::function<bool()>& stopping) {
+  for (;;) {
+    try {
+      return prepare(batches(), stopping);
+    } catch (const Error& e) {
+      const bool over_budget = e.code() == ErrorCode::kOutOfMemory && schedule_.memory_bytes > 0;
+      if (!over_budget || !evaluator || !evaluator->shrink()) throw;
+    }
+  }
+}
+
 void Session::restore(const std::function<bool()>& stopping) {
   if (tuned_run_.empty()) return;
   read_run_store(env_, tuned_run_ + "/store", tuned_digests_, *store_, stopping);
@@ -129,7 +142,7 @@ TrainResult Session::train(const TrainOptions& options, const RawRows& train, co
   start_from_base(complete.rules);
   Trainer trainer(env_, model_, device_->info(), base_fingerprint(), complete, train_rows,
                   eval_rows ? &*eval_rows : nullptr);
-  prepare(trainer.batches(), hooks.stopping);
+  prepare_fitting(trainer.evaluator(), [&] { return trainer.batches(); }, hooks.stopping);
   return trainer.run(*pipeline_, *store_, {extent_bytes_, schedule_.disk_bytes}, hooks, *pending_);
 }
 
@@ -137,8 +150,9 @@ Evaluation Session::evaluate(const RawRows& raw, int64_t batch_tokens,
                              const std::function<bool()>& stopping) {
   require_loaded();
   const RowSet rows(raw, model_);
-  const Evaluator evaluator(rows, batch_tokens);
-  prepare({evaluator.limits()}, stopping);
+  Evaluator evaluator(rows, batch_tokens);
+  prepare_fitting(
+      &evaluator, [&] { return std::vector<BatchLimits>{evaluator.limits()}; }, stopping);
   settle(stopping);
   return evaluator.run(*pipeline_, *pending_, stopping);
 }

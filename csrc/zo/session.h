@@ -69,6 +69,11 @@ class Session {
   bool cancelled() const { return cancelled_ && cancelled_->load(); }
   // Places and loads the weights, or makes room for more batches.
   void prepare(const std::vector<BatchLimits>& batches, const std::function<bool()>& stopping);
+  // The same, with smaller evaluation batches where a budget asks for them; `evaluator` may be
+  // null.
+  void prepare_fitting(Evaluator* evaluator,
+                       const std::function<std::vector<BatchLimits>()>& batches,
+                       const std::function<bool()>& stopping);
   bool may_stream() const;
   void keep_geometry(const std::string& directory);
   void place(const std::vector<BatchLimits>& batches, const std::function<bool()>& stopping);

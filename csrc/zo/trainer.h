@@ -76,6 +76,8 @@ class Trainer {
 
   // The largest shapes of batches that run() will ask for.
   std::vector<BatchLimits> batches() const;
+  // Null without evaluation rows.
+  Evaluator* evaluator() { return evaluator_.get(); }
   // Opens or resumes the run directory and trains to options.steps or until stopping. `pipeline`,
   // which must have room for batches(), runs over `store`, which must hold the weights of the base.
   // What the last record changes is left in `pending`.

@@ -68,10 +68,26 @@ function parseList(flag: string, text: string, ofNumbers: boolean): unknown {
   }
 }
 
+/** A list in JSON, where the text is one; else the text itself, which may begin with a bracket. */
+function parseListOrText(text: string): unknown {
+  try {
+    const parsed: unknown = text.startsWith("[") ? JSON.parse(text) : text;
+    return parsed;
+  } catch {
+    return text;
+  }
+}
+
 /** The value that the text of a flag stands for; the schema judges it later. */
 function parseFlag(flag: Flag, text: string): unknown {
   if (flag.schema instanceof z.ZodArray) {
     return parseList(flag.name, text, takesNumber(flag.schema.element));
+  }
+  if (
+    flag.schema instanceof z.ZodUnion &&
+    flag.schema.options.some((one) => one instanceof z.ZodArray)
+  ) {
+    return parseListOrText(text);
   }
   if (flag.schema instanceof z.ZodBoolean) return truths[text] ?? text;
   const number = Number(text);

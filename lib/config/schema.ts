@@ -174,7 +174,10 @@ const ablation = z
     writeLag: integer(0, "rounding steps that a write waits for", 1000).default(0),
   })
   .prefault({});
-const evalBatchTokens = integer(1, "tokens of one evaluation batch").default(4096);
+const evalBatchTokens = integer(
+  1,
+  "tokens of one evaluation batch at most; fewer where memory asks for it",
+).default(4096);
 const schedule = z.strictObject({
   ...placement,
   trace: text("file for the timeline of the run's lanes (Chrome, Perfetto)").optional(),
@@ -271,7 +274,7 @@ const generation = z.strictObject({
   stop: leaf(
     z.union([z.string().min(1), z.array(z.string().min(1))]),
     "a non-empty text, or a list of them",
-    "text that ends a continuation; it is cut off",
+    "text that ends a continuation, or a list of such texts; it is cut off",
   ).optional(),
   stopTokenIds: leaf(
     z.array(

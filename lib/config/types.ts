@@ -107,7 +107,7 @@ export interface PlacementConfig {
 export interface EvaluateScheduleConfig extends PlacementConfig {
   /** Type of stored weights (default "f32"; with a run, the run's). */
   storage?: Storage | undefined;
-  /** Tokens of one evaluation batch (default 4096). */
+  /** Tokens of one evaluation batch at most (default 4096); fewer where `memory` asks for it. */
   evalBatchTokens?: number | undefined;
   /**
    * Steps between snapshots of the weights, which shorten the replay of a resumed run and take twice

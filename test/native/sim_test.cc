@@ -53,9 +53,9 @@ Op busy(View view, double seconds) {
 struct Rig {
   explicit Rig(Profile profile = round_profile(), Trace* trace = nullptr) : device(profile, trace) {
     // Reserved, not used; sanitizers have little room for several rigs at once.
-    slots = device.alloc("slots", Tier::kDevice, 8 * kGiga);
+    slots = device.alloc("slots", Tier::kDevice, 40 * kGiga);
     work = device.alloc("work", Tier::kDevice, 200 * kGiga);
-    host = device.alloc("host", Tier::kHost, 8 * kGiga);
+    host = device.alloc("host", Tier::kHost, 40 * kGiga);
     staging = device.alloc("staging", Tier::kStaging, 4096);
   }
   View slot(size_t i, size_t bytes) { return {slots.get(), i * 4 * kGiga, bytes}; }
@@ -231,7 +231,7 @@ TEST_CASE("sim: bytes touched are counted once, peaks by tier") {
   CHECK_EQ(report.buffers[0].touched, size_t{0});
   CHECK_EQ(report.touched_peak[static_cast<size_t>(Tier::kDevice)], size_t{500});
   CHECK_EQ(report.touched_peak[static_cast<size_t>(Tier::kHost)], size_t{450});
-  CHECK_EQ(report.allocated_peak[static_cast<size_t>(Tier::kDevice)], 208 * kGiga + 1000);
+  CHECK_EQ(report.allocated_peak[static_cast<size_t>(Tier::kDevice)], 240 * kGiga + 1000);
 }
 
 TEST_CASE("sim: memory that is freed does not count; staging is real and zeroed") {

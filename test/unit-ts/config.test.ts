@@ -1,7 +1,13 @@
 // The configuration: defaults, limits, sizes, messages, flags.
 import t from "tap";
 import { type ExportConfig, resolveTrainConfig, type TrainConfig, Zo2Error } from "zo2";
-import { evaluateFlags, exportFlags, mergeFlags, trainFlags } from "../../dist/config/flags.js";
+import {
+  evaluateFlags,
+  exportFlags,
+  generateFlags,
+  mergeFlags,
+  trainFlags,
+} from "../../dist/config/flags.js";
 import { checkIdentity } from "../../dist/config/identity.js";
 import { resolveEvaluateConfig, resolveExportConfig } from "../../dist/config/resolve.js";
 import { roundingOf } from "../../dist/config/rounding.js";
@@ -207,6 +213,9 @@ t.test("flags", async (t) => {
   });
   t.same(file.method, { epsilon: 0.1, clip: 2 }, "the file's object is not touched");
   t.same(mergeFlags(trainFlags, {}, { options: " a, b" }), { data: { options: [" a", " b"] } });
+  const stops = (stop: string) => mergeFlags(generateFlags, {}, { stop });
+  t.same(stops('["a,b", "c"]'), { stop: ["a,b", "c"] });
+  t.same(stops("[END]"), { stop: "[END]" }, "a text, too, may begin with a bracket");
   t.throws(() => mergeFlags(trainFlags, {}, { options: "[1" }), { code: "ZO2_INVALID_CONFIG" });
   t.throws(() => mergeFlags(trainFlags, { data: 3 }, { data: "x" }), {
     code: "ZO2_INVALID_CONFIG",

@@ -80,3 +80,20 @@ t.test("a streamed run", async (t) => {
   t.equal(statSync(store).mtimeMs, before, "weights are not written");
   t.ok(bytes.equals(readFileSync(store)));
 });
+
+t.test("evaluation under a budget packs smaller batches", async (t) => {
+  const lines = readFileSync(reviews, "utf8").split("\n").slice(0, 200);
+  const data = lines.map((line) => JSON.parse(line) as JsonRow);
+  const of = { model, data, task: "sst2" } as const;
+  const refused = (error: unknown) => String(error);
+  const message = await evaluate({ ...of, schedule: { memory: 1000 } }).then(String, refused);
+  const least = Number(/ is (\d+); give/.exec(message)?.[1]);
+  t.ok(least > 1e5, message);
+  const whole = await evaluate(of);
+  const small = await evaluate({ ...of, schedule: { memory: least } });
+  t.equal(small.loss, whole.loss);
+  t.equal(small.accuracy, whole.accuracy);
+  await t.rejects(evaluate({ ...of, schedule: { memory: least - 1 } }), {
+    code: "ZO2_OUT_OF_MEMORY",
+  });
+});
