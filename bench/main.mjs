@@ -22,7 +22,7 @@ const { values: flags } = parseArgs({
     batch: { type: "string", default: "1,16" },
     length: { type: "string", default: "128" },
     steps: { type: "string", default: "2" },
-    rounds: { type: "string", default: "3" },
+    rounds: { type: "string" }, // 3; with --quick 1
     threads: { type: "string" },
     isa: { type: "string", default: "auto" },
     tokens: { type: "string", default: "16,64,128,512,2048" },
@@ -111,7 +111,8 @@ function machine() {
 async function run(work) {
   const missing = flags["no-peers"] ? "--no-peers" : peerMissing();
   if (missing && !flags.json) console.log(`no peers: ${missing}\n`);
-  const [length, steps, rounds] = [flags.length, flags.steps, flags.rounds].map(Number);
+  const rounds = Number(flags.rounds ?? (flags.quick ? 1 : 3));
+  const [length, steps] = [flags.length, flags.steps].map(Number);
   const threads = Number(flags.threads ?? doctor().cores);
   const { shape, isa } = flags;
   const of = { work, shape, length, steps, rounds, threads, isa, withPeers: !missing };

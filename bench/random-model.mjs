@@ -55,7 +55,7 @@ function values(name, count) {
 export async function randomModel(work, name) {
   if (!shapes[name])
     throw new Error(`--shape ${name}: use one of ${Object.keys(shapes).join(", ")}`);
-  const dir = join(work, name);
+  const dir = join(work, `${name}-files`); // generatedModel() has no files of weights
   if (!existsSync(dir)) await writeRandomModel(dir, shapes[name]);
   return dir;
 }
