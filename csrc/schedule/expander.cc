@@ -112,9 +112,9 @@ void Expander::head(TensorId weight, HeadLoss op) {
 size_t scratch_for(const Device& device, const ModelSpec& model,
                    const std::vector<StoredTensor>& tensors, const Layout& layout, StorageType type,
                    const BatchLimits& limits) {
-  ActivationPlan plan = plan_activations(model, input_type(device.info(), type), limits, nullptr);
-  const CachePlan cache =
-      plan_cache(model, input_type(device.info(), type), limits.cache_rows, nullptr);
+  const FloatType inputs = input_type(device.info(), type);
+  ActivationPlan plan = plan_activations(model, inputs, limits, nullptr);
+  const CachePlan cache = plan_cache(model, inputs, limits.cache_rows, nullptr);
   if (limits.cache_rows > 0) plan.activations.caches = &cache.blocks;
   const std::vector<Branch> branch(static_cast<size_t>(limits.branches));
   Branches branches;

@@ -28,6 +28,7 @@ Pipeline::Pipeline(Device& device, const ModelSpec& model, WeightStore& store,
       model_(model),
       store_(store),
       writes_(writes),
+      inputs_type_(input_type(device.info(), store.type())),
       saturated_(device.alloc("saturated", Tier::kStaging, sizeof(int64_t))),
       slots_(device, store, slots),
       gather_(device, store, slots_) {
@@ -87,8 +88,7 @@ void Pipeline::reserve(const BatchLimits& limits, size_t memory_bytes) {
   outputs_ = grown(device_, std::move(outputs_), "results", Tier::kStaging, bytes.outputs);
   if (bytes.cache > 0) {
     cache_ = device_.alloc("key/value caches", Tier::kDevice, bytes.cache);
-    cache_plan_ = plan_cache(model_, input_type(device_.info(), store_.type()), limits.cache_rows,
-                             cache_.get());
+    cache_plan_ = plan_cache(model_, inputs_type_, limits.cache_rows, cache_.get());
   }
   for (const TensorId table : {model_.token_table, model_.position_table})
     if (table >= 0 && store_.tensor_home(static_cast<uint32_t>(table)) != Home::kDevice)
@@ -265,7 +265,7 @@ void Pipeline::forward(const HostBatch& host, const Branches& branches,
 
 void Pipeline::lay_out(const HostBatch& host, int branches, bool logits) {
   const BatchLimits limits = host.limits(branches, logits);
-  plan_ = plan_activations(model_, input_type(device_.info(), store_.type()), limits, arena_.get());
+  plan_ = plan_activations(model_, inputs_type_, limits, arena_.get());
   if (!arena_ || plan_.bytes > arena_->bytes())
     throw Error(ErrorCode::kInternal, "a batch exceeds what was planned");
   if (rope_) {

@@ -118,6 +118,7 @@ class Pipeline final : private Expander {
   const ModelSpec& model_;
   WeightStore& store_;
   WriteRules writes_;
+  const FloatType inputs_type_;   // of what products and attention read
   std::unique_ptr<Buffer> rope_;  // cosines, then sines: [positions][rotating columns / 2]
   std::unique_ptr<Buffer> arena_, scratch_, cache_;
   std::unique_ptr<Buffer> inputs_, outputs_;  // staging

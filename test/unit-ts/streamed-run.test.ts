@@ -1,5 +1,5 @@
-// A real run under a budget: its timeline, what is written to disk when, and that evaluating and generating move every
-// extent once for a whole batch and write nothing.
+// A real run that streams from disk: its timeline, that evaluating and generating write nothing, and that evaluation
+// batches fit a budget.
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
