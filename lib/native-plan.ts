@@ -55,7 +55,7 @@ export interface NativePlanOptions
   trace?: string;
 }
 
-type LaneName = "read" | "upload" | "compute" | "offload" | "write";
+type LaneName = "read" | "upload" | "compute" | "offload" | "write" | "gather";
 /** What the simulator says of a step in the long run. */
 export interface NativePrediction {
   stepMs: number;

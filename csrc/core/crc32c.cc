@@ -18,8 +18,6 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "zo2 supports little-endian hosts only");
 
-constexpr uint32_t kPolynomial = 0x82f63b78u;  // Castagnoli, reflected
-
 // tables[k][b]: the effect of byte b followed by k zero bytes.
 using Tables = std::array<std::array<uint32_t, 256>, 8>;
 
@@ -27,7 +25,8 @@ constexpr Tables make_tables() {
   Tables tables{};
   for (uint32_t byte = 0; byte < 256; ++byte) {
     uint32_t crc = byte;
-    for (int bit = 0; bit < 8; ++bit) crc = (crc & 1) != 0 ? crc >> 1 ^ kPolynomial : crc >> 1;
+    for (int bit = 0; bit < 8; ++bit)
+      crc = (crc & 1) != 0 ? crc >> 1 ^ kCrc32cPolynomial : crc >> 1;
     tables[0][byte] = crc;
   }
   for (size_t k = 1; k < tables.size(); ++k) {
@@ -110,7 +109,9 @@ inline uint64_t word_at(const uint8_t* data) {
   return word;
 }
 
-ZO2_CRC_TARGET uint32_t extend_by_instruction(uint32_t crc, const uint8_t* data, size_t n) {
+ZO2_CRC_TARGET uint32_t by_instruction(uint32_t crc, const void* bytes, size_t n) {
+  const auto* data = static_cast<const uint8_t*>(bytes);
+  crc = ~crc;
   for (; n >= 3 * kLaneBytes; n -= 3 * kLaneBytes, data += 3 * kLaneBytes) {
     uint64_t first = crc, second = 0, third = 0;
     for (size_t i = 0; i < kLaneBytes; i += 8) {
@@ -130,7 +131,7 @@ ZO2_CRC_TARGET uint32_t extend_by_instruction(uint32_t crc, const uint8_t* data,
   for (; n >= 8; n -= 8, data += 8) wide = add_word(wide, word_at(data));
   crc = static_cast<uint32_t>(wide);
   for (; n > 0; --n, ++data) crc = add_byte(crc, *data);
-  return crc;
+  return ~crc;
 }
 
 }  // namespace
@@ -151,10 +152,13 @@ uint32_t crc32c_by_table(uint32_t crc, const void* data, size_t n) {
   return ~crc;
 }
 
+Crc32cFunction crc32c_by_instruction() { return has_instruction() ? by_instruction : nullptr; }
+
 uint32_t crc32c(uint32_t crc, const void* data, size_t n) {
-  static const bool hardware = has_instruction();
-  if (!hardware) return crc32c_by_table(crc, data, n);
-  return ~extend_by_instruction(~crc, static_cast<const uint8_t*>(data), n);
+  static const Crc32cFunction fastest = crc32c_by_folding()       ? crc32c_by_folding()
+                                        : crc32c_by_instruction() ? crc32c_by_instruction()
+                                                                  : crc32c_by_table;
+  return fastest(crc, data, n);
 }
 
 }  // namespace zo2

@@ -9,7 +9,12 @@ namespace zo2 {
 // Extends `crc` (0 to start) by n bytes.
 uint32_t crc32c(uint32_t crc, const void* data, size_t n);
 
-// The same without the CPU's instruction: what crc32c falls back to.
+// The ways to it; crc32c takes the first that the machine has. Null where it has not.
+using Crc32cFunction = uint32_t (*)(uint32_t crc, const void* data, size_t n);
+Crc32cFunction crc32c_by_folding();
+Crc32cFunction crc32c_by_instruction();
 uint32_t crc32c_by_table(uint32_t crc, const void* data, size_t n);
+
+constexpr uint32_t kCrc32cPolynomial = 0x82f63b78u;  // reflected
 
 }  // namespace zo2

@@ -1,5 +1,6 @@
 #include "core/thread_pool.h"
 
+#include <exception>
 #include <string>
 #include <system_error>
 
@@ -63,6 +64,20 @@ void ThreadPool::run(int64_t count, const std::function<void(int64_t, int)>& bod
     std::unique_lock lock(mutex_);
     done_.wait(lock, [this] { return busy_.load(std::memory_order_acquire) == 0; });
   }
+}
+
+void ThreadPool::run_throwing(int64_t count, const std::function<void(int64_t, int)>& body) {
+  std::mutex mutex;
+  std::exception_ptr first;  // guarded by mutex
+  run(count, [&](int64_t index, int thread) {
+    try {
+      body(index, thread);
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (!first) first = std::current_exception();
+    }
+  });
+  if (first) std::rethrow_exception(first);
 }
 
 void ThreadPool::work(int thread) {

@@ -25,6 +25,8 @@ class ThreadPool {
   // Calls body(index, thread) for every index in [0, count) and returns when all are done; 0 <=
   // thread < threads(). One caller at a time. body must not throw.
   void run(int64_t count, const std::function<void(int64_t index, int thread)>& body);
+  // The same for a body that may throw: one of its exceptions is thrown when all calls have ended.
+  void run_throwing(int64_t count, const std::function<void(int64_t index, int thread)>& body);
 
  private:
   void stop();

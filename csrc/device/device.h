@@ -66,11 +66,15 @@ struct Floats : View {
 };
 
 // Ordered queues of work on one device (docs/streaming.md): disk -> host, host -> device, ops,
-// device -> host, host -> disk.
-enum class Lane : uint8_t { kRead, kUpload, kCompute, kOffload, kWrite };
-constexpr int kLanes = 5;
+// device -> host, host -> disk, and rows of tables, which must not queue behind whole extents.
+enum class Lane : uint8_t { kRead, kUpload, kCompute, kOffload, kWrite, kGather };
+constexpr int kLanes = 6;
+constexpr bool moves_files(Lane lane) {
+  return lane == Lane::kRead || lane == Lane::kWrite || lane == Lane::kGather;
+}
 constexpr const char* lane_name(Lane lane) {
-  constexpr const char* kNames[kLanes] = {"read", "upload", "compute", "offload", "write"};
+  constexpr const char* kNames[kLanes] = {"read",    "upload", "compute",
+                                          "offload", "write",  "gather"};
   return kNames[static_cast<size_t>(lane)];
 }
 
@@ -80,7 +84,7 @@ struct Event {
   uint64_t ticket = 0;
 };
 
-// Work of kRead and kWrite: bytes between files and memory, on a thread that may block.
+// Work of lanes that move files: bytes between files and memory, on a thread that may block.
 struct FileTask {
   const char* name = "";      // for traces
   std::function<void()> run;  // throws Error(kIo)
@@ -124,7 +128,7 @@ class Device {
   // what was queued behind it is skipped.
   virtual void enqueue(Lane lane, const Op& op) = 0;
   virtual void copy(Lane lane, View to, View from) = 0;
-  virtual void file(Lane lane, FileTask task) = 0;  // kRead and kWrite
+  virtual void file(Lane lane, FileTask task) = 0;
   virtual Event record(Lane lane) = 0;
   // The lane goes on once the event is reached.
   virtual void wait(Lane lane, Event event) = 0;

@@ -79,14 +79,14 @@ bool Pipeline::far_behind(const PendingUpdates& pending) const {
 }
 
 void Pipeline::sync_all() {
-  for (const Lane lane : {Lane::kRead, Lane::kUpload, Lane::kCompute, Lane::kOffload, Lane::kWrite})
-    device_.sync(lane);
+  for (int lane = 0; lane < kLanes; ++lane) device_.sync(static_cast<Lane>(lane));
 }
 
 void Pipeline::weights_changed() {
   device_.drain();
   open_ = -1;
   slots_.drop();
+  gather_.forget();
 }
 
 void Pipeline::materialize(TensorId tensor, int64_t row, int64_t rows,

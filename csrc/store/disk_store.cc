@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cstring>
 #include <deque>
-#include <mutex>
 
 #include "core/aligned_bytes.h"
 #include "core/crc32c.h"
@@ -31,8 +30,7 @@ class DiskStoreImpl final : public DiskStore {
         identity_(identity_of(options)),
         file_(std::move(file)),
         read_only_(read_only),
-        spare_(places_.classes()),
-        chunk_(aligned_bytes(kStoreChunkBytes)) {
+        spare_(places_.classes()) {
     DiskRecovery found;
     if (file_) found = recover_extents(*file_, places_, options, read_only);
     versions_ = std::move(found.versions);
@@ -60,18 +58,18 @@ class DiskStoreImpl final : public DiskStore {
                     bytes + at);
   }
 
-  void read_range(uint32_t extent, uint64_t offset, size_t n, void* out) const override {
+  void read_range(uint32_t extent, uint64_t offset, size_t n, void* out,
+                  StoreChunk& kept) const override {
     const DiskVersion& version = stored(extent);
     const DiskPlace place = places_.place(version.place);
     if (offset > place.data_bytes || n > place.data_bytes - offset)
       throw Error(ErrorCode::kInternal, name(extent) + ": a range that ends outside");
     auto* bytes = static_cast<uint8_t*>(out);
-    const std::lock_guard lock(chunk_mutex_);
     while (n > 0) {
       const uint64_t chunk = offset / kStoreChunkBytes, within = offset % kStoreChunkBytes;
-      keep_chunk(extent, version, place, chunk);
+      keep_chunk(extent, version, place, chunk, kept);
       const size_t part = std::min<size_t>(n, kStoreChunkBytes - within);
-      std::memcpy(bytes, chunk_.get() + within, part);
+      std::memcpy(bytes, kept.bytes.get() + within, part);
       bytes += part;
       offset += part;
       n -= part;
@@ -113,13 +111,6 @@ class DiskStoreImpl final : public DiskStore {
   }
 
  private:
-  struct KeptChunk {
-    uint32_t extent = 0;
-    uint32_t place = DiskPlaces::kNone;
-    uint64_t step = 0, chunk = 0;
-    bool operator==(const KeptChunk&) const = default;
-  };
-
   std::string name(uint32_t extent) const { return path_ + ": extent " + std::to_string(extent); }
 
   const DiskVersion& stored(uint32_t extent) const {
@@ -166,15 +157,16 @@ class DiskStoreImpl final : public DiskStore {
   }
 
   void keep_chunk(uint32_t extent, const DiskVersion& version, const DiskPlace& place,
-                  uint64_t chunk) const {
-    // A place and a step alone may later be another extent's.
-    const KeptChunk wanted{extent, version.place, version.step, chunk};
-    if (kept_ == wanted) return;
-    kept_ = {};
+                  uint64_t chunk, StoreChunk& kept) const {
+    if (kept.extent == extent && kept.step == version.step && kept.chunk == chunk) return;
+    if (!kept.bytes) kept.bytes = aligned_bytes(kStoreChunkBytes);
+    kept.step = 0;
     const uint64_t at = chunk * kStoreChunkBytes;
     read_verified(extent, version, place, at,
-                  std::min<size_t>(kStoreChunkBytes, place.data_bytes - at), chunk_.get());
-    kept_ = wanted;
+                  std::min<size_t>(kStoreChunkBytes, place.data_bytes - at), kept.bytes.get());
+    kept.extent = extent;
+    kept.step = version.step;
+    kept.chunk = chunk;
   }
 
   // There is one after a sync: extents hold at most one place each, others are retiring at worst.
@@ -226,11 +218,6 @@ class DiskStoreImpl final : public DiskStore {
   AlignedBytes header_bytes_;
   bool failed_ = false;
   std::atomic<uint64_t> bytes_written_{0};
-
-  mutable std::mutex chunk_mutex_;
-  // state below is protected by chunk_mutex_: the chunk read_range verified last
-  AlignedBytes chunk_;
-  mutable KeptChunk kept_;
 };
 
 std::string parent_of(const std::string& directory) {

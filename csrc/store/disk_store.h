@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/aligned_bytes.h"
 #include "core/env.h"
 
 namespace zo2 {
@@ -25,6 +26,14 @@ struct DiskStoreOptions {
   const std::vector<uint64_t>& digests;
   int spares = 4;  // places beyond one an extent, for each size; never more than it has extents
   std::function<bool()> cancelled = nullptr;  // asked between extents while open reads
+};
+
+// The chunk that read_range verified last, of one thread: neighbouring ranges in order read it
+// once.
+struct StoreChunk {
+  AlignedBytes bytes;  // null until first used
+  uint32_t extent = 0;
+  uint64_t step = 0, chunk = 0;  // step 0: none
 };
 
 class DiskStore {
@@ -50,9 +59,9 @@ class DiskStore {
   // the caller's events order them. `out` and `data` are 4 KiB aligned. Throw Error(kIo) naming
   // file, extent and offset.
   virtual void read(uint32_t extent, void* out) const = 0;
-  // Bytes [offset, offset + n) of the extent, any alignment, verified in chunks of 64 KiB. The last
-  // chunk is kept: neighbouring ranges in order read it once.
-  virtual void read_range(uint32_t extent, uint64_t offset, size_t n, void* out) const = 0;
+  // Bytes [offset, offset + n) of the extent, any alignment, verified in chunks of 64 KiB.
+  virtual void read_range(uint32_t extent, uint64_t offset, size_t n, void* out,
+                          StoreChunk& kept) const = 0;
 
   // One thread at a time; nothing is written again after a failure.
   // `step` is above that of the newest version; `history` is the journal's digest at it, and its

@@ -211,15 +211,16 @@ void WeightStore::read_extent(uint32_t extent, uint8_t* out) const {
   base_->read(layout_.extents[extent], out);
 }
 
-void WeightStore::read_part(uint32_t extent, size_t offset, size_t bytes, uint8_t* out) const {
+void WeightStore::read_part(uint32_t extent, size_t offset, size_t bytes, uint8_t* out,
+                            StoreChunk& kept) const {
   if (homes_[extent] == Home::kHost)
     std::memcpy(out, at_home(extent).as<uint8_t>() + offset, bytes);
   else
-    disk_->read_range(extent, offset, bytes, out);
+    disk_->read_range(extent, offset, bytes, out, kept);
 }
 
 void WeightStore::read_rows(const Piece& piece, const int32_t* rows, size_t count, uint8_t* values,
-                            uint8_t* aux) const {
+                            uint8_t* aux, StoreChunk& kept) const {
   const size_t all = static_cast<size_t>(piece.rows);
   const size_t row_bytes = piece.bytes / all, aux_bytes = piece.aux_bytes / all;
   const bool of_base =
@@ -234,8 +235,9 @@ void WeightStore::read_rows(const Piece& piece, const int32_t* rows, size_t coun
       continue;
     }
     const size_t row = static_cast<size_t>(rows[i] - piece.row);
-    read_part(piece.extent, piece.offset + row * row_bytes, n * row_bytes, to);
-    if (aux) read_part(piece.extent, piece.aux_offset + row * aux_bytes, n * aux_bytes, aux_to);
+    read_part(piece.extent, piece.offset + row * row_bytes, n * row_bytes, to, kept);
+    if (aux)
+      read_part(piece.extent, piece.aux_offset + row * aux_bytes, n * aux_bytes, aux_to, kept);
   }
 }
 

@@ -73,14 +73,15 @@ class WeightStore {
   void read_extent(uint32_t extent, uint8_t* out) const;
   // Rows of one piece whose home is the disk or the host: values [count][row bytes], and aux.
   void read_rows(const Piece& piece, const int32_t* rows, size_t count, uint8_t* values,
-                 uint8_t* aux) const;
+                 uint8_t* aux, StoreChunk& kept) const;
 
  private:
   void load_tensor(uint32_t tensor, const std::function<bool()>& cancelled);
   void load_panel(uint32_t extent, const Panel& panel);
   void load_vector(uint32_t tensor);
   void fetch(uint32_t extent);
-  void read_part(uint32_t extent, size_t offset, size_t bytes, uint8_t* out) const;
+  void read_part(uint32_t extent, size_t offset, size_t bytes, uint8_t* out,
+                 StoreChunk& kept) const;
 
   Device& device_;
   std::vector<StoredTensor> tensors_;

@@ -73,11 +73,12 @@ TEST_CASE("disk store: what is written is read, by the next process and beside i
     world.commit(0);
     CHECK_THROWS(ErrorCode::kInternal, (Texts{"extent 1"}), world.write(*store, 1));  // not kept
     const AlignedBytes bytes = aligned_bytes(8192);
+    StoreChunk kept;
     CHECK_THROWS(ErrorCode::kInternal, (Texts{"extent 1"}), store->read(1, bytes.get()));
     CHECK_THROWS(ErrorCode::kInternal, (Texts{"whole blocks"}), store->read(0, bytes.get() + 1));
     CHECK_THROWS(ErrorCode::kInternal, (Texts{"outside"}),
-                 store->read_range(0, 4000, 97, bytes.get()));
-    store->read_range(0, 4096, 0, bytes.get());
+                 store->read_range(0, 4000, 97, bytes.get(), kept));
+    store->read_range(0, 4096, 0, bytes.get(), kept);
   }
   const auto again = world.open();
   CHECK_EQ(world.problem(*again, true), "");
@@ -87,6 +88,7 @@ TEST_CASE("disk store: what is written is read, by the next process and beside i
 TEST_CASE("disk store: ranges of any alignment, also after a place has changed hands") {
   DiskWorld world(0);
   const auto store = world.open();
+  StoreChunk kept;
   pass(world, *store);
   std::mt19937_64 random(1);
   for (int i = 0; i < 300; ++i) {
@@ -95,7 +97,7 @@ TEST_CASE("disk store: ranges of any alignment, also after a place has changed h
     if (size == 0) continue;
     const size_t from = random() % size, n = random() % (size - from + 1);
     std::vector<uint8_t> got(n + 1, 0xaa);
-    store->read_range(extent, from, n, got.data());
+    store->read_range(extent, from, n, got.data(), kept);
     const AlignedBytes wanted = extent_bytes(extent, world.digests[1], size);
     CHECK(n == 0 || std::memcmp(got.data(), wanted.get() + from, n) == 0);
     CHECK_EQ(int{got[n]}, 0xaa);
@@ -107,7 +109,7 @@ TEST_CASE("disk store: ranges of any alignment, also after a place has changed h
   for (int step = 1; step <= 3; ++step) {
     small.commit(0);
     small.write(*places, 0);
-    if (step == 1) places->read_range(0, 7, 1, &byte);
+    if (step == 1) places->read_range(0, 7, 1, &byte, kept);
   }
   small.digests.resize(2);
   small.write(*places, 1);
@@ -159,12 +161,13 @@ TEST_CASE("disk store: a damaged version is an error while it is read; a restart
     const uint64_t data = size - 200704;
     world.env.flip(kExtents, 8 * (data + 70000) + 3);
     const AlignedBytes bytes = aligned_bytes(200704);
+    StoreChunk kept;
     CHECK_THROWS(ErrorCode::kIo, (Texts{kExtents, "extent 4", "byte 65536", "step 2"}),
                  store->read(4, bytes.get()));
-    store->read_range(4, 0, 65536, bytes.get());
+    store->read_range(4, 0, 65536, bytes.get(), kept);
     CHECK_THROWS(ErrorCode::kIo, (Texts{kExtents, "extent 4", "byte 65536"}),
-                 store->read_range(4, 65535, 2, bytes.get()));
-    store->read_range(4, 131072, 100, bytes.get());
+                 store->read_range(4, 65535, 2, bytes.get(), kept));
+    store->read_range(4, 131072, 100, bytes.get(), kept);
   }
   for (const bool read_only : {true, false}) {
     const auto store = read_only ? world.open_read_only() : world.open();

@@ -88,7 +88,7 @@ class HappensBefore {
   std::array<Clock, kActors> clocks_;
   // What waiting for an event brings, by lane and ticket; those that the engine knows are dropped.
   std::array<std::deque<Clock>, kLanes> events_;
-  std::array<uint64_t, kLanes> first_ticket_{1, 1, 1, 1, 1};
+  std::array<uint64_t, kLanes> first_ticket_{1, 1, 1, 1, 1, 1};
   std::unordered_map<uint64_t, Shadow> shadows_;
   std::unordered_set<std::string> names_;  // owns what stamps point to
   int actor_ = kEngine;

@@ -105,7 +105,7 @@ void SimDevice::copy(Lane lane, View to, View from) {
 }
 
 void SimDevice::file(Lane lane, FileTask task) {
-  if (lane != Lane::kRead && lane != Lane::kWrite) reject(lane, "a file task");
+  if (!moves_files(lane)) reject(lane, "a file task");
   const std::string name = task.name && *task.name ? task.name : "file";
   memory_->races().begin(static_cast<int>(lane), name);
   if (task.empties) memory_->touch(task.empties, false);
@@ -114,7 +114,7 @@ void SimDevice::file(Lane lane, FileTask task) {
   for (const uint32_t extent : task.writes_extents) memory_->touch_extent(extent, true);
   if (task.fills) memory_->touch(task.fills, true);
   if (task.bytes > 0) {
-    const Route route = lane == Lane::kRead ? Route::kDiskRead : Route::kDiskWrite;
+    const Route route = lane == Lane::kWrite ? Route::kDiskWrite : Route::kDiskRead;
     clock_.transfer(lane, route, task.bytes, name);
     const double shared = profile_.disk_compute_gbps.value * kGiga;
     if (shared > 0)
