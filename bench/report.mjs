@@ -142,7 +142,7 @@ const sections = {
     return [
       "Steps on the CPU, resident and streamed from disk in turns. Ratio: of the streamed step to the resident one, or to",
       "the time in which the disk reads and writes the weights once while the cores compute, if that is longer. Simulated:",
-      "with figures measured in between (lib/measure-cpu.ts).",
+      "with the medians of figures measured before each run (lib/measure-cpu.ts).",
       "",
       table(head, rows),
     ].join("\n");

@@ -40,8 +40,10 @@ export type {
   GenerationTimes,
   TokenEvent,
 } from "./generation/generation.js";
+export { measureCpu } from "./measure-cpu.js";
 export { deviceProfiles, type Plan, plan } from "./plan.js";
 export type {
+  CpuFigures,
   DeviceFigure,
   DeviceProfile,
   NativePrediction as PlanPrediction,

@@ -8,7 +8,7 @@ import type { PlanConfig, ResolvedPlanConfig } from "./config/types.js";
 import { fromIo, fromNative, Zo2Error } from "./errors.js";
 import { measureCpu } from "./measure-cpu.js";
 import { locateModel, nativePlacement } from "./model.js";
-import type { DeviceProfile, NativePlan, NativePrediction } from "./native-plan.js";
+import type { CpuFigures, DeviceProfile, NativePlan, NativePrediction } from "./native-plan.js";
 import { native } from "./native.js";
 import { shapeNames, shapeOf } from "./shapes.js";
 
@@ -72,8 +72,10 @@ export function deviceProfiles(): DeviceProfile[] {
  * Plans a training run: placement, slots, bytes of every allocation, traffic, and the time of a
  * step in the simulator. Needs no weights. @throws Zo2Error ZO2_OUT_OF_MEMORY naming the least
  * budget that works, ZO2_INVALID_CONFIG, ZO2_INVALID_MODEL
+ * @param figures for device "cpu": of {@link measureCpu}, of this machine or another, at another
+ * time; without them this machine is measured now
  */
-export async function plan(config: PlanConfig): Promise<Plan> {
+export async function plan(config: PlanConfig, figures?: CpuFigures): Promise<Plan> {
   const resolved = check(planSchema, config);
   const { model, batch, directions, distribution, storage, device, simulate, steps, roundEvery } =
     resolved;
@@ -96,7 +98,7 @@ export async function plan(config: PlanConfig): Promise<Plan> {
       // A GPU's slow tier is host memory, where writing costs little.
       roundEvery: device === "cpu" || roundEvery !== "auto" ? writeEveryOf(resolved) : 1,
       deferredUpdate: resolved.ablation.deferredUpdate,
-      profile: device === "cpu" ? measureCpu() : device,
+      profile: device === "cpu" ? (figures ?? measureCpu()) : device,
       simulate,
       ...(resolved.trace !== undefined && { trace: resolved.trace }),
     });

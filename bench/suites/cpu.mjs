@@ -1,9 +1,8 @@
 // What streaming from disk costs on this machine's CPU, and how well the simulator predicts steps: resident and
-// streamed runs of the same model in turns, beside plans made with figures measured in between.
+// streamed runs of the same model in turns, beside plans made with figures measured before each run.
 import { rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
-import { plan } from "zo2";
-import { measureCpu } from "../../dist/measure-cpu.js";
+import { measureCpu, plan } from "zo2";
 import { generatedModel } from "../random-model.mjs";
 import { digits, median } from "../statistics.mjs";
 import { oneRow, steps } from "./tiers.mjs";
@@ -11,6 +10,12 @@ import { oneRow, steps } from "./tiers.mjs";
 const homes = ["resident", "streamed"];
 // The first steps read the base and fill the caches of the machine.
 const warmUp = 2;
+
+/** Of figures measured again and again, each one's median: single moments of a shared disk say little. */
+function medians(figures) {
+  const names = Object.keys(figures[0]);
+  return Object.fromEntries(names.map((name) => [name, median(figures.map((each) => each[name]))]));
+}
 
 /** Seconds in which the disk reads and writes all weights once, both at the same time, while the cores compute. */
 function diskSeconds(bytes, { diskReadGbps, diskWriteGbps, diskTotalGbps }) {
@@ -32,15 +37,12 @@ export async function cpu({ work, shape, layers, length, storage, memory, rounds
   const placed = { resident: {}, streamed: { memory, offload: "disk" } };
   const common = { storage, roundEvery: 1 };
   const measured = { resident: [], streamed: [] };
-  const simulated = { resident: [], streamed: [] };
-  const disk = [];
+  const figures = [];
   try {
     for (let round = 0; round < rounds; round++) {
-      disk.push(1000 * diskSeconds(weightBytes, measureCpu(work)));
       for (const home of homes) {
+        figures.push(measureCpu(work));
         const schedule = { ...common, ...placed[home] };
-        const { predicted } = await plan({ model, device: "cpu", batch: 1, length, ...schedule });
-        simulated[home].push(predicted.stepMs);
         const { ms } = await steps({
           ...config,
           steps: warmUp + count,
@@ -53,13 +55,18 @@ export async function cpu({ work, shape, layers, length, storage, memory, rounds
   } finally {
     await rm(output, { recursive: true, force: true });
   }
-  const row = (home) => ({
-    home,
-    stepMs: digits(median(measured[home]), 4),
-    simulatedMs: digits(median(simulated[home]), 4),
-  });
-  const diskMs = digits(median(disk), 4);
-  const rows = homes.map(row);
+  const typical = medians(figures);
+  const row = async (home) => {
+    const planned = { model, device: "cpu", batch: 1, length, ...common, ...placed[home] };
+    const { predicted } = await plan(planned, typical);
+    return {
+      home,
+      stepMs: digits(median(measured[home]), 4),
+      simulatedMs: digits(predicted.stepMs, 4),
+    };
+  };
+  const diskMs = digits(1000 * diskSeconds(weightBytes, typical), 4);
+  const rows = await Promise.all(homes.map(row));
   const [resident, streamed] = rows;
   const ratio = digits(streamed.stepMs / Math.max(resident.stepMs, diskMs), 3);
   return { shape: shown, storage, length, memory, weightBytes, rows, diskMs, ratio };

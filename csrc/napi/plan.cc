@@ -114,6 +114,14 @@ uint64_t trainable_bytes(const ModelSpec& model, const Plan& plan, bool disk_onl
   return bytes;
 }
 
+// A step's share: of bf16+8 the residuals move at rounding steps alone.
+double uploaded_bytes(const Extent& extent, const ScheduleOptions& schedule) {
+  if (schedule.storage != StorageType::kBF16R8) return static_cast<double>(extent.bytes);
+  return static_cast<double>(extent.value_bytes) +
+         static_cast<double>(extent.bytes - extent.value_bytes) /
+             static_cast<double>(schedule.write_every);
+}
+
 Json plan_json(const PlanRequest& r, const Plan& plan) {
   Json allocations = Json::array(), json = Json::object(), blocks = Json::array();
   for (const Allocation& a : plan.allocations) {
@@ -124,11 +132,12 @@ Json plan_json(const PlanRequest& r, const Plan& plan) {
     item.set("bytes", a.bytes);
     allocations.push(item);
   }
-  uint64_t streamed = 0;
+  double streamed = 0;
   for (size_t i = 0; i < plan.layout.extents.size(); ++i) {
     static constexpr const char* kHomes[] = {"device", "host", "disk"};
     const Extent& extent = plan.layout.extents[i];
-    if (plan.homes[i] != Home::kDevice && extent.block != kTableBlock) streamed += extent.bytes;
+    if (plan.homes[i] != Home::kDevice && extent.block != kTableBlock)
+      streamed += uploaded_bytes(extent, r.schedule);
     const Json home(kHomes[static_cast<size_t>(plan.homes[i])]);
     const Json block(extent.block == kTableBlock ? 0 : extent.block);
     if (!blocks.items().empty() && blocks.items().back().find("block")->dump() == block.dump() &&

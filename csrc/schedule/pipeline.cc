@@ -30,7 +30,8 @@ Pipeline::Pipeline(Device& device, const ModelSpec& model, WeightStore& store,
       writes_(writes),
       inputs_type_(input_type(device.info(), store.type())),
       saturated_(device.alloc("saturated", Tier::kStaging, sizeof(int64_t))),
-      slots_(device, store, slots),
+      slots_(device, store, slots,
+             [this](uint32_t extent, bool next) { return needs_aux(extent, next); }),
       gather_(device, store, slots_) {
   for (const bool head : {false, true}) trips_[head] = walked(head);
 }
@@ -116,6 +117,20 @@ bool Pipeline::stores(uint32_t extent) const {
   return pending_->step() / every > held / every + writes_.lag;
 }
 
+bool Pipeline::needs_aux(uint32_t extent, bool next) const {
+  if (next && store_.type() == StorageType::kBF16R8) {
+    const uint64_t every = static_cast<uint64_t>(pending_->rules().round_every);
+    return (pending_->step() + 1) / every > store_.extent_step(extent) / every;
+  }
+  for (const uint32_t index : layout_.extents[extent].pieces) {
+    const Piece& piece = layout_.pieces[index];
+    Weight w = store_.weight(piece, {});
+    w.pending = pending_for(piece.tensor, store_.step(index), false);
+    if (reads_aux(w, exact_)) return true;
+  }
+  return false;
+}
+
 uint64_t Pipeline::stored_step(uint32_t piece) const {
   return pending_->stored_step(store_.step(piece), false);
 }
@@ -191,6 +206,7 @@ void Pipeline::begin(const PendingUpdates& pending, bool storing) {
   }
   pending_ = &pending;
   storing_ = storing;
+  exact_ = false;
 }
 
 void Pipeline::guarded(const std::function<void()>& body) {

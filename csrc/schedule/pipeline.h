@@ -98,6 +98,7 @@ class Pipeline final : private Expander {
   // Whether the pass in progress stores an extent that holds this step.
   bool stores(uint32_t extent) const;
   uint64_t stored_step(uint32_t piece) const;
+  bool needs_aux(uint32_t extent, bool next) const;
   Pending pending_for(uint32_t tensor, uint64_t held, bool store) const;
   std::vector<uint32_t> walked(bool head) const;
   std::vector<uint32_t> sweep();
@@ -136,6 +137,7 @@ class Pipeline final : private Expander {
   const HostBatch* host_ = nullptr;
   std::vector<int32_t> positions_;  // of the position table
   bool storing_ = false;
+  bool exact_ = false;      // ops want weights themselves, not what a forward pass sees
   int64_t open_ = -1;       // streamed extent in use
   size_t open_pieces_ = 0;  // of it, that were used
   View open_bytes_;

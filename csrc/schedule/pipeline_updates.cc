@@ -123,6 +123,7 @@ void Pipeline::materialize(TensorId tensor, int64_t row, int64_t rows,
         // the one before.
         device_.sync(Lane::kCompute);
         begin(pending, false);
+        exact_ = true;
         slots_.begin({piece.extent});
       }
       part(use(index));

@@ -7,8 +7,12 @@
 
 namespace zo2 {
 
-Slots::Slots(Device& device, WeightStore& store, const SlotRules& rules)
-    : device_(device), store_(store), rules_(rules), unified_(device.info().unified) {
+Slots::Slots(Device& device, WeightStore& store, const SlotRules& rules, NeedsAux needs_aux)
+    : device_(device),
+      store_(store),
+      rules_(rules),
+      needs_aux_(std::move(needs_aux)),
+      unified_(device.info().unified) {
   slots_.resize(static_cast<size_t>(rules_.count));
   bool disk = false;
   for (uint32_t i = 0; i < store_.layout().extents.size(); ++i)
@@ -54,11 +58,11 @@ void Slots::load_ahead() {
     const uint32_t extent = trip_[ahead_ % n];
     if (holds_.contains(extent)) continue;
     if (free_.empty()) return;
-    load(extent);
+    load(extent, ahead_ >= n);
   }
 }
 
-void Slots::load(uint32_t extent) {
+void Slots::load(uint32_t extent, bool next) {
   const size_t index = free_.front();
   free_.pop_front();
   Slot& slot = slots_[index];
@@ -68,31 +72,33 @@ void Slots::load(uint32_t extent) {
     slot.buffer.reset();
     slot.buffer = device_.alloc("slot", Tier::kDevice, rules_.slot_bytes);
   }
-  load_into(slot, extent);
+  const ByteRange all = store_.all_of(extent);
+  const ByteRange part = needs_aux_(extent, next) ? all : store_.values_of(extent);
+  load_part(slot, extent, part);
+  slot.whole = part.bytes() == all.bytes();
   slot.extent = extent;
   holds_[extent] = index;
   settle(slot.loaded.lane);
 }
 
 // Behind all that was done with the slot before, and with the extent's bytes at home.
-void Slots::load_into(Slot& slot, uint32_t extent) {
-  const size_t bytes = store_.layout().extents[extent].bytes;
-  const View to{slot.buffer.get(), 0, bytes};
+void Slots::load_part(Slot& slot, uint32_t extent, ByteRange part) {
+  const View to{slot.buffer.get(), part.from, part.bytes()};
   const bool direct = store_.home(extent) == Home::kDisk && unified_;
   const Lane lane = direct ? Lane::kRead : Lane::kUpload;
   View from;
   if (store_.home(extent) == Home::kHost) {
-    from = store_.at_home(extent);
+    from = store_.at_home(extent).slice(part.from, part.bytes());
     device_.wait(lane, written(extent));
   } else if (!direct) {
     Bounce& bounce = in_[next_in_++ % in_.size()];
-    from = {bounce.buffer.get(), 0, bytes};
+    from = {bounce.buffer.get(), part.from, part.bytes()};
     device_.wait(Lane::kRead, bounce.free);
-    device_.wait(lane, file_to(Lane::kRead, from, extent));
+    device_.wait(lane, file_to(Lane::kRead, from, extent, part));
   }
   for (const Event& event : {slot.loaded, slot.used, slot.saved}) device_.wait(lane, event);
   if (direct) {
-    slot.loaded = file_to(lane, to, extent);
+    slot.loaded = file_to(lane, to, extent, part);
     return;
   }
   device_.copy(lane, to, from);
@@ -100,11 +106,13 @@ void Slots::load_into(Slot& slot, uint32_t extent) {
   if (store_.home(extent) == Home::kDisk) in_[(next_in_ - 1) % in_.size()].free = slot.loaded;
 }
 
-Event Slots::file_to(Lane lane, View memory, uint32_t extent) {
+Event Slots::file_to(Lane lane, View memory, uint32_t extent, ByteRange part) {
   device_.wait(lane, written(extent));
   FileTask task;
   task.name = "read";
-  task.run = [this, extent, memory] { store_.read_extent(extent, memory.as<uint8_t>()); };
+  task.run = [this, extent, part, memory] {
+    store_.read_extent(extent, part, memory.as<uint8_t>() - part.from);
+  };
   task.fills = memory;
   task.bytes = memory.bytes;
   task.reads_extents = {extent};
@@ -131,7 +139,12 @@ View Slots::enter(uint32_t extent) {
   load_ahead();
   const auto held = holds_.find(extent);
   if (held == holds_.end()) throw Error(ErrorCode::kInternal, "no slot is free");
-  const Slot& slot = slots_[held->second];
+  Slot& slot = slots_[held->second];
+  if (!slot.whole && needs_aux_(extent, false)) {
+    load_part(slot, extent, store_.aux_of(extent));
+    slot.whole = true;
+    settle(slot.loaded.lane);
+  }
   device_.wait(Lane::kCompute, slot.loaded);
   return {slot.buffer.get(), 0, store_.layout().extents[extent].bytes};
 }

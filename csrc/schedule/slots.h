@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <unordered_map>
@@ -34,7 +35,11 @@ class Slots {
  public:
   static constexpr int kBounces = 2;  // staging buffers each way, where files and device are apart
 
-  Slots(Device& device, WeightStore& store, const SlotRules& rules);
+  // Whether an op of the pass under way, or as far as can be foreseen of the next, looks at more
+  // of an extent than its values: the rest is loaded only then. Asked within passes.
+  using NeedsAux = std::function<bool(uint32_t extent, bool next)>;
+
+  Slots(Device& device, WeightStore& store, const SlotRules& rules, NeedsAux needs_aux);
 
   size_t device_bytes() const { return rules_.slot_bytes * static_cast<size_t>(rules_.count); }
 
@@ -55,6 +60,7 @@ class Slots {
   struct Slot {
     std::unique_ptr<Buffer> buffer;
     int64_t extent = -1;
+    bool whole = false;  // not only the values are loaded
     Event loaded, used, saved;
   };
   // Staging memory on its way between a file and a slot.
@@ -64,10 +70,11 @@ class Slots {
   };
 
   void load_ahead();
-  void load(uint32_t extent);
-  void load_into(Slot& slot, uint32_t extent);
+  void load(uint32_t extent, bool next);
+  void load_part(Slot& slot, uint32_t extent, ByteRange part);
   void save(Slot& slot, uint32_t extent, const WriteBack& version);
-  Event file_to(Lane lane, View memory, uint32_t extent);
+  // `memory`: where the part goes.
+  Event file_to(Lane lane, View memory, uint32_t extent, ByteRange part);
   Event file_from(View memory, uint32_t extent, const WriteBack& version);
   void settle(Lane lane) {
     if (!rules_.overlap) device_.sync(lane);
@@ -76,6 +83,7 @@ class Slots {
   Device& device_;
   WeightStore& store_;
   SlotRules rules_;
+  NeedsAux needs_aux_;
   bool unified_;
   std::vector<Slot> slots_;
   std::deque<size_t> free_;                     // slots, the longest free first

@@ -49,13 +49,17 @@ class DiskStoreImpl final : public DiskStore {
   const std::vector<std::string>& notes() const override { return notes_; }
   uint64_t bytes_written() const override { return bytes_written_; }
 
-  void read(uint32_t extent, void* out) const override {
+  using DiskStore::read;
+  void read(uint32_t extent, ByteRange part, void* out) const override {
     const DiskVersion& version = stored(extent);
     const DiskPlace place = places_.place(version.place);
     auto* bytes = static_cast<uint8_t*>(out);
-    for (uint64_t at = 0; at < place.data_bytes; at += kPartBytes)
-      read_verified(extent, version, place, at, std::min<size_t>(kPartBytes, place.data_bytes - at),
-                    bytes + at);
+    const uint64_t end = std::min<uint64_t>(part.to, place.data_bytes);
+    if (part.from % kStoreChunkBytes != 0 ||
+        (end < place.data_bytes && end % kStoreChunkBytes != 0))
+      throw Error(ErrorCode::kInternal, name(extent) + ": a part that is not of whole chunks");
+    for (uint64_t at = part.from; at < end; at += kPartBytes)
+      read_verified(extent, version, place, at, std::min<size_t>(kPartBytes, end - at), bytes + at);
   }
 
   void read_range(uint32_t extent, uint64_t offset, size_t n, void* out,

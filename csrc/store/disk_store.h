@@ -28,6 +28,12 @@ struct DiskStoreOptions {
   std::function<bool()> cancelled = nullptr;  // asked between extents while open reads
 };
 
+// Bytes [from, to) of an extent.
+struct ByteRange {
+  size_t from = 0, to = 0;
+  size_t bytes() const { return to - from; }
+};
+
 // The chunk that read_range verified last, of one thread: neighbouring ranges in order read it
 // once.
 struct StoreChunk {
@@ -56,9 +62,11 @@ class DiskStore {
   virtual const std::vector<std::string>& notes() const = 0;
 
   // Any thread, and beside one writer, but never beside a write of the same extent, nor step():
-  // the caller's events order them. `out` and `data` are 4 KiB aligned. Throw Error(kIo) naming
-  // file, extent and offset.
-  virtual void read(uint32_t extent, void* out) const = 0;
+  // the caller's events order them. `out`, where the extent's bytes begin, and `data` are 4 KiB
+  // aligned. Throw Error(kIo) naming file, extent and offset.
+  void read(uint32_t extent, void* out) const { read(extent, {0, SIZE_MAX}, out); }
+  // A part that begins and ends where chunks of 64 KiB do, or with the extent.
+  virtual void read(uint32_t extent, ByteRange part, void* out) const = 0;
   // Bytes [offset, offset + n) of the extent, any alignment, verified in chunks of 64 KiB.
   virtual void read_range(uint32_t extent, uint64_t offset, size_t n, void* out,
                           StoreChunk& kept) const = 0;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "store/extent_header.h"
 
 namespace zo2 {
 namespace {
@@ -206,8 +207,19 @@ uint64_t WeightStore::held_by_all() const {
   return oldest;
 }
 
-void WeightStore::read_extent(uint32_t extent, uint8_t* out) const {
-  if (disk_ && disk_->step(extent) > 0) return disk_->read(extent, out);
+ByteRange WeightStore::values_of(uint32_t extent) const {
+  const Extent& e = layout_.extents[extent];
+  const size_t chunks = (e.value_bytes + kStoreChunkBytes - 1) / kStoreChunkBytes;
+  return {0, std::min(e.bytes, chunks * kStoreChunkBytes)};
+}
+
+ByteRange WeightStore::aux_of(uint32_t extent) const {
+  const Extent& e = layout_.extents[extent];
+  return {e.value_bytes / kStoreChunkBytes * kStoreChunkBytes, e.bytes};
+}
+
+void WeightStore::read_extent(uint32_t extent, ByteRange part, uint8_t* out) const {
+  if (disk_ && disk_->step(extent) > 0) return disk_->read(extent, part, out);
   base_->read(layout_.extents[extent], out);
 }
 

@@ -69,8 +69,15 @@ class WeightStore {
   // The step all trainable bytes hold at least.
   uint64_t held_by_all() const;
 
-  // File tasks: the newest version of an extent whose home is the disk.
-  void read_extent(uint32_t extent, uint8_t* out) const;
+  // The parts of an extent that hold the values, and what they keep beside them: widened to what
+  // homes on disk verify at once.
+  ByteRange values_of(uint32_t extent) const;
+  ByteRange aux_of(uint32_t extent) const;
+  ByteRange all_of(uint32_t extent) const { return {0, layout_.extents[extent].bytes}; }
+
+  // File tasks: the newest version of an extent whose home is the disk, at least this part;
+  // `out` is where the extent's bytes begin.
+  void read_extent(uint32_t extent, ByteRange part, uint8_t* out) const;
   // Rows of one piece whose home is the disk or the host: values [count][row bytes], and aux.
   void read_rows(const Piece& piece, const int32_t* rows, size_t count, uint8_t* values,
                  uint8_t* aux, StoreChunk& kept) const;

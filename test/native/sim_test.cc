@@ -336,7 +336,7 @@ TEST_CASE("trace: a simulated timeline") {
   CHECK_EQ(seen.size(), size_t{3});
   CHECK_EQ(seen[0], "host -> slots 1 0 100000");
   CHECK_EQ(seen[1], "Norm 2 100000 250000");
-  CHECK_EQ(seen[2], "sync compute 5 0 350000");
+  CHECK_EQ(seen[2], "sync compute " + show(kEngine) + " 0 350000");
 }
 
 TEST_CASE("sim: the same schedule takes the same time to the last bit") {

@@ -84,6 +84,10 @@ TEST_CASE("streaming: the same in bf16, K 1, 3 and 8") {
   check_ways(StorageType::kBF16, 8, false);
 }
 TEST_CASE("streaming: the same in f16, K 3") { check_ways(StorageType::kF16, 3, false); }
+TEST_CASE("streaming: the same in bf16+8, K 1 and 3, of which parts are loaded") {
+  check_ways(StorageType::kBF16R8, 1, true);
+  check_ways(StorageType::kBF16R8, 3, false);
+}
 
 TEST_CASE(
     "streaming: a schedule without overlap, reuse, asynchrony or deferred updates: the same bits") {

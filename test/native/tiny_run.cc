@@ -20,32 +20,6 @@ std::string config_of(const TinyModel& m) {
          (m.tied ? "true}" : "false}");
 }
 
-RawRows tiny_rows() {
-  std::mt19937 random(5);
-  RawRows rows;
-  rows.kind = RowKind::kLanguageModel;
-  rows.sequence_offsets = {0};
-  rows.row_offsets = {0};
-  for (int row = 0; row < 5; ++row) {
-    for (int i = 0; i < 4 + row; ++i) rows.tokens.push_back(static_cast<int32_t>(random() % 30));
-    rows.sequence_offsets.push_back(static_cast<uint32_t>(rows.tokens.size()));
-    rows.label_start.push_back(1);
-    rows.row_offsets.push_back(static_cast<uint32_t>(row + 1));
-    rows.gold.push_back(-1);
-  }
-  return rows;
-}
-
-std::unique_ptr<Session> load(Env& env, const std::string& model, const TinyRun& run) {
-  auto session = std::make_unique<Session>(env, make_cpu_device({run.threads, "auto"}), nullptr);
-  LoadOptions options;
-  options.path = model;
-  options.schedule = run.schedule;
-  options.schedule.storage = run.storage;
-  session->load(options, [] { return false; });
-  return session;
-}
-
 std::vector<std::vector<float>> weights_of(Session& session) {
   std::vector<std::vector<float>> weights;
   for (size_t i = 0; i < session.model().tensors.size(); ++i)
@@ -72,6 +46,34 @@ void hear(const Json& event, TinyOutcome& outcome) {
 
 }  // namespace
 
+RawRows tiny_rows() {
+  std::mt19937 random(5);
+  RawRows rows;
+  rows.kind = RowKind::kLanguageModel;
+  rows.sequence_offsets = {0};
+  rows.row_offsets = {0};
+  for (int row = 0; row < 5; ++row) {
+    for (int i = 0; i < 4 + row; ++i) rows.tokens.push_back(static_cast<int32_t>(random() % 30));
+    rows.sequence_offsets.push_back(static_cast<uint32_t>(rows.tokens.size()));
+    rows.label_start.push_back(1);
+    rows.row_offsets.push_back(static_cast<uint32_t>(row + 1));
+    rows.gold.push_back(-1);
+  }
+  return rows;
+}
+
+std::unique_ptr<Session> load_tiny(Env& env, const std::string& model, const TinyRun& run) {
+  std::unique_ptr<Device> device = make_cpu_device({run.threads, "auto"});
+  if (run.wrap) device = run.wrap(std::move(device));
+  auto session = std::make_unique<Session>(env, std::move(device), nullptr);
+  LoadOptions options;
+  options.path = model;
+  options.schedule = run.schedule;
+  options.schedule.storage = run.storage;
+  session->load(options, [] { return false; });
+  return session;
+}
+
 void write_tiny_model(Env& env, const std::string& directory, uint32_t seed,
                       const TinyModel& shape) {
   env.create_directories(directory);
@@ -95,7 +97,7 @@ TinyOutcome train_tiny(Env& env, const std::string& model, const std::string& ou
                        const TinyRun& run) {
   TinyOutcome outcome;
   try {
-    const auto session = load(env, model, run);
+    const auto session = load_tiny(env, model, run);
     TrainOptions options;
     options.output = output;
     options.steps = run.steps;
@@ -124,7 +126,7 @@ TinyOutcome train_tiny(Env& env, const std::string& model, const std::string& ou
 std::vector<std::vector<float>> replay_tiny(Env& env, const std::string& model,
                                             const std::string& journal, const TinyRun& run,
                                             const ReplayOptions& options) {
-  const auto session = load(env, model, run);
+  const auto session = load_tiny(env, model, run);
   session->replay(journal, options, [] { return false; });
   return weights_of(*session);
 }

@@ -1,6 +1,8 @@
 // Training runs of a model of a few hundred weights on any Env, and what must not depend on it.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -29,6 +31,8 @@ struct TinyRun {
   uint64_t bytes_per_boundary = 2000;  // of about 9000: a snapshot takes several boundaries
   bool background = false;
   uint64_t seed = 7;
+  // What the device is put into, to be watched; null: nothing.
+  std::function<std::unique_ptr<Device>(std::unique_ptr<Device>)> wrap;
 };
 
 // What a run told before it ended, in whatever way.
@@ -48,6 +52,11 @@ struct TinyOutcome {
 // A base model: "DIR/config.json" and "DIR/model.safetensors". Other seeds give other weights.
 void write_tiny_model(Env& env, const std::string& directory, uint32_t seed,
                       const TinyModel& model = {});
+
+// Five rows of 4 to 8 tokens.
+RawRows tiny_rows();
+
+std::unique_ptr<Session> load_tiny(Env& env, const std::string& model, const TinyRun& run);
 
 // Trains (or goes on with) the run in `output`; errors are part of the outcome.
 TinyOutcome train_tiny(Env& env, const std::string& model, const std::string& output,
