@@ -56,7 +56,7 @@ t.test("a streamed run", async (t) => {
   });
   const spans = spansOf(trace);
   const on = (wanted: string) => spans.filter(({ lane }) => lane === wanted);
-  t.same(new Set(spans.map(({ lane }) => lane)), new Set(["read", "compute", "write"]));
+  t.same(new Set(spans.map(({ lane }) => lane)), new Set(["read", "gather", "compute", "write"]));
   t.ok(on("compute").some(({ name }) => name === "Linear"));
   for (const lane of ["read", "compute", "write"]) {
     const ordered = on(lane).every(
