@@ -23,6 +23,7 @@ export type Zo2ErrorCode =
   | "ZO2_NON_FINITE"
   | "ZO2_JOURNAL_CORRUPT"
   | "ZO2_ABORTED"
+  | "ZO2_DEVICE"
   // Codes of engines newer than this file.
   | `ZO2_${string}`;
 

@@ -19,6 +19,7 @@ const char* error_code_name(ErrorCode code) {
     case ErrorCode::kClosed: return "ZO2_CLOSED";
     case ErrorCode::kBusy: return "ZO2_BUSY";
     case ErrorCode::kAborted: return "ZO2_ABORTED";
+    case ErrorCode::kDevice: return "ZO2_DEVICE";
     case ErrorCode::kInternal: return "ZO2_INTERNAL";
   }
   return "ZO2_INTERNAL";

@@ -26,6 +26,7 @@ enum class ErrorCode {
   kClosed,            // ZO2_CLOSED: the engine was closed
   kBusy,              // ZO2_BUSY: the engine is in a state that does not allow the call
   kAborted,           // ZO2_ABORTED: stopped on request
+  kDevice,            // ZO2_DEVICE: there is no such device, or it failed
   kInternal,          // ZO2_INTERNAL: a bug in zo2
 };
 
