@@ -86,8 +86,9 @@ export interface OpenSchedule extends ResolvedPlacement {
 }
 
 function nativeLoadOptions(path: string, schedule: OpenSchedule): NativeLoadOptions {
-  const { storage, threads, isa, run = "", trace = "", disk: diskBytes = 0 } = schedule;
-  return { ...nativePlacement(schedule), path, run, trace, storage, threads, isa, diskBytes };
+  const { storage, device, threads, isa, run = "", trace = "", disk: diskBytes = 0 } = schedule;
+  const computing = { storage, device, threads, isa };
+  return { ...nativePlacement(schedule), path, run, trace, ...computing, diskBytes };
 }
 
 type Placing = Pick<
@@ -98,7 +99,7 @@ type Placing = Pick<
 /** Where weights are put and how they move, in the engine's terms. */
 export function nativePlacement(
   schedule: Placing,
-): Omit<NativeLoadOptions, "path" | "storage" | "threads" | "isa"> {
+): Omit<NativeLoadOptions, "path" | "storage" | "device" | "threads" | "isa"> {
   const { offload, lookAhead, placement, ablation } = schedule;
   return {
     offload,

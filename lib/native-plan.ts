@@ -38,7 +38,7 @@ export interface CpuFigures {
 }
 
 export interface NativePlanOptions
-  extends Omit<NativeLoadOptions, "path" | "threads" | "isa" | "run" | "diskBytes"> {
+  extends Omit<NativeLoadOptions, "path" | "device" | "threads" | "isa" | "run" | "diskBytes"> {
   /** For messages. */
   name: string;
   /** config.json as text. */

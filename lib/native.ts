@@ -36,6 +36,8 @@ export interface NativeLoadOptions {
   /** Directory with config.json, or a .gguf file. */
   path: string;
   storage: Storage;
+  /** "auto" (or left out): a GPU where there is one that can be used. */
+  device?: "auto" | "cpu" | "cuda";
   /** 0: one per core. */
   threads: number;
   /** "auto", or one of doctor().isas. */
@@ -318,13 +320,22 @@ export interface NativeEngine {
   close(): Promise<void>;
 }
 
+export interface NativeGpu {
+  name: string;
+  computeCapability: string;
+  memoryBytes: number;
+  /** CUDA version the driver supports. */
+  driver: string;
+}
+
 export interface NativeDoctor {
   version: string;
   isa: string;
   isas: string[];
   cores: number;
   memoryBytes: number;
-  cuda: { built: boolean; devices: number; error: string | null };
+  /** What CUDA offers; `error` says why there is no device. */
+  cuda: { built: boolean; devices: number; gpus: NativeGpu[]; error: string | null };
   /** Self-tests run now: name and whether it passed. */
   checks: { name: string; ok: boolean; detail: string }[];
 }

@@ -30,7 +30,7 @@ check("oxlint", bin("oxlint"), ["--type-aware", "--deny-warnings", "lib", "test"
 
 const clangFormat = join(".venv", "bin", "clang-format");
 if (existsSync(clangFormat)) {
-  const sources = [...files("csrc", /\.(cc|h)$/), ...files("test/native", /\.(cc|h)$/)];
+  const sources = [...files("csrc", /\.(cc|h|cu)$/), ...files("test", /\.(cc|h)$/)];
   check("clang-format", clangFormat, ["--dry-run", "--Werror", ...sources]);
 } else {
   console.log("skipped  clang-format: run scripts/python-env.sh first");

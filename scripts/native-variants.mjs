@@ -1,7 +1,10 @@
 // Builds the native tests in another way and runs them:
 //   node scripts/native-variants.mjs [address,undefined | thread | arm64] [part of a case's name]
+//   node scripts/native-variants.mjs thread cuda    the CUDA backend on the emulated GPU alone
+// Sanitizers see that backend too, where CUDA's headers are.
 // arm64 cross-compiles and runs under QEMU: Debian's g++-aarch64-linux-gnu and qemu-user-static.
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 
@@ -9,6 +12,7 @@ const variant = process.argv[2] ?? "address,undefined";
 const root = join(import.meta.dirname, "..");
 const out = join(root, "build", `native-${variant.replace(",", "-")}`);
 const tests = join(out, "test/native/zo2_native_tests");
+const onEmulator = ["zo2_emulator_tests", "zo2_cuda_bugs", "zo2_cuda_tests"];
 
 function run(command, args, env = {}) {
   const { status } = spawnSync(command, args, {
@@ -30,15 +34,24 @@ const options = cross
   : [`-DZO2_SANITIZE=${variant}`];
 run("cmake", ["-S", root, "-B", out, ...options, "-DZO2_TESTS=ON", "-DCMAKE_BUILD_TYPE=Release"]);
 const jobs = process.env.JOBS ?? String(availableParallelism());
-run("cmake", ["--build", out, "--target", "zo2_native_tests", "--parallel", jobs]);
+const hasCuda = existsSync(join(out, "test/cuda"));
+const cudaOnly = hasCuda && process.argv[3] === "cuda";
+const targets = [...(cudaOnly ? [] : ["zo2_native_tests"]), ...(hasCuda ? onEmulator : [])];
+run("cmake", ["--build", out, "--target", ...targets, "--parallel", jobs]);
 // QEMU keeps books of every page that the simulator reserves.
 const cases = process.argv.slice(3);
 const chosen = cross && cases.length === 0 ? ["!sim"] : cases;
-run(cross ? "qemu-aarch64-static" : tests, cross ? [tests, ...chosen] : chosen, {
+const sanitizers = {
   // Several times slower than the tests proper, which do all trials.
   ZO2_TEST_TRIALS: process.env.ZO2_TEST_TRIALS ?? (variant.includes("address") ? "12" : "4"),
   // Allocation failures are part of the tests.
   ASAN_OPTIONS: "allocator_may_return_null=1",
   UBSAN_OPTIONS: "halt_on_error=1:print_stacktrace=1",
   TSAN_OPTIONS: "halt_on_error=1:memory_limit_mb=6000",
-});
+};
+if (!cudaOnly) {
+  run(cross ? "qemu-aarch64-static" : tests, cross ? [tests, ...chosen] : chosen, sanitizers);
+}
+if (hasCuda && !cross) {
+  for (const name of onEmulator) run(join(out, "test/cuda", name), [], sanitizers);
+}

@@ -2,10 +2,10 @@
 #include <napi.h>
 #include <unistd.h>
 
-#include "backends/cpu/cpu_device.h"
 #include "backends/cpu/kernels.h"
 #include "core/error.h"
 #include "core/lanes.h"
+#include "napi/devices.h"
 #include "napi/engine_wrap.h"
 #include "napi/measure.h"
 #include "napi/options.h"
@@ -52,21 +52,17 @@ Json philox_check() {
 // doctor(): NativeDoctor
 Napi::Value doctor(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    Json isas = Json::array(), checks = Json::array(), cuda = Json::object(),
-         report = Json::object();
+    Json isas = Json::array(), checks = Json::array(), report = Json::object();
     for (const std::string& isa : cpu_isas()) isas.push(isa);
     checks.push(philox_check());
     checks.push(noise_check());
-    cuda.set("built", false);
-    cuda.set("devices", 0);
-    cuda.set("error", "this build has no CUDA backend");
     report.set("version", ZO2_VERSION);
     report.set("isa", cpu_isas().back());
     report.set("isas", isas);
     report.set("cores", cpu_cores());
     report.set("memoryBytes",
                static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE));
-    report.set("cuda", cuda);
+    report.set("cuda", cuda_report());
     report.set("checks", checks);
     return Napi::Value(info.Env(), parse_json(info.Env(), report.dump()));
   });

@@ -1,8 +1,8 @@
 #include "napi/engine_wrap.h"
 
-#include "backends/cpu/cpu_device.h"
 #include "core/error.h"
 #include "core/trace.h"
+#include "napi/devices.h"
 #include "napi/options.h"
 #include "napi/values.h"
 
@@ -182,8 +182,8 @@ Napi::Value EngineWrap::load(const Napi::CallbackInfo& info) {
     engine.session.reset();
     CpuOptions cpu{options.threads, options.isa, engine.abandoned_flag(), nullptr};
     if (!options.trace.empty()) cpu.trace = std::make_shared<Trace>("zo2");
-    auto session =
-        std::make_unique<Session>(Env::posix(), make_cpu_device(cpu), engine.abandoned_flag());
+    auto session = std::make_unique<Session>(Env::posix(), make_device(options.device, cpu),
+                                             engine.abandoned_flag());
     session->load(options.load, [&] { return engine.stopping(); });
     engine.session = std::move(session);
     engine.trace = cpu.trace;

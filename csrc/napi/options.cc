@@ -95,6 +95,7 @@ EngineLoadOptions load_options(const Napi::Object& object) {
   if (object.Has("run")) options.load.run = string_field(object, "run");
   if (object.Has("trace")) options.trace = string_field(object, "trace");
   options.load.schedule = schedule_options(object);
+  if (object.Has("device")) options.device = string_field(object, "device");
   options.threads = int_field(object, "threads");
   options.isa = string_field(object, "isa");
   return options;

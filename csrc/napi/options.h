@@ -14,6 +14,7 @@ namespace zo2::napi {
 
 struct EngineLoadOptions {
   LoadOptions load;
+  std::string device = "auto";  // or "cpu", "cuda"
   int threads = 0;
   std::string isa;
   std::string trace;  // file; empty: none

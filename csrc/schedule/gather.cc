@@ -13,6 +13,12 @@ size_t aux_row_bytes(const Piece& piece) {
   return piece.aux_bytes / static_cast<size_t>(piece.rows);
 }
 
+// Kernels read vectors of numbers.
+constexpr size_t kPartAlignment = 64;
+size_t aligned(size_t bytes) {
+  return (bytes + kPartAlignment - 1) / kPartAlignment * kPartAlignment;
+}
+
 // A disk answers many small reads at once in little more than the time of one.
 constexpr int kReaders = 8;
 constexpr size_t kSliceRows = 4;
@@ -21,7 +27,8 @@ constexpr size_t kSliceRows = 4;
 
 size_t TableGather::bytes(const Layout& layout, uint32_t table, int64_t tokens) {
   const Piece& piece = layout.pieces[layout.tensors[table][0]];
-  return static_cast<size_t>(tokens) * (sizeof(int32_t) + row_bytes(piece) + aux_row_bytes(piece));
+  const size_t n = static_cast<size_t>(tokens);
+  return aligned(n * sizeof(int32_t)) + aligned(n * row_bytes(piece)) + n * aux_row_bytes(piece);
 }
 
 void TableGather::reserve(uint32_t table, int64_t tokens) {
@@ -55,18 +62,19 @@ std::vector<TableGather::Part> TableGather::gather(uint32_t table,
   const Piece& any = layout.pieces[layout.tensors[table][0]];
   // [ids][values][aux], all rows of the table together.
   Buffer* staging = memory.staging.get();
-  const size_t values_at = rows.size() * sizeof(int32_t);
-  const size_t aux_at = values_at + rows.size() * row_bytes(any);
+  const size_t ids_bytes = rows.size() * sizeof(int32_t);
+  const size_t values_at = aligned(ids_bytes);
+  const size_t aux_at = values_at + aligned(rows.size() * row_bytes(any));
   const View all{staging, 0, aux_at + rows.size() * aux_row_bytes(any)};
   if (all.bytes > staging->bytes())
     throw Error(ErrorCode::kInternal, "a batch needs more rows of a table than were planned");
-  device_.host_access(all.slice(0, values_at), true);
+  device_.host_access(all.slice(0, ids_bytes), true);
   std::copy(rows.begin(), rows.end(), all.as<int32_t>());
 
   FileTask task;
   task.name = "gather";
   task.fills = all.slice(values_at, all.bytes - values_at);
-  task.empties = all.slice(0, values_at);
+  task.empties = all.slice(0, ids_bytes);
   Buffer* where = memory.device ? memory.device.get() : staging;
   std::vector<Part> parts;
   for (const uint32_t index : layout.tensors[table]) {

@@ -28,6 +28,11 @@ export function doctorCommand(output: Output, directory: string | undefined): nu
         : "no compute lost"),
   );
   output.text(`cuda     ${cuda.built ? `${cuda.devices} devices` : "not in this build"}`);
+  for (const gpu of cuda.gpus) {
+    output.text(
+      `         ${gpu.name}, compute capability ${gpu.computeCapability}, ${formatSize(gpu.memoryBytes)}, driver for CUDA ${gpu.driver}`,
+    );
+  }
   if (cuda.error) output.text(`         ${cuda.error}`);
   for (const check of checks) {
     output.text(`${check.ok ? "ok      " : "FAILED  "} ${check.name}: ${check.detail}`);

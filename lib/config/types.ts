@@ -82,7 +82,7 @@ export interface AblationConfig {
 
 /** Where weights are put, and what computes on them. */
 export interface PlacementConfig {
-  device?: "auto" | "cpu" | undefined;
+  device?: "auto" | "cpu" | "cuda" | undefined;
   /** Ceiling of the device tier (for the CPU: RAM); default: none. */
   memory?: Size | undefined;
   /** Bytes of one extent, the unit that moves (default: 64 MiB, or less where `memory` asks for it). */

@@ -1,22 +1,4 @@
-// The C++ unit tests, as one subtest per case.
-import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
 import t from "tap";
+import { nativeCases } from "../support/native-cases.js";
 
-const executable = "build/cmake/test/native/zo2_native_tests";
-
-t.test("native unit tests", (t) => {
-  if (!existsSync(executable)) {
-    t.fail(`${executable} is missing: npm run build:native -- --tests`);
-    t.end();
-    return;
-  }
-  const run = spawnSync(executable, { encoding: "utf8", maxBuffer: 1 << 26 });
-  const cases = [...run.stdout.matchAll(/^(not ok|ok) \d+ - (.*)$/gm)];
-  // Seeds, and what failed.
-  for (const [, comment] of run.stdout.matchAll(/^# (.*)$/gm)) t.comment(comment);
-  for (const [, verdict, name] of cases) t.equal(verdict, "ok", name ?? "");
-  t.ok(cases.length > 0, "cases were run");
-  t.equal(run.status, 0, `exit status; ${run.stderr.slice(-2000)}`);
-  t.end();
-});
+t.test("native unit tests", (t) => nativeCases(t, "build/cmake/test/native/zo2_native_tests"));

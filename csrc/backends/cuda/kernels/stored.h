@@ -1,0 +1,196 @@
+// Four neighbouring weights on their way from memory and back (docs/storage.md). A storage type is
+// a policy: load and store `n` of four numbers from an index, round in place, and count those that
+// met the end of their grid.
+#pragma once
+
+#include "backends/cuda/kernels/draws.h"
+#include "backends/cuda/kernels/numbers.h"
+#include "backends/cuda/kernels/updates.h"
+
+namespace zo2::cuda {
+
+// Where the four are: the row of the data, the row of the tensor that noise is drawn for, the quad,
+// how many there are, and the index of the first in the data.
+struct Place {
+  int64_t row;
+  uint32_t drawn;
+  uint32_t quad;
+  int n;
+  int64_t index;
+};
+__device__ __forceinline__ Place place_of(int64_t row, uint32_t drawn, int64_t quad,
+                                          int64_t columns) {
+  const int64_t column = 4 * quad, left = columns - column;
+  return {row, drawn, static_cast<uint32_t>(quad), static_cast<int>(left < 4 ? left : 4),
+          row * columns + column};
+}
+
+__device__ __forceinline__ bool is_aligned(const void* address, size_t bytes) {
+  return reinterpret_cast<uintptr_t>(address) % bytes == 0;
+}
+
+// Four elements at once where they are aligned, as they are where rows are multiples of four.
+template <class T>
+__device__ __forceinline__ void load_four(const void* data, const Place& at, T to[4]) {
+  const T* from = static_cast<const T*>(data) + at.index;
+  struct alignas(4 * sizeof(T)) Four {
+    T v[4];
+  };
+  if (at.n == 4 && is_aligned(from, sizeof(Four))) {
+    const Four four = *reinterpret_cast<const Four*>(from);
+    for (int i = 0; i < 4; ++i) to[i] = four.v[i];
+    return;
+  }
+  for (int i = 0; i < 4; ++i) to[i] = i < at.n ? from[i] : T{};
+}
+template <class T>
+__device__ __forceinline__ void store_four(void* data, const Place& at, const T from[4]) {
+  T* to = static_cast<T*>(data) + at.index;
+  struct alignas(4 * sizeof(T)) Four {
+    T v[4];
+  };
+  if (at.n == 4 && is_aligned(to, sizeof(Four))) {
+    Four four;
+    for (int i = 0; i < 4; ++i) four.v[i] = from[i];
+    *reinterpret_cast<Four*>(to) = four;
+    return;
+  }
+#pragma unroll
+  for (int i = 0; i < 4; ++i)
+    if (i < at.n) to[i] = from[i];
+}
+
+struct StoredF32 {
+  __device__ static void load(const StoredRows& rows, const Place& at, float w[4]) {
+    load_four<float>(rows.data, at, w);
+  }
+  __device__ static void store(const StoredRows& rows, const Place& at, const float w[4]) {
+    store_four<float>(rows.data, at, w);
+  }
+  __device__ static int round(const StoredRows&, const Place&, const uint32_t*, float*) {
+    return 0;
+  }
+};
+
+template <float (*kWiden)(uint16_t), uint16_t (*kNarrow)(float),
+          float (*kRound)(float, bool, uint32_t)>
+struct StoredHalf {
+  __device__ static void load(const StoredRows& rows, const Place& at, float w[4]) {
+    uint16_t h[4];
+    load_four<uint16_t>(rows.data, at, h);
+    for (int i = 0; i < 4; ++i) w[i] = kWiden(h[i]);
+  }
+  __device__ static void store(const StoredRows& rows, const Place& at, const float w[4]) {
+    uint16_t h[4];
+    for (int i = 0; i < 4; ++i) h[i] = kNarrow(w[i]);
+    store_four<uint16_t>(rows.data, at, h);
+  }
+  __device__ static int round(const StoredRows& rows, const Place&, const uint32_t* words,
+                              float w[4]) {
+    for (int i = 0; i < 4; ++i) w[i] = kRound(w[i], rows.stochastic, words[i]);
+    return 0;
+  }
+};
+using StoredBf16 = StoredHalf<widen_bf16, exact_bf16, round_bf16>;
+using StoredF16 = StoredHalf<widen_f16, exact_f16, round_f16>;
+
+struct StoredBf16R8 {
+  __device__ static void load(const StoredRows& rows, const Place& at, float w[4]) {
+    uint16_t plane[4];
+    load_four<uint16_t>(rows.data, at, plane);
+    int8_t residual[4] = {0, 0, 0, 0};
+    if (rows.whole) load_four<int8_t>(rows.aux, at, residual);
+    for (int i = 0; i < 4; ++i) w[i] = join(plane[i], residual[i]);
+  }
+  __device__ static void store(const StoredRows& rows, const Place& at, const float w[4]) {
+    uint16_t plane[4];
+    int8_t residual[4];
+    for (int i = 0; i < 4; ++i) {
+      plane[i] = plane_bits(w[i]);
+      residual[i] = residual_bits(w[i]);
+    }
+    store_four<uint16_t>(rows.data, at, plane);
+    store_four<int8_t>(rows.aux, at, residual);
+  }
+  __device__ static int round(const StoredRows& rows, const Place&, const uint32_t* words,
+                              float w[4]) {
+    for (int i = 0; i < 4; ++i) w[i] = round_bf16r8(w[i], rows.stochastic, words[i]);
+    return 0;
+  }
+};
+
+struct StoredQ8 {
+  // Groups are whole quads.
+  __device__ static float scale(const StoredRows& rows, const Place& at) {
+    const int64_t groups = (rows.columns + kQ8Group - 1) / kQ8Group;
+    return widen_bf16(static_cast<const uint16_t*>(
+        rows.aux)[at.row * groups + static_cast<int64_t>(at.quad) * 4 / kQ8Group]);
+  }
+  __device__ static void load(const StoredRows& rows, const Place& at, float w[4]) {
+    int8_t q[4];
+    load_four<int8_t>(rows.data, at, q);
+    const float s = scale(rows, at);
+    for (int i = 0; i < 4; ++i) w[i] = static_cast<float>(q[i]) * s;
+  }
+  __device__ static void store(const StoredRows& rows, const Place& at, const float w[4]) {
+    int8_t q[4];
+    const float s = scale(rows, at);
+    for (int i = 0; i < 4; ++i) q[i] = static_cast<int8_t>(static_cast<int32_t>(w[i] / s));
+    store_four<int8_t>(rows.data, at, q);
+  }
+  __device__ static int round(const StoredRows& rows, const Place& at, const uint32_t* words,
+                              float w[4]) {
+    const float s = scale(rows, at);
+    int met = 0;
+    for (int i = 0; i < 4; ++i) {
+      bool over;
+      w[i] = round_step(w[i] / s, rows.stochastic, words[i], &over) * s;
+      met += over && i < at.n ? 1 : 0;
+    }
+    return met;
+  }
+};
+
+// body(policy)
+template <class Body>
+void with_stored(StorageType type, const Body& body) {
+  switch (type) {
+    case StorageType::kF32: return body(StoredF32());
+    case StorageType::kBF16: return body(StoredBf16());
+    case StorageType::kF16: return body(StoredF16());
+    case StorageType::kBF16R8: return body(StoredBf16R8());
+    case StorageType::kQ8: return body(StoredQ8());
+  }
+}
+
+// The value with the list applied, written back where it says so.
+template <class Stored>
+__device__ __forceinline__ void bring_up_to_date(const StoredRows& rows, const UpdateList& updates,
+                                                 const Place& at, float w[4]) {
+  Stored::load(rows, at, w);
+  const Quad quad = {rows.tensor, at.drawn, at.quad};
+  float sum[4] = {0, 0, 0, 0};
+  for (int u = 0; u < updates.count; ++u) {
+    const UpdateEntry& entry = updates.many ? updates.many[u] : updates.few[u];
+    if ((entry.flags & UpdateEntry::kBegins) != 0)
+      for (int i = 0; i < 4; ++i) sum[i] = w[i] * entry.decay;
+    float z[4];
+    draw_quad(rows.distribution, quad, entry.seed, entry.direction, z);
+    for (int i = 0; i < 4; ++i) sum[i] = sum[i] + entry.coefficient * z[i];
+    if ((entry.flags & UpdateEntry::kEnds) == 0) continue;
+    for (int i = 0; i < 4; ++i) w[i] = w[i] - sum[i];
+    if ((entry.flags & UpdateEntry::kRounds) != 0) {
+      uint32_t words[4] = {0, 0, 0, 0};
+      if (rows.stochastic)
+        quad_words(quad, entry.seed, counter_word3(Purpose::kRounding, 0), words);
+      const int met = Stored::round(rows, at, words, w);
+      if (met > 0 && (entry.flags & UpdateEntry::kCounts) != 0 && rows.saturated)
+        atomicAdd(rows.saturated, static_cast<unsigned long long>(met));
+    }
+    if ((entry.flags & UpdateEntry::kStores) != 0) Stored::store(rows, at, w);
+    if ((entry.flags & UpdateEntry::kPlane) != 0)
+      for (int i = 0; i < 4; ++i) w[i] = plane_value(w[i]);
+  }
+}
+
+}  // namespace zo2::cuda

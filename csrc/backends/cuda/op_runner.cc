@@ -1,0 +1,248 @@
+#include "backends/cuda/op_runner.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "core/error.h"
+
+namespace zo2::cuda {
+namespace {
+
+struct Drawing {
+  Distribution distribution;
+  Rounding rounding;
+  bool exact = false;  // of bf16+8 the value itself, not what a forward pass sees of it
+};
+Drawing drawing_of(const Branches& branches) { return {branches.distribution, branches.rounding}; }
+
+// Some rows of a weight.
+StoredRows stored_rows(const Weight& w, int64_t first, int64_t count, const Drawing& drawing) {
+  StoredRows rows;
+  const auto at = [&](const View& view, size_t row_bytes) {
+    return view ? view.as<std::byte>() + static_cast<size_t>(first) * row_bytes : nullptr;
+  };
+  rows.data = at(w.data, static_cast<size_t>(w.columns) * storage_bytes(w.type));
+  rows.aux = at(w.aux, storage_aux_bytes(w.type, 1, w.columns));
+  rows.rows = count;
+  rows.columns = w.columns;
+  rows.tensor = w.tensor;
+  rows.row = static_cast<uint32_t>(w.row + first);
+  rows.distribution = drawing.distribution;
+  rows.stochastic = drawing.rounding == Rounding::kStochastic;
+  rows.whole = reads_aux(w, drawing.exact);
+  if (w.saturated) rows.saturated = w.saturated.as<unsigned long long>();
+  return rows;
+}
+StoredRows stored_rows(const Weight& w, const Drawing& drawing) {
+  return stored_rows(w, 0, w.rows, drawing);
+}
+
+bool perturbs(const Weight& w, const Branches& branches) {
+  if (!w.trainable) return false;
+  for (int b = 0; b < branches.count; ++b)
+    if (branches.branch[b].scale != 0) return true;
+  return false;
+}
+
+BranchList branch_list(const Branches& branches, bool perturbed, int first) {
+  BranchList list;
+  list.seed = branches.seed;
+  list.perturbed = perturbed;
+  list.count = std::min(branches.count - first, BranchList::kMost);
+  for (int i = 0; i < list.count; ++i) {
+    const Branch& branch = branches.branch[first + i];
+    list.branch[i] = {static_cast<uint32_t>(branch.direction), branch.scale};
+  }
+  return list;
+}
+
+// The last record that rounds a bf16+8 value: from there on a forward pass sees its plane alone.
+int last_rounding(const Weight& w) {
+  if (w.type != StorageType::kBF16R8) return -1;
+  int last = w.pending.count - 1;
+  while (last >= 0 && !w.pending.updates[last].rounds) --last;
+  return last;
+}
+
+std::vector<UpdateEntry> entries_of(const Weight& w, bool exact) {
+  std::vector<UpdateEntry> entries;
+  if (!w.trainable) return entries;
+  const int plane = exact ? -1 : last_rounding(w);
+  for (int u = 0; u < w.pending.count; ++u) {
+    const Update& update = w.pending.updates[u];
+    for (int k = 0; k < update.directions; ++k) {
+      UpdateEntry entry;
+      entry.seed = update.seed;
+      entry.decay = update.decay;
+      entry.coefficient = update.coefficients[k];
+      entry.direction = static_cast<uint32_t>(k);
+      if (k == 0) entry.flags |= UpdateEntry::kBegins;
+      if (k + 1 == update.directions) {
+        entry.flags |= UpdateEntry::kEnds;
+        if (update.rounds && w.type != StorageType::kF32) entry.flags |= UpdateEntry::kRounds;
+        // What is not written back is rounded again by a later pass.
+        if (u < w.pending.store_after) entry.flags |= UpdateEntry::kCounts;
+        if (u + 1 == w.pending.store_after) entry.flags |= UpdateEntry::kStores;
+        if (u == plane) entry.flags |= UpdateEntry::kPlane;
+      }
+      entries.push_back(entry);
+    }
+  }
+  return entries;
+}
+
+}  // namespace
+
+void OpRunner::run(const Op& op) {
+  layout_ = gpu_scratch(op);
+  if (static_cast<size_t>(layout_.bytes()) > scratch_.bytes)
+    throw Error(ErrorCode::kInternal, "an op needs " + std::to_string(layout_.bytes()) +
+                                          " bytes of scratch, there are " +
+                                          std::to_string(scratch_.bytes));
+  std::visit([this](const auto& value) { run_op(value); }, op.value);
+}
+
+UpdateList OpRunner::updates_of(const Weight& weight, bool exact) {
+  const std::vector<UpdateEntry> entries = entries_of(weight, exact);
+  UpdateList list;
+  list.count = static_cast<int>(entries.size());
+  if (list.count <= UpdateList::kFew) {
+    std::copy(entries.begin(), entries.end(), list.few);
+    return list;
+  }
+  if (entries.size() * sizeof(UpdateEntry) > static_cast<size_t>(layout_.updates_bytes))
+    throw Error(ErrorCode::kInternal,
+                std::to_string(entries.size()) + " pending updates are too many for one pass");
+  auto* many = scratch<UpdateEntry>(0);
+  for (int first = 0; first < list.count; first += UpdateList::kFew) {
+    UpdateList some;
+    some.count = std::min(list.count - first, UpdateList::kFew);
+    std::copy_n(entries.begin() + first, some.count, some.few);
+    put_updates(some, many, first, stream_);
+  }
+  list.many = many;
+  return list;
+}
+
+const float* OpRunner::prepare_vector(const Vector& vector, const Branches& branches,
+                                      int64_t column, int64_t n, float* to) {
+  if (!vector.data) return nullptr;
+  const Weight w = as_weight(vector);
+  const bool perturbed = perturbs(w, branches);
+  for (int first = 0; first < branches.count; first += BranchList::kMost) {
+    const BranchList list = branch_list(branches, perturbed, first);
+    prepare_columns(stored_rows(w, drawing_of(branches)), list, column, n,
+                    to + static_cast<int64_t>(first) * n, stream_);
+  }
+  return to;
+}
+
+void OpRunner::multiply_rows(const Weight& weight, const Branches& branches, Product product) {
+  product.type = product_type(weight.type);
+  product.branches = branches.count;
+  product.k = weight.columns;
+  if (layout_.copies_bytes == 0) {  // frozen: as it is stored
+    product.w = weight.data.as<const std::byte>();
+    product.w_stride = weight.columns;
+    product.n = weight.rows;
+    return multiply(product, stream_);
+  }
+  const bool perturbed = perturbs(weight, branches);
+  const Floats y = product.y;
+  const float* bias = product.bias;
+  const int64_t y_element = static_cast<int64_t>(float_bytes(y.type));
+  auto* copies = scratch<std::byte>(layout_.copies);
+  Copies to{copies, product.type, layout_.chunk_rows, copy_columns(weight.columns)};
+  for (int64_t row = 0; row < weight.rows; row += layout_.chunk_rows) {
+    const int64_t rows = std::min(layout_.chunk_rows, weight.rows - row);
+    to.copy_rows = rows;
+    prepare_copies(weight, row, branches, perturbed, to);
+    product.w = copies;
+    product.w_stride = to.stride;
+    product.w_copy = perturbed ? rows * to.stride : 0;
+    product.n = rows;
+    product.y = Floats(View{y.buffer, y.offset + static_cast<size_t>(row * y_element),
+                            y.bytes - static_cast<size_t>(row * y_element)},
+                       y.type);
+    product.bias = bias ? bias + row : nullptr;
+    multiply(product, stream_);
+  }
+}
+
+void OpRunner::prepare_copies(Weight weight, int64_t row, const Branches& branches, bool perturbed,
+                              Copies to) {
+  const auto stored = [&] { return stored_rows(weight, row, to.copy_rows, drawing_of(branches)); };
+  // What is written back is so once, however many launches the branches take.
+  if (perturbed && branches.count > BranchList::kMost && weight.pending.store_after > 0) {
+    prepare(weight.type, stored(), updates_of(weight, false), {}, {}, stream_);
+    weight.pending.updates += weight.pending.store_after;
+    weight.pending.count -= weight.pending.store_after;
+    weight.pending.store_after = 0;
+  }
+  const UpdateList updates = updates_of(weight, false);
+  const int64_t copy_bytes = to.copy_rows * to.stride * static_cast<int64_t>(float_bytes(to.type));
+  auto* data = static_cast<std::byte*>(to.data);
+  for (int first = 0; first < branches.count; first += BranchList::kMost) {
+    to.data = data + first * copy_bytes;
+    prepare(weight.type, stored(), updates, branch_list(branches, perturbed, first), to, stream_);
+    if (!perturbed) break;
+  }
+}
+
+void OpRunner::run_op(const Embed& op) {
+  const bool perturbed = perturbs(op.table, op.branches);
+  const UpdateList updates = updates_of(op.table, false);
+  for (int first = 0; first < op.branches.count; first += BranchList::kMost)
+    embed(op, stored_rows(op.table, drawing_of(op.branches)), updates,
+          branch_list(op.branches, perturbed, first), first, stream_);
+}
+
+void OpRunner::run_op(const Linear& op) {
+  const Weight& w = op.weight;
+  Product product;
+  product.bias =
+      prepare_vector(op.bias, op.branches, w.row, w.rows, scratch<float>(layout_.vectors));
+  product.bias_stride = w.rows;
+  product.x = op.x;
+  product.y = Floats(op.y.slice(static_cast<size_t>(op.y.bytes_of(op.y_column)),
+                                op.y.bytes - static_cast<size_t>(op.y.bytes_of(op.y_column))),
+                     op.y.type);
+  product.m = op.m;
+  product.y_stride = op.y_columns;
+  product.accumulate = op.accumulate;
+  multiply_rows(w, op.branches, product);
+}
+
+void OpRunner::run_op(const HeadLoss& op) {
+  auto* logits = scratch<float>(layout_.logits);
+  Product product;
+  product.x = op.x;
+  product.y = Floats(scratch_.slice(static_cast<size_t>(layout_.logits),
+                                    static_cast<size_t>(layout_.logits_bytes)));
+  product.m = op.m;
+  product.y_stride = op.weight.rows;
+  multiply_rows(op.weight, op.branches, product);
+  head_reduce(op, logits, stream_);
+  if (op.last) head_combine(op, stream_);
+}
+
+void OpRunner::run_op(const Norm& op) {
+  const int64_t n = op.columns, all = op.branches.count * n;
+  auto* vectors = scratch<float>(layout_.vectors);
+  const float* gain = prepare_vector(op.gain, op.branches, 0, n, vectors);
+  const float* bias = prepare_vector(op.bias, op.branches, 0, n, vectors + all);
+  norm(op, gain, bias, stream_);
+}
+
+void OpRunner::run_op(const Apply& op) {
+  prepare(op.weight.type, stored_rows(op.weight, {op.distribution, op.rounding}),
+          updates_of(op.weight, false), {}, {}, stream_);
+}
+
+void OpRunner::run_op(const Materialize& op) {
+  const Weight& w = op.weight;
+  prepare(w.type, stored_rows(w, {op.distribution, op.rounding, true}), updates_of(w, true), {},
+          {op.y.as<std::byte>(), FloatType::kF32, w.rows, w.columns}, stream_);
+}
+
+}  // namespace zo2::cuda

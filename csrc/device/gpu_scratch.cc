@@ -1,0 +1,84 @@
+#include "device/gpu_scratch.h"
+
+#include <algorithm>
+
+namespace zo2 {
+namespace {
+
+constexpr int64_t kRowMultiple = 128;
+// Of one copy: enough rows to fill a large GPU, few enough that scratch stays small beside slots.
+constexpr int64_t kChunkBytes = int64_t{32} << 20;
+constexpr int64_t kAlignment = 256;
+
+int64_t aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+// Places the parts one after another.
+class Layout {
+ public:
+  explicit Layout(bool weights) {
+    if (weights) at_ = scratch_.updates_bytes = kUpdateListBytes;
+  }
+
+  void vectors(int64_t count, int64_t branches, int64_t n) {
+    scratch_.vectors = at_;
+    scratch_.vectors_bytes = aligned(count * branches * n * 4);
+    at_ += scratch_.vectors_bytes;
+  }
+  void logits(const HeadLoss& op) {
+    scratch_.logits = at_;
+    scratch_.logits_bytes = aligned(op.branches.count * op.m * op.weight.rows * 4);
+    at_ += scratch_.logits_bytes;
+  }
+  // Frozen weights are multiplied as they are stored, where that is a type of products.
+  void copies(const Weight& w, int branches) {
+    scratch_.copies = at_;
+    if (!w.trainable && w.type != StorageType::kQ8) return;
+    const int64_t row_bytes =
+        copy_columns(w.columns) * static_cast<int64_t>(float_bytes(product_type(w.type)));
+    const int64_t fits = kChunkBytes / row_bytes / kRowMultiple * kRowMultiple;
+    scratch_.copy_count = w.trainable ? branches : 1;
+    scratch_.chunk_rows = std::min(w.rows, std::max(kRowMultiple, fits));
+    scratch_.copies_bytes = aligned(scratch_.copy_count * scratch_.chunk_rows * row_bytes);
+  }
+  GpuScratch done() {
+    scratch_.copies = scratch_.copies_bytes > 0 ? scratch_.copies : at_;
+    return scratch_;
+  }
+
+ private:
+  GpuScratch scratch_;
+  int64_t at_ = 0;
+};
+
+GpuScratch layout_of(const Linear& op) {
+  Layout layout(true);
+  if (op.bias.data) layout.vectors(1, op.branches.count, op.weight.rows);
+  layout.copies(op.weight, op.branches.count);
+  return layout.done();
+}
+GpuScratch layout_of(const HeadLoss& op) {
+  Layout layout(true);
+  layout.logits(op);
+  layout.copies(op.weight, op.branches.count);
+  return layout.done();
+}
+GpuScratch layout_of(const Norm& op) {
+  Layout layout(true);
+  layout.vectors(2, op.branches.count, op.columns);
+  return layout.done();
+}
+GpuScratch layout_of(const Embed&) { return Layout(true).done(); }
+GpuScratch layout_of(const Apply&) { return Layout(true).done(); }
+GpuScratch layout_of(const Materialize&) { return Layout(true).done(); }
+template <class T>
+GpuScratch layout_of(const T&) {
+  return Layout(false).done();
+}
+
+}  // namespace
+
+GpuScratch gpu_scratch(const Op& op) {
+  return std::visit([](const auto& value) { return layout_of(value); }, op.value);
+}
+
+}  // namespace zo2

@@ -1,0 +1,174 @@
+// What the CUDA device does besides computing: refusals, limits, failures, and what a step costs in
+// copies and waits.
+#include <string>
+#include <thread>
+
+#include "backends/cuda/cuda_device.h"
+#include "check.h"
+#include "emulator.h"
+#include "fault_env.h"
+#include "op_rig.h"
+#include "tiny_run.h"
+
+namespace zo2::test {
+namespace {
+
+constexpr const char* kModel = "/base/model";
+
+// The emulated device as the next test wants it; as it was when that ends.
+class Emulated {
+ public:
+  explicit Emulated(const emulator::Options& options) { emulator::configure(options); }
+  ~Emulated() { emulator::configure({}); }
+};
+
+TinyModel small() {
+  TinyModel model;
+  model.hidden = 64;
+  model.intermediate = 144;
+  model.vocabulary = 200;
+  model.tied = false;
+  return model;
+}
+
+TinyRun streamed_on_cuda(Offload offload) {
+  TinyRun run;
+  run.steps = 5;
+  run.storage = StorageType::kBF16;
+  run.checkpoint_every = 0;
+  run.schedule.offload = offload;
+  run.schedule.slots = 3;
+  run.schedule.extent_bytes = 1;
+  run.wrap = [](std::unique_ptr<Device>) { return make_cuda_device({}); };
+  return run;
+}
+
+TEST_CASE("cuda device: what is missing is said") {
+  emulator::Options options;
+  options.devices = 0;
+  options.no_device = cudaErrorInsufficientDriver;
+  {
+    const Emulated device(options);
+    CHECK(!cuda_usable());
+    CHECK_THROWS(ErrorCode::kDevice, (Texts{"no NVIDIA driver", "\"cpu\""}), make_cuda_device({}));
+  }
+  options.no_device = cudaErrorNoDevice;
+  {
+    const Emulated device(options);
+    CHECK_THROWS(ErrorCode::kDevice, (Texts{"no CUDA-capable device"}), make_cuda_device({}));
+  }
+  emulator::Options old;
+  old.compute_major = 7;
+  old.compute_minor = 5;
+  const Emulated device(old);
+  CHECK(!cuda_usable());
+  CHECK_THROWS(ErrorCode::kDevice, (Texts{"7.5", "8.0"}), make_cuda_device({}));
+  CHECK_THROWS(ErrorCode::kDevice, (Texts{"no GPU 3"}), make_cuda_device({3, nullptr}));
+}
+
+TEST_CASE("cuda device: out of memory names the buffer and what is free") {
+  emulator::Options options;
+  options.device_bytes = 1 << 20;
+  const Emulated limited(options);
+  const auto device = make_cuda_device({});
+  const auto first = device->alloc("first", Tier::kDevice, 900'000);
+  CHECK_THROWS(ErrorCode::kOutOfMemory, (Texts{"second", "300000", "schedule.memory"}),
+               device->alloc("second", Tier::kDevice, 300'000));
+  // It is no failure of the device.
+  OpRig rig(*device);
+  CHECK(rig.get(rig.put(std::vector<int>{7})) == bytes_of(std::vector<int>{7}));
+}
+
+TEST_CASE("cuda device: the first error is that of every later call") {
+  const Emulated healthy(emulator::Options{});
+  const auto device = make_cuda_device({});
+  OpRig rig(*device);
+  const View view = rig.put(std::vector<int>{1, 2, 3});
+  emulator::fail_device(cudaErrorIllegalAddress);
+  CHECK_THROWS(ErrorCode::kDevice, (Texts{"cudaErrorIllegalAddress"}), rig.get(view));
+  CHECK_THROWS(ErrorCode::kDevice, (Texts{"cudaErrorIllegalAddress"}),
+               device->copy(Lane::kUpload, view, view));
+  CHECK_THROWS(ErrorCode::kDevice, (Texts{"cudaErrorIllegalAddress"}), device->sync(Lane::kRead));
+}
+
+TEST_CASE("cuda device: whichever call fails, a run ends with that error, and can go on") {
+  FaultEnv env(1);
+  write_tiny_model(env, kModel, 1, small());
+  const TinyRun run = streamed_on_cuda(Offload::kDisk);
+  const TinyOutcome expected = train_tiny(env, kModel, "/runs/undisturbed", run);
+  CHECK_EQ(expected.error, std::string());
+  emulator::reset_counters();
+  train_tiny(env, kModel, "/runs/counted", run);
+  const int64_t calls = emulator::counters().api_calls;
+  CHECK(calls > 500);
+  constexpr int64_t kTimes = 40;
+  for (int64_t i = 0; i < kTimes; ++i) {
+    const std::string output = "/runs/" + std::to_string(i);
+    emulator::Options options;
+    options.fail_call = i < 10 ? i : i * calls / kTimes;
+    options.fail_with = cudaErrorLaunchFailure;
+    TinyOutcome outcome;
+    {
+      const Emulated failing(options);
+      outcome = train_tiny(env, kModel, output, run);
+    }
+    // A call of a destructor may be the one that fails, when all is done.
+    if (outcome.error.empty()) continue;
+    CHECK_EQ(outcome.code, ErrorCode::kDevice);
+    CHECK(outcome.error.find("cudaErrorLaunchFailure") != std::string::npos);
+    const TinyOutcome resumed = train_tiny(env, kModel, output, run);
+    CHECK_EQ(resumed.error, std::string());
+    CHECK(resumed.weights == expected.weights);
+  }
+}
+
+TEST_CASE(
+    "cuda device: a step copies each streamed extent up and down once, and nothing pageable") {
+  FaultEnv env(1);
+  write_tiny_model(env, kModel, 1, small());
+  // What a longer run adds is what its further steps cost.
+  const auto counted = [&](uint64_t steps) {
+    TinyRun run = streamed_on_cuda(Offload::kHost);
+    run.steps = steps;
+    emulator::reset_counters();
+    CHECK_EQ(train_tiny(env, kModel, "/runs/" + std::to_string(steps), run).error, std::string());
+    return emulator::counters();
+  };
+  const emulator::Counters five = counted(5), ten = counted(10);
+  CHECK_EQ(ten.pageable_copies, int64_t{0});
+  // Matrices of two layers and the head; the token table is gathered, and swept in its turn.
+  constexpr int64_t kStreamed = 2 * 7 + 1;
+  const int64_t up = (ten.copies_up - five.copies_up) / 5;
+  const int64_t down = (ten.copies_down - five.copies_down) / 5;
+  // Inputs and gathered rows go up, results come down.
+  CHECK(up >= kStreamed + 2 && up <= kStreamed + 3);
+  CHECK(down >= kStreamed + 1 && down <= kStreamed + 2);
+  // The engine thread waits once, for the losses.
+  const auto self = std::this_thread::get_id();
+  CHECK_EQ(ten.synchronisations.at(self) - five.synchronisations.at(self), int64_t{5});
+  CHECK_EQ(ten.device_bytes_peak, five.device_bytes_peak);
+}
+
+TEST_CASE("cuda device: where host memory cannot be pinned, copies go through a pinned ring") {
+  FaultEnv env(1);
+  TinyModel shape = small();
+  shape.layers = 8;
+  write_tiny_model(env, kModel, 1, shape);
+  TinyRun run = streamed_on_cuda(Offload::kHost);
+  run.steps = 3;
+  const TinyOutcome expected = train_tiny(env, kModel, "/runs/pinned", run);
+  CHECK_EQ(expected.error, std::string());
+  emulator::Options options;
+  // All weights are 640 kB; what else is pinned at a time is less: single tensors, inputs, the
+  // ring. ring.
+  options.pinned_bytes = 500'000;
+  const Emulated limited(options);
+  emulator::reset_counters();
+  const TinyOutcome outcome = train_tiny(env, kModel, "/runs/pageable", run);
+  CHECK_EQ(outcome.error, std::string());
+  CHECK(outcome.losses == expected.losses && outcome.weights == expected.weights);
+  CHECK_EQ(emulator::counters().pageable_copies, int64_t{0});
+}
+
+}  // namespace
+}  // namespace zo2::test

@@ -1,0 +1,71 @@
+// Every op, as CUDA kernels compute it on the emulator, against the CPU's: stored bytes, noise and
+// updates bit for bit, products and reductions within what rounding explains.
+#include <cmath>
+#include <cstdlib>
+#include <random>
+
+#include "backends/cpu/cpu_device.h"
+#include "backends/cuda/cuda_device.h"
+#include "check.h"
+#include "emulator.h"
+#include "op_cases.h"
+
+namespace zo2::test {
+namespace {
+
+int trials() {
+  const char* text = std::getenv("ZO2_TEST_TRIALS");
+  return text ? std::atoi(text) : 12;
+}
+uint32_t first_seed() {
+  const char* text = std::getenv("ZO2_TEST_SEED");
+  return text ? static_cast<uint32_t>(std::atoll(text)) : std::random_device()();
+}
+
+double root_mean_square(const std::vector<float>& values) {
+  double sum = 0;
+  for (const float v : values) sum += double{v} * v;
+  return values.empty() ? 0 : std::sqrt(sum / static_cast<double>(values.size()));
+}
+
+void compare(const std::string& what, double tolerance, const OpResult& cuda, const OpResult& cpu) {
+  CHECK_EQ(what + (cuda.exact == cpu.exact ? "" : ": other bytes"), what);
+  CHECK_EQ(cuda.values.size(), cpu.values.size());
+  const double unit = std::max(root_mean_square(cpu.values), 1e-6);
+  for (size_t i = 0; i < cpu.values.size(); ++i) {
+    // Results are rounded to 16 bits too: what is allowed grows with them.
+    const double most = tolerance * (unit + std::abs(double{cpu.values[i]}));
+    if (std::abs(double{cuda.values[i]} - cpu.values[i]) <= most) continue;
+    fail(__FILE__, __LINE__,
+         what + ": value " + std::to_string(i) + " is " + show(cuda.values[i]) + ", on the CPU " +
+             show(cpu.values[i]));
+    return;
+  }
+}
+
+void check_op(OpCase (*make)(Random&)) {
+  const auto cpu = make_cpu_device({2, "auto"});
+  const auto cuda = make_cuda_device({});
+  const uint32_t seed = first_seed();
+  for (int trial = 0; trial < trials(); ++trial) {
+    Random random(seed + static_cast<uint32_t>(trial));
+    const OpCase op = make(random);
+    OpRig on_cpu(*cpu), on_cuda(*cuda);
+    const std::string what =
+        op.name + " (ZO2_TEST_SEED=" + std::to_string(seed + static_cast<uint32_t>(trial)) + ")";
+    compare(what, op.tolerance, op.run(on_cuda), op.run(on_cpu));
+  }
+}
+
+TEST_CASE("cuda: embed") { check_op(random_embed); }
+TEST_CASE("cuda: linear") { check_op(random_linear); }
+TEST_CASE("cuda: norm") { check_op(random_norm); }
+TEST_CASE("cuda: rope") { check_op(random_rope); }
+TEST_CASE("cuda: attention") { check_op(random_attention); }
+TEST_CASE("cuda: activation") { check_op(random_activation); }
+TEST_CASE("cuda: head") { check_op(random_head); }
+TEST_CASE("cuda: apply") { check_op(random_apply); }
+TEST_CASE("cuda: materialize") { check_op(random_materialize); }
+
+}  // namespace
+}  // namespace zo2::test

@@ -1,0 +1,94 @@
+// Whole training runs on the emulated CUDA backend: where weights are changes nothing, and weights
+// are those that the CPU makes of the same journal.
+#include <string>
+
+#include "backends/cuda/cuda_device.h"
+#include "check.h"
+#include "emulator.h"
+#include "fault_env.h"
+#include "tiny_run.h"
+
+namespace zo2::test {
+namespace {
+
+constexpr const char* kModel = "/base/model";
+
+TinyModel small(bool tied) {
+  TinyModel model;
+  model.hidden = 64;
+  model.intermediate = 144;
+  model.vocabulary = 200;
+  model.tied = tied;
+  return model;
+}
+
+TinyRun on_cuda(StorageType storage, int round_every) {
+  TinyRun run;
+  run.steps = 2 * static_cast<uint64_t>(round_every) + 2;
+  run.storage = storage;
+  run.round_every = round_every;
+  run.checkpoint_every = 0;
+  run.schedule.offload = Offload::kNone;
+  run.wrap = [](std::unique_ptr<Device>) { return make_cuda_device({}); };
+  return run;
+}
+
+void check_same(const TinyOutcome& got, const TinyOutcome& expected, const std::string& what) {
+  CHECK_EQ(what + got.error, what);
+  CHECK_EQ(what + (got.losses == expected.losses ? "" : ": other losses"), what);
+  CHECK_EQ(what + (got.weights == expected.weights ? "" : ": other weights"), what);
+}
+
+struct Way {
+  const char* name;
+  Offload offload;
+  int slots;
+  uint64_t extent_bytes;
+  uint64_t lag;
+};
+constexpr Way kWays[] = {
+    {"host, 2 slots", Offload::kHost, 2, 1, 0},
+    {"host, 3 slots of several panels, lag 1", Offload::kHost, 3, 40'000, 1},
+    {"disk, 3 slots", Offload::kDisk, 3, 1, 0},
+};
+
+void check_ways(StorageType storage, int round_every, bool tied) {
+  FaultEnv env(1);
+  write_tiny_model(env, kModel, 1, small(tied));
+  const TinyRun resident = on_cuda(storage, round_every);
+  const TinyOutcome expected = train_tiny(env, kModel, "/runs/resident", resident);
+  CHECK_EQ(expected.error, std::string());
+  for (const Way& way : kWays) {
+    TinyRun run = resident;
+    run.schedule.offload = way.offload;
+    run.schedule.slots = way.slots;
+    run.schedule.extent_bytes = way.extent_bytes;
+    run.schedule.write_lag = way.lag;
+    check_same(train_tiny(env, kModel, std::string("/runs/") + way.name, run), expected, way.name);
+  }
+  // The CPU, given the records.
+  TinyRun cpu = resident;
+  cpu.wrap = nullptr;
+  const auto replayed = replay_tiny(env, kModel, "/runs/resident/journal.ndjson", cpu, {});
+  CHECK(replayed == expected.weights);
+  // And the other way round.
+  CHECK_EQ(train_tiny(env, kModel, "/runs/cpu", cpu).error, std::string());
+  const auto of_cpu = replay_tiny(env, kModel, "/runs/cpu/journal.ndjson", cpu, {});
+  CHECK(replay_tiny(env, kModel, "/runs/cpu/journal.ndjson", resident, {}) == of_cpu);
+}
+
+TEST_CASE("cuda: training is the same wherever weights are, and on replay, in f32") {
+  check_ways(StorageType::kF32, 1, true);
+}
+TEST_CASE("cuda: the same in bf16, K 1 and 3") {
+  check_ways(StorageType::kBF16, 1, false);
+  check_ways(StorageType::kBF16, 3, true);
+}
+TEST_CASE("cuda: the same in f16, bf16+8 and q8") {
+  check_ways(StorageType::kF16, 2, true);
+  check_ways(StorageType::kBF16R8, 3, false);
+  check_ways(StorageType::kQ8, 1, true);
+}
+
+}  // namespace
+}  // namespace zo2::test

@@ -1,0 +1,169 @@
+// Random stored weights, pending records and branches.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "core/dtype.h"
+#include "op_cases.h"
+#include "store/encode.h"
+
+namespace zo2::test {
+
+inline int64_t between(Random& random, int64_t low, int64_t high) {
+  return low + static_cast<int64_t>(random() % static_cast<uint64_t>(high - low + 1));
+}
+template <class T>
+T one_of(Random& random, std::initializer_list<T> values) {
+  return *(values.begin() + between(random, 0, static_cast<int64_t>(values.size()) - 1));
+}
+inline std::vector<float> random_floats(Random& random, int64_t n, float scale) {
+  std::vector<float> values(static_cast<size_t>(n));
+  for (float& v : values) v = (static_cast<float>(random() % 20001) / 10000.0f - 1.0f) * scale;
+  return values;
+}
+
+constexpr float kWeightScale = 0.1f;
+
+// Host memory of a weight and of what refers to it; copies are not moved once an op points to them.
+struct RandomWeight {
+  StorageType type = StorageType::kF32;
+  uint32_t tensor = 0;
+  int64_t row = 0, rows = 0, columns = 0;
+  bool trainable = true;
+  Bytes data, aux;
+  std::deque<float> coefficients;
+  std::vector<Update> updates;
+  int store_after = 0;
+  Distribution distribution = Distribution::kGaussian;
+  Rounding rounding = Rounding::kStochastic;
+
+  RandomWeight(Random& random, int64_t rows_, int64_t columns_, bool store)
+      : type(one_of(random, {StorageType::kF32, StorageType::kBF16, StorageType::kF16,
+                             StorageType::kBF16R8, StorageType::kQ8})),
+        tensor(static_cast<uint32_t>(random() % 1000)),
+        row(128 * between(random, 0, 3)),
+        rows(rows_),
+        columns(columns_),
+        trainable(random() % 8 != 0),
+        distribution(random() % 4 == 0 ? Distribution::kRademacher : Distribution::kGaussian),
+        rounding(random() % 4 == 0 ? Rounding::kNearest : Rounding::kStochastic) {
+    const std::vector<float> values = random_floats(random, rows * columns, kWeightScale);
+    data.resize(static_cast<size_t>(rows * columns) * storage_bytes(type));
+    aux.resize(storage_aux_bytes(type, rows, columns));
+    encode_rows(type, values.data(), rows, columns, data.data(), aux.data(), {"w", "file"});
+    add_updates(random, store);
+  }
+
+  Weight on(OpRig& rig) {
+    Weight w;
+    w.data = rig.put(data);
+    if (!aux.empty()) w.aux = rig.put(aux);
+    w.type = type;
+    w.tensor = tensor;
+    w.row = row;
+    w.rows = rows;
+    w.columns = columns;
+    w.trainable = trainable;
+    w.pending = {updates.data(), static_cast<int>(updates.size()), store_after};
+    if (type == StorageType::kQ8) w.saturated = rig.staging(sizeof(int64_t));
+    return w;
+  }
+  Bytes stored(OpRig& rig, const Weight& w) const {
+    Bytes bytes = rig.get(w.data);
+    if (w.aux) {
+      const Bytes more = rig.get(w.aux);
+      bytes.insert(bytes.end(), more.begin(), more.end());
+    }
+    if (w.saturated) {
+      const auto* count = w.saturated.as<const uint8_t>();
+      bytes.insert(bytes.end(), count, count + sizeof(int64_t));
+    }
+    return bytes;
+  }
+  std::string name() const {
+    static constexpr const char* kTypes[] = {"f32", "bf16", "f16", "bf16+8", "q8"};
+    return std::string(kTypes[static_cast<size_t>(type)]) + " " + std::to_string(rows) + "x" +
+           std::to_string(columns) + (trainable ? "" : " frozen") +
+           (distribution == Distribution::kRademacher ? " rademacher" : "") + " pending " +
+           std::to_string(updates.size()) + " stored " + std::to_string(store_after);
+  }
+
+ private:
+  // None, few, or more than kernels take as arguments.
+  void add_updates(Random& random, bool store) {
+    const int64_t count = one_of<int64_t>(random, {0, 1, 1, 3, 70});
+    for (int64_t i = 0; i < count; ++i) {
+      Update update;
+      update.seed = random();
+      update.decay = random() % 2 == 0 ? 1e-3f : 0.0f;
+      update.directions = static_cast<int>(between(random, 1, 2));
+      for (int k = 0; k < update.directions; ++k)
+        coefficients.push_back(random_floats(random, 1, 1e-2f)[0]);
+      update.rounds = type != StorageType::kF32 && random() % 3 == 0;
+      updates.push_back(update);
+    }
+    // Only now do they stay where they are.
+    size_t at = 0;
+    for (Update& update : updates) {
+      lists_.emplace_back(
+          coefficients.begin() + static_cast<std::ptrdiff_t>(at),
+          coefficients.begin() + static_cast<std::ptrdiff_t>(at) + update.directions);
+      at += static_cast<size_t>(update.directions);
+      update.coefficients = lists_.back().data();
+    }
+    if (!store) return;
+    for (size_t i = 0; i < updates.size(); ++i)
+      if (type == StorageType::kF32 || updates[i].rounds) store_after = static_cast<int>(i) + 1;
+  }
+
+  std::deque<std::vector<float>> lists_;
+};
+
+// Rows [first, first + count) of a weight.
+inline Weight part_of(const Weight& whole, int64_t first, int64_t count) {
+  const auto part = [&](const View& view) {
+    const size_t row_bytes = view.bytes / static_cast<size_t>(whole.rows);
+    return view.slice(static_cast<size_t>(first) * row_bytes,
+                      static_cast<size_t>(count) * row_bytes);
+  };
+  Weight w = whole;
+  w.data = part(whole.data);
+  if (whole.aux) w.aux = part(whole.aux);
+  w.row += first;
+  w.rows = count;
+  return w;
+}
+
+struct RandomBranches {
+  std::vector<Branch> list;
+  uint64_t seed = 0;
+
+  // Pairs of several directions, or one that is not perturbed.
+  explicit RandomBranches(Random& random) : seed(random()) {
+    if (random() % 4 == 0) {
+      list.push_back({});
+      return;
+    }
+    const int64_t directions = one_of<int64_t>(random, {1, 1, 2, 33});
+    for (int k = 0; k < directions; ++k) {
+      list.push_back({k, 1e-2f});
+      list.push_back({k, -1e-2f});
+    }
+  }
+  Branches of(const RandomWeight& weight) const { return of(weight.distribution, weight.rounding); }
+  Branches of(Distribution distribution, Rounding rounding) const {
+    Branches b;
+    b.seed = seed;
+    b.distribution = distribution;
+    b.rounding = rounding;
+    b.branch = list.data();
+    b.count = static_cast<int>(list.size());
+    return b;
+  }
+  int64_t count() const { return static_cast<int64_t>(list.size()); }
+};
+
+}  // namespace zo2::test
