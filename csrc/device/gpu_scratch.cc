@@ -63,8 +63,8 @@ GpuScratch layout_of(const HeadLoss& op) {
   return layout.done();
 }
 GpuScratch layout_of(const Norm& op) {
-  Layout layout(true);
-  layout.vectors(2, op.branches.count, op.columns);
+  Layout layout(false);  // nothing is pending for 1-D parameters
+  layout.vectors((op.gain.data ? 1 : 0) + (op.bias.data ? 1 : 0), op.branches.count, op.columns);
   return layout.done();
 }
 GpuScratch layout_of(const Embed&) { return Layout(true).done(); }

@@ -90,5 +90,28 @@ TEST_CASE("cuda: the same in f16, bf16+8 and q8") {
   check_ways(StorageType::kQ8, 1, true);
 }
 
+// Every order that events leave open, by delays; under ThreadSanitizer a wait that is missing is
+// reported whether or not the order shows it.
+TEST_CASE("cuda: operations of streams delayed at random change nothing") {
+  FaultEnv env(1);
+  write_tiny_model(env, kModel, 1, small(false));
+  TinyRun run = on_cuda(StorageType::kBF16, 2);
+  const TinyOutcome expected = train_tiny(env, kModel, "/runs/resident", run);
+  CHECK_EQ(expected.error, std::string());
+  run.schedule.slots = 2;
+  run.schedule.extent_bytes = 1;
+  for (uint32_t seed = 1; seed <= 4; ++seed) {
+    emulator::Options options;
+    options.seed = seed;
+    options.jitter_us = 300;
+    options.blocks_at_once = 2;
+    emulator::configure(options);
+    run.schedule.offload = seed % 2 == 0 ? Offload::kHost : Offload::kDisk;
+    const std::string name = "seed " + std::to_string(seed);
+    check_same(train_tiny(env, kModel, "/runs/" + name, run), expected, name);
+  }
+  emulator::configure({});
+}
+
 }  // namespace
 }  // namespace zo2::test

@@ -35,8 +35,9 @@ class DeviceBuffer final : public Buffer {
 
 std::unique_ptr<Buffer> device_memory(std::string name, Tier tier, size_t bytes,
                                       cudaStream_t stream) {
+  if (bytes == 0) return std::make_unique<DeviceBuffer>(std::move(name), tier, nullptr, 0);
   void* address = nullptr;
-  const cudaError_t result = cudaMalloc(&address, std::max<size_t>(bytes, 1));
+  const cudaError_t result = cudaMalloc(&address, bytes);
   if (result == cudaErrorMemoryAllocation) {
     (void)cudaGetLastError();  // it is told here
     size_t free = 0, total = 0;
@@ -48,7 +49,6 @@ std::unique_ptr<Buffer> device_memory(std::string name, Tier tier, size_t bytes,
   }
   check(result, "allocate device memory");
   auto buffer = std::make_unique<DeviceBuffer>(std::move(name), tier, address, bytes);
-  if (bytes == 0) return buffer;
   check(cudaMemsetAsync(address, 0, bytes, stream), "fill device memory");
   check(cudaStreamSynchronize(stream), "fill device memory");
   return buffer;

@@ -230,7 +230,7 @@ void OpRunner::run_op(const Norm& op) {
   const int64_t n = op.columns, all = op.branches.count * n;
   auto* vectors = scratch<float>(layout_.vectors);
   const float* gain = prepare_vector(op.gain, op.branches, 0, n, vectors);
-  const float* bias = prepare_vector(op.bias, op.branches, 0, n, vectors + all);
+  const float* bias = prepare_vector(op.bias, op.branches, 0, n, vectors + (gain ? all : 0));
   norm(op, gain, bias, stream_);
 }
 

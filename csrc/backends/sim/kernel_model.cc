@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "device/gpu_scratch.h"
+
 namespace zo2 {
 namespace {
 
@@ -9,16 +11,10 @@ namespace {
 // uniforms, and of unpacking bits per sign.
 constexpr double kUniformNormals = 0.25, kSignNormals = 0.07;
 constexpr double kGiga = 1e9, kTera = 1e12, kMicro = 1e-6;
-constexpr int64_t kRowMultiple = 128;
 
 // Of a copy of one row: in the type that is multiplied, f32 or one of 16 bits.
 uint64_t row_bytes(const Weight& w) {
   return static_cast<uint64_t>(w.columns) * (w.type == StorageType::kF32 ? 4 : 2);
-}
-
-int64_t chunk_rows(const Weight& w) {
-  const int64_t fits = kChunkBytes / std::max<int64_t>(1, static_cast<int64_t>(row_bytes(w)));
-  return std::min(w.rows, std::max(kRowMultiple, fits / kRowMultiple * kRowMultiple));
 }
 
 // The weight that an op multiplies by, if it has one.
@@ -47,7 +43,8 @@ int kernels(const Op& op, const Profile& profile) {
   const Product product = product_of(op);
   if (!product.weight || profile.unified) return 1;
   const Weight& w = *product.weight;
-  const int64_t rows = std::max<int64_t>(1, chunk_rows(w));
+  const int64_t chunk = gpu_scratch(op).chunk_rows;
+  const int64_t rows = std::max<int64_t>(1, chunk > 0 ? chunk : w.rows);
   const int64_t chunks = (w.rows + rows - 1) / rows;
   const int each =
       1 + (w.trainable && w.pending.store_after > 0 ? 1 : 0) + (copies(product) > 0 ? 1 : 0);
@@ -65,13 +62,7 @@ uint64_t logits_bytes(const Op& op) {
 }  // namespace
 
 uint64_t scratch_bytes_of(const Op& op, const Profile& profile) {
-  const Product product = product_of(op);
-  uint64_t bytes = logits_bytes(op);
-  // As much for any branches and any pending records, so that a plan need not know them.
-  if (product.weight && product.weight->trainable && !profile.unified)
-    bytes += static_cast<uint64_t>(product.branches->count * chunk_rows(*product.weight)) *
-             row_bytes(*product.weight);
-  return bytes;
+  return profile.unified ? logits_bytes(op) : static_cast<uint64_t>(gpu_scratch(op).bytes());
 }
 
 Cost cost_of(const Op& op, const Profile& profile) {

@@ -18,11 +18,7 @@
 
 namespace zo2 {
 
-// Rows of a weight whose copies are in scratch at the same time: as many as these bytes hold of one
-// copy, a multiple of 128.
-constexpr int64_t kChunkBytes = int64_t{32} << 20;
-
-// Copies of a chunk for every branch, and the logits of a HeadLoss.
+// As of the CUDA backend (device/gpu_scratch.h); on CPUs the logits of a HeadLoss.
 uint64_t scratch_bytes_of(const Op& op, const Profile& profile);
 
 struct Cost {

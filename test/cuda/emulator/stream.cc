@@ -21,7 +21,10 @@ void Mark::wait_unordered() { reached_.wait_while(0); }
 Ref<Stream> Stream::start(Control& control, uint32_t number, bool blocking) {
   Ref<Stream> stream = Ref<Stream>::make(control, number, blocking);
   // Detached: to join it would be an order that CUDA does not promise.
-  std::thread([stream] { stream->run(); }).detach();
+  std::thread([stream] {
+    stream->work();
+    stream->stopped_.add();
+  }).detach();
   return stream;
 }
 
@@ -46,6 +49,7 @@ bool Stream::query() {
 void Stream::stop() {
   stopping_.store(true, std::memory_order_release);
   pushed_.add();
+  stopped_.wait_while(0);
 }
 
 void Stream::enqueue(Work work, Kind kind) {
@@ -69,7 +73,7 @@ std::unique_ptr<Stream::Item> Stream::pop() {
   return item;
 }
 
-void Stream::run() {
+void Stream::work() {
   const uint32_t seed = control_.options().seed * 7919 + number_;
   Random random(seed);
   GridRunner grids(control_, seed);

@@ -49,6 +49,7 @@ class Stream {
   void push_wait(Ref<Mark> mark);
   // Whether all is done: an order, if so.
   bool query();
+  // Once the queue is empty; returns when the thread needs nothing any more. Not an order.
   void stop();
 
  private:
@@ -64,7 +65,7 @@ class Stream {
   };
 
   void enqueue(Work work, Kind kind);
-  void run();
+  void work();
   std::unique_ptr<Item> pop();
 
   Control& control_;
@@ -75,6 +76,7 @@ class Stream {
   Signal pushed_;
   std::atomic<int64_t> pending_{0};  // items that are no marks
   std::atomic<bool> stopping_{false};
+  Signal stopped_;
   Edge done_;
 };
 

@@ -50,13 +50,14 @@ Ref<Stream> Streams::find(cudaStream_t handle) {
     if (default_) return default_;
   }
   Ref<Stream> fresh = start(true);
-  Locked locked(lock_);
-  if (default_) {  // another thread was first
-    fresh->stop();
-  } else {
-    default_ = fresh;
+  Ref<Stream> first;
+  {
+    Locked locked(lock_);
+    if (!default_) default_ = fresh;
+    first = default_;
   }
-  return default_;
+  if (&*first != &*fresh) fresh->stop();  // another thread was first
+  return first;
 }
 
 std::vector<Ref<Stream>> Streams::all() {
