@@ -25,8 +25,14 @@ Json gpu_report(const CudaGpu& gpu) {
 }  // namespace
 
 std::unique_ptr<Device> make_device(const std::string& name, const CpuOptions& cpu) {
-  const bool usable = name == "auto" && cuda_usable();
-  if (name == "cuda" || usable) return make_cuda_device({0, cpu.cancelled});
+  if (name == "cuda") return make_cuda_device({0, cpu.cancelled});
+  if (name == "auto" && cuda_usable()) {
+    try {
+      return make_cuda_device({0, cpu.cancelled});
+    } catch (const Error& e) {
+      if (e.code() != ErrorCode::kDevice) throw;  // one that cannot be opened is as good as none
+    }
+  }
   return make_cpu_device(cpu);
 }
 

@@ -186,7 +186,8 @@ Napi::Value EngineWrap::load(const Napi::CallbackInfo& info) {
                                              engine.abandoned_flag());
     session->load(options.load, [&] { return engine.stopping(); });
     engine.session = std::move(session);
-    engine.trace = cpu.trace;
+    // GPUs keep no timeline yet: that of the threads that issue to them would mislead.
+    engine.trace = engine.session->device().info().name == "cpu" ? cpu.trace : nullptr;
     engine.trace_path = options.trace;
     return
         [text = model_info(*engine.session).dump()](napi_env env) { return parse_json(env, text); };

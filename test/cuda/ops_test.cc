@@ -1,26 +1,16 @@
 // Every op, as CUDA kernels compute it on the emulator, against the CPU's: stored bytes, noise and
 // updates bit for bit, products and reductions within what rounding explains.
 #include <cmath>
-#include <cstdlib>
-#include <random>
 
 #include "backends/cpu/cpu_device.h"
 #include "backends/cuda/cuda_device.h"
 #include "check.h"
 #include "emulator.h"
 #include "op_cases.h"
+#include "seed.h"
 
 namespace zo2::test {
 namespace {
-
-int trials() {
-  const char* text = std::getenv("ZO2_TEST_TRIALS");
-  return text ? std::atoi(text) : 12;
-}
-uint32_t first_seed() {
-  const char* text = std::getenv("ZO2_TEST_SEED");
-  return text ? static_cast<uint32_t>(std::atoll(text)) : std::random_device()();
-}
 
 double root_mean_square(const std::vector<float>& values) {
   double sum = 0;
@@ -46,13 +36,13 @@ void compare(const std::string& what, double tolerance, const OpResult& cuda, co
 void check_op(OpCase (*make)(Random&)) {
   const auto cpu = make_cpu_device({2, "auto"});
   const auto cuda = make_cuda_device({});
-  const uint32_t seed = first_seed();
-  for (int trial = 0; trial < trials(); ++trial) {
-    Random random(seed + static_cast<uint32_t>(trial));
+  const uint32_t seed = static_cast<uint32_t>(test_seed());
+  const uint64_t trials = from_environment("ZO2_TEST_TRIALS", 12);
+  for (uint32_t trial = 0; trial < trials; ++trial) {
+    Random random(seed + trial);
     const OpCase op = make(random);
     OpRig on_cpu(*cpu), on_cuda(*cuda);
-    const std::string what =
-        op.name + " (ZO2_TEST_SEED=" + std::to_string(seed + static_cast<uint32_t>(trial)) + ")";
+    const std::string what = op.name + " (ZO2_TEST_SEED=" + std::to_string(seed + trial) + ")";
     compare(what, op.tolerance, op.run(on_cuda), op.run(on_cpu));
   }
 }
