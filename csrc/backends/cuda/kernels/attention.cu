@@ -13,6 +13,7 @@ namespace {
 constexpr int kQueries = 32;
 constexpr int kParts = 4;  // threads of a query, neighbours in a warp
 constexpr int kBlock = kQueries * kParts;
+constexpr int kBlocksOfSm = 2;  // leaves a thread 255 registers: fewer spill
 
 struct Heads {
   const int32_t* offsets;  // [sequences + 1]
@@ -135,7 +136,7 @@ __device__ void add_tile(const Heads& h, const Shared<kKeys>& s, int query, int 
 }
 
 template <class As, int kKeys, int kColumns>
-__global__ void __launch_bounds__(kBlock) attention_kernel(Heads h, Operands<As> of) {
+__global__ void __launch_bounds__(kBlock, kBlocksOfSm) attention_kernel(Heads h, Operands<As> of) {
   ZO2_DYNAMIC_SHARED(float, memory);
   const Shared<kKeys> shared(memory, h);
   const Task task = task_of(h);
