@@ -4,9 +4,11 @@
 // GPU architectures of the addon: those of ZO2_CUDA_ARCHITECTURES (scripts/build-native.cjs).
 import { execFileSync } from "node:child_process";
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  realpathSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -60,9 +62,11 @@ function path(work) {
 }
 
 const work = mkdtempSync(join(tmpdir(), "zo2-package-"));
+const prebuilds = join(root, "prebuilds");
+const had = existsSync(prebuilds);
 try {
   run("npm", ["run", "--silent", "prebuildify"], { stdio: ["ignore", "ignore", "inherit"] });
-  const folder = join(root, "prebuilds", `${process.platform}-${process.arch}`);
+  const folder = join(prebuilds, `${process.platform}-${process.arch}`);
   const [file] = readdirSync(folder).filter((name) => name.endsWith(".node"));
   console.log(`addon: ${file}, ${inspect(join(folder, file))}`);
   const [packed] = JSON.parse(run("npm", ["pack", "--json", "--pack-destination", work]));
@@ -85,4 +89,6 @@ try {
   demand(accuracyAfter - accuracyBefore >= 0.1, "the bundled model must gain 10 points");
 } finally {
   rmSync(work, { recursive: true, force: true });
+  // A later `npm install` here would take them for the newest.
+  if (!had) rmSync(prebuilds, { recursive: true, force: true });
 }

@@ -22,7 +22,7 @@ __device__ void load_tile(const float* from, int64_t rows, int64_t columns, int6
 }
 
 template <class Out>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 2)
     product_f32_kernel(Shape shape, const float* x, const float* w, const float* bias,
                        typename Out::T* y) {
   __shared__ float xs[kK][kRow];
