@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "backends/sim/sim_device.h"
+#include "device/gpu_scratch.h"
 #include "device/ops.h"
 
 namespace zo2::test {
@@ -27,6 +28,9 @@ struct RaceRig {
   std::unique_ptr<Buffer> slots = device.alloc("slots", Tier::kDevice, 4 * kExtent);
   std::unique_ptr<Buffer> host = device.alloc("host", Tier::kHost, 16 * kExtent);
   std::unique_ptr<Buffer> staging = device.alloc("staging", Tier::kStaging, 8 * kExtent);
+  std::unique_ptr<Buffer> scratch = device.alloc("scratch", Tier::kDevice, kUpdateListBytes);
+
+  RaceRig() { device.set_scratch({scratch.get(), 0, scratch->bytes()}); }
 
   View slot(size_t i) const { return {slots.get(), i * kExtent, kExtent}; }
   View home(size_t i) const { return {host.get(), i * kExtent, kExtent}; }
