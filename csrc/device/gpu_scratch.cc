@@ -36,9 +36,9 @@ class Layout {
     const int64_t row_bytes =
         copy_columns(w.columns) * static_cast<int64_t>(float_bytes(product_type(w.type)));
     const int64_t fits = kChunkBytes / row_bytes / kRowMultiple * kRowMultiple;
-    scratch_.copy_count = w.trainable ? branches : 1;
+    const int64_t count = w.trainable ? branches : 1;
     scratch_.chunk_rows = std::min(w.rows, std::max(kRowMultiple, fits));
-    scratch_.copies_bytes = aligned(scratch_.copy_count * scratch_.chunk_rows * row_bytes);
+    scratch_.copies_bytes = aligned(count * scratch_.chunk_rows * row_bytes);
   }
   GpuScratch done() {
     scratch_.copies = scratch_.copies_bytes > 0 ? scratch_.copies : at_;

@@ -103,6 +103,7 @@ TEST_CASE("cuda device: whichever call fails, a run ends with that error, and ca
   const int64_t calls = emulator::counters().api_calls;
   CHECK(calls > 500);
   const auto times = static_cast<int64_t>(from_environment("ZO2_TEST_TRIALS", 40));
+  int64_t failed = 0;
   for (int64_t i = 0; i < times; ++i) {
     const std::string output = "/runs/" + std::to_string(i);
     emulator::Options options;
@@ -116,12 +117,14 @@ TEST_CASE("cuda device: whichever call fails, a run ends with that error, and ca
     }
     // A call of a destructor may be the one that fails, when all is done.
     if (outcome.error.empty()) continue;
+    ++failed;
     CHECK_EQ(outcome.code, ErrorCode::kDevice);
     CHECK(outcome.error.find("cudaErrorLaunchFailure") != std::string::npos);
     const TinyOutcome resumed = train_tiny(env, kModel, output, run);
     CHECK_EQ(resumed.error, std::string());
     CHECK(resumed.weights == expected.weights);
   }
+  CHECK(2 * failed >= times);
 }
 
 TEST_CASE(

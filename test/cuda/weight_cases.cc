@@ -3,6 +3,7 @@
 
 #include "op_cases.h"
 #include "operands.h"
+#include "schedule/expander.h"
 
 namespace zo2::test {
 
@@ -114,7 +115,7 @@ OpCase random_head(Random& random) {
     op.vocabulary = vocabulary;
     op.branches = branches->of(*weight);
     for (const int64_t row : {int64_t{0}, first}) {
-      op.weight = part_of(all, row, row == 0 ? first : vocabulary - first);
+      op.weight = rows_of(all, row, row == 0 ? first : vocabulary - first);
       op.last = row > 0;
       rig.run({op});
     }

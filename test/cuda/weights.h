@@ -27,14 +27,13 @@ inline std::vector<float> random_floats(Random& random, int64_t n, float scale) 
 
 constexpr float kWeightScale = 0.1f;
 
-// Host memory of a weight and of what refers to it; copies are not moved once an op points to them.
+// Host memory of a weight and of what ops refer to.
 struct RandomWeight {
   StorageType type = StorageType::kF32;
   uint32_t tensor = 0;
   int64_t row = 0, rows = 0, columns = 0;
   bool trainable = true;
   Bytes data, aux;
-  std::deque<float> coefficients;
   std::vector<Update> updates;
   int store_after = 0;
   Distribution distribution = Distribution::kGaussian;
@@ -100,42 +99,18 @@ struct RandomWeight {
       update.seed = random();
       update.decay = random() % 2 == 0 ? 1e-3f : 0.0f;
       update.directions = static_cast<int>(between(random, 1, 2));
-      for (int k = 0; k < update.directions; ++k)
-        coefficients.push_back(random_floats(random, 1, 1e-2f)[0]);
+      lists_.push_back(random_floats(random, update.directions, 1e-2f));
+      update.coefficients = lists_.back().data();
       update.rounds = type != StorageType::kF32 && random() % 3 == 0;
       updates.push_back(update);
-    }
-    // Only now do they stay where they are.
-    size_t at = 0;
-    for (Update& update : updates) {
-      lists_.emplace_back(
-          coefficients.begin() + static_cast<std::ptrdiff_t>(at),
-          coefficients.begin() + static_cast<std::ptrdiff_t>(at) + update.directions);
-      at += static_cast<size_t>(update.directions);
-      update.coefficients = lists_.back().data();
     }
     if (!store) return;
     for (size_t i = 0; i < updates.size(); ++i)
       if (type == StorageType::kF32 || updates[i].rounds) store_after = static_cast<int>(i) + 1;
   }
 
-  std::deque<std::vector<float>> lists_;
+  std::deque<std::vector<float>> lists_;  // coefficients, which stay where they are
 };
-
-// Rows [first, first + count) of a weight.
-inline Weight part_of(const Weight& whole, int64_t first, int64_t count) {
-  const auto part = [&](const View& view) {
-    const size_t row_bytes = view.bytes / static_cast<size_t>(whole.rows);
-    return view.slice(static_cast<size_t>(first) * row_bytes,
-                      static_cast<size_t>(count) * row_bytes);
-  };
-  Weight w = whole;
-  w.data = part(whole.data);
-  if (whole.aux) w.aux = part(whole.aux);
-  w.row += first;
-  w.rows = count;
-  return w;
-}
 
 struct RandomBranches {
   std::vector<Branch> list;

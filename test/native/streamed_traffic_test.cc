@@ -88,6 +88,7 @@ TEST_CASE("traffic: generation writes nothing, and loads each extent once a toke
   hooks.stopping = [] { return false; };
   hooks.ended = [](uint32_t) { return false; };
   session->generate(options, hooks);
+  CHECK(traffic.loads.size() > 10);
   for (const auto& [extent, times] : traffic.loads) CHECK(times <= options.max_new_tokens + 1);
   CHECK_EQ(traffic.writes, 0);
 }

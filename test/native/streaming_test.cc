@@ -32,12 +32,6 @@ TinyRun streamed(const TinyRun& like, Offload offload, int slots, uint64_t exten
   return run;
 }
 
-void check_same(const TinyOutcome& got, const TinyOutcome& expected, const std::string& what) {
-  CHECK_EQ(what + got.error, what);
-  CHECK_EQ(what + (got.losses == expected.losses ? "" : ": other losses"), what);
-  CHECK_EQ(what + (got.weights == expected.weights ? "" : ": other weights"), what);
-}
-
 struct Way {
   const char* name;
   Offload offload;

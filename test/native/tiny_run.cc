@@ -3,6 +3,7 @@
 #include <random>
 
 #include "backends/cpu/cpu_device.h"
+#include "check.h"
 #include "core/error.h"
 #include "model/families.h"
 #include "store/safetensors_writer.h"
@@ -121,6 +122,12 @@ TinyOutcome train_tiny(Env& env, const std::string& model, const std::string& ou
     outcome.code = e.code();
   }
   return outcome;
+}
+
+void check_same(const TinyOutcome& got, const TinyOutcome& expected, const std::string& what) {
+  CHECK_EQ(what + got.error, what);
+  CHECK_EQ(what + (got.losses == expected.losses ? "" : ": other losses"), what);
+  CHECK_EQ(what + (got.weights == expected.weights ? "" : ": other weights"), what);
 }
 
 std::vector<std::vector<float>> replay_tiny(Env& env, const std::string& model,

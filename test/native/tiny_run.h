@@ -62,6 +62,9 @@ std::unique_ptr<Session> load_tiny(Env& env, const std::string& model, const Tin
 TinyOutcome train_tiny(Env& env, const std::string& model, const std::string& output,
                        const TinyRun& run);
 
+// The same run in another way: no error, the same losses and weights. `what` is for messages.
+void check_same(const TinyOutcome& got, const TinyOutcome& expected, const std::string& what);
+
 // W_t from base and journal, by Session::replay; `snapshots` as in ReplayOptions.
 std::vector<std::vector<float>> replay_tiny(Env& env, const std::string& model,
                                             const std::string& journal, const TinyRun& run,

@@ -20,7 +20,7 @@ struct CudaOptions {
 struct CudaGpu {
   std::string name;
   int major = 0, minor = 0;  // compute capability
-  size_t memory_bytes = 0, free_bytes = 0;
+  size_t memory_bytes = 0;
   int driver = 0;  // CUDA version the driver supports, 1000 major + 10 minor
 };
 
