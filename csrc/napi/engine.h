@@ -89,8 +89,8 @@ class Engine {
   napi_threadsafe_function function_ = nullptr;
   std::atomic<bool> stop_{false};
   std::atomic<bool> abandoned_{false};
-  bool detached_ =
-      false;  // engine thread: the environment is going away, function_ must not be touched
+  // The environment is going away, function_ must not be touched.
+  std::atomic<bool> detached_{false};
   int outstanding_ = 0;  // JavaScript thread
 
   std::mutex mutex_;

@@ -27,7 +27,7 @@ class TableGather {
   // What so many tokens need: on the device, and of staging memory.
   static size_t bytes(const Layout& layout, uint32_t table, int64_t tokens);
   // Rows of the store that was are not those of the next; nothing may be under way.
-  void forget() { kept_.clear(); }
+  void forget();
   // Set-up only.
   void reserve(uint32_t table, int64_t tokens);
 
@@ -35,17 +35,47 @@ class TableGather {
   // them. One gather of a table at a time: until the next sync.
   std::vector<Part> gather(uint32_t table, const std::vector<int32_t>& ids);
 
+  // The next gather of the table is likely to be of these rows: they are taken from extents that
+  // pass on their way to disk, as reading them back would have to wait for that; `read_now`: and,
+  // behind the ops enqueued so far, read, as few extents of the table pass.
+  void expect(uint32_t table, const std::vector<int32_t>& ids, bool read_now);
+  // Enqueues, behind `ready`, taking what is expected of an extent from its bytes in `memory`; of
+  // the version that the store knows as the extent's. Returns when that is over, for whoever
+  // changes the bytes.
+  Event take(uint32_t extent, View memory, const Event& ready);
+
  private:
+  // Of a piece, at this step.
+  struct Taken {
+    uint32_t piece = 0;
+    uint64_t step = 0;
+  };
   struct Memory {
-    int64_t table = -1;
+    uint32_t table = 0;
     std::unique_ptr<Buffer> staging, device;  // device: none where memory is unified
+    std::vector<int32_t> expected;            // ascending
+    std::vector<Taken> taken;                 // of these, in staging
   };
-  // Rows [first, first + count) of a part.
+  // Where rows of a table lie in staging memory: [ids][values][aux].
+  struct Places {
+    size_t values_at = 0, aux_at = 0, end = 0;
+    size_t row_bytes = 0, aux_row_bytes = 0;
+  };
+  // Rows [first, first + count) of those of a gather, which one piece has.
   struct Slice {
-    size_t part = 0, first = 0, count = 0;
+    uint32_t piece = 0;
+    size_t first = 0, count = 0;
   };
-  Memory& memory_of(uint32_t table);
-  void read(const std::vector<Part>& parts, const std::vector<Slice>& slices, uint8_t* staging);
+  Places places(uint32_t table, size_t rows) const;
+  Memory* memory_of(uint32_t table);
+  bool holds(const Memory& memory, uint32_t piece) const;
+  void take_rows(View from, size_t row_bytes, std::vector<int32_t> rows, View to);
+  std::vector<Part> parts(const Memory& memory, const std::vector<int32_t>& rows) const;
+  // Enqueues the reading of what no one has taken.
+  void read_missing(const Memory& memory, const std::vector<Part>& needed,
+                    std::vector<int32_t> rows);
+  void read(const std::vector<Slice>& slices, const std::vector<int32_t>& rows, const Places& at,
+            uint8_t* staging);
 
   Device& device_;
   const WeightStore& store_;

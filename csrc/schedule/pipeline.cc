@@ -31,7 +31,10 @@ Pipeline::Pipeline(Device& device, const ModelSpec& model, WeightStore& store,
       inputs_type_(input_type(device.info(), store.type())),
       saturated_(device.alloc("saturated", Tier::kStaging, sizeof(int64_t))),
       slots_(device, store, slots,
-             [this](uint32_t extent, bool next) { return needs_aux(extent, next); }),
+             [this](uint32_t extent, bool next) { return needs_aux(extent, next); },
+             [this](uint32_t extent, View memory, const Event& ready) {
+               return gather_.take(extent, memory, ready);
+             }),
       gather_(device, store, slots_) {
   for (const bool head : {false, true}) trips_[head] = walked(head);
 }
@@ -180,7 +183,7 @@ void Pipeline::close_extent() {
     throw Error(ErrorCode::kInternal, "a pass left out a part of extent " + std::to_string(extent));
   for (const uint32_t piece : pieces) store_.set_step(piece, step);
   if (!trainable) return slots_.leave(extent, std::nullopt);
-  slots_.leave(extent, WriteBack{step, history_ ? history_(step) : 0});
+  slots_.leave(extent, WriteBack{step, journal_});
 }
 
 // What stays on the device must have passed exactly once, or its bytes would silently fall behind;
@@ -215,6 +218,7 @@ void Pipeline::guarded(const std::function<void()>& body) {
   } catch (...) {
     device_.drain();  // before what queued ops refer to goes
     slots_.drop();
+    gather_.forget();
     open_ = -1;
     pending_ = nullptr;
     throw;
@@ -248,10 +252,12 @@ std::vector<uint32_t> Pipeline::walked(bool head) const {
 }
 
 void Pipeline::forward(const HostBatch& host, const Branches& branches,
-                       const PendingUpdates& pending, bool store, bool logits) {
+                       const PendingUpdates& pending, bool store, bool logits,
+                       const HostBatch* next) {
   guarded([&] {
     begin(pending, store);
     host_ = &host;
+    next_ = next;
     lay_out(host, branches.count, logits);
     upload(host);
     apply_vectors();
@@ -292,9 +298,14 @@ void Pipeline::lay_out(const HostBatch& host, int branches, bool logits) {
   if (!host.cache_starts.empty()) plan_.activations.caches = &cache_plan_.blocks;
 }
 
+std::vector<int32_t> Pipeline::table_positions(const HostBatch& batch) const {
+  std::vector<int32_t> rows = batch.positions;
+  for (int32_t& row : rows) row += static_cast<int32_t>(model_.position_offset);
+  return rows;
+}
+
 void Pipeline::upload(const HostBatch& batch) {
-  positions_ = batch.positions;
-  for (int32_t& position : positions_) position += static_cast<int32_t>(model_.position_offset);
+  positions_ = table_positions(batch);
   Batch staged;
   BatchLimits limits = batch.limits(1, false);
   const View all{inputs_.get(), 0, plan_inputs(limits, inputs_.get(), &staged)};
@@ -343,6 +354,8 @@ void Pipeline::embed(TensorId table, Embed op) {
     op.gathered = part.rows;
     enqueue({op});
   }
+  if (next_)
+    gather_.expect(id, tokens ? next_->ids : table_positions(*next_), gathered_only(table));
 }
 
 }  // namespace zo2

@@ -44,17 +44,19 @@ class Pipeline final : private Expander {
   // Frees the key/value caches that reserve() made.
   void release_cache();
 
-  // The journal's digest by step, for what is written back to disk. Set before the first storing
-  // pass of a run with a disk tier.
-  void set_history(std::function<uint64_t(uint64_t step)> history) {
-    history_ = std::move(history);
+  // What is written back to disk waits for its record in this journal (null: none). Set before the
+  // first storing pass of a run with a disk tier, and taken back before the journal goes: waits for
+  // all that was enqueued.
+  void set_journal(JournalWriter* journal) {
+    device_.drain();
+    journal_ = journal;
   }
 
   // Writes pending updates into stored bytes on the way, as far as the rules allow, when `store` (a
   // training step); 1-D parameters are always brought up to date. Results are read with logprobs()
-  // and, where `logits`, logits().
+  // and, where `logits`, logits(). `next`: the batch that the next pass is expected to see.
   void forward(const HostBatch& batch, const Branches& branches, const PendingUpdates& pending,
-               bool store, bool logits = false);
+               bool store, bool logits = false, const HostBatch* next = nullptr);
   // [branch][target], of the last forward.
   const float* logprobs() const { return results_.logprobs.as<const float>(); }
   // [branch][label row][vocabulary]
@@ -110,6 +112,7 @@ class Pipeline final : private Expander {
   void apply_vectors();
   void apply_extent(uint32_t extent);
   void lay_out(const HostBatch& host, int branches, bool logits);
+  std::vector<int32_t> table_positions(const HostBatch& batch) const;
   void upload(const HostBatch& host);
   void download();
   void need_rope(int64_t positions);
@@ -130,11 +133,11 @@ class Pipeline final : private Expander {
   Slots slots_;
   std::vector<uint32_t> trips_[2];  // of passes without and with the head
   TableGather gather_;
-  std::function<uint64_t(uint64_t)> history_;
+  JournalWriter* journal_ = nullptr;
 
   // Of the pass in progress.
   const PendingUpdates* pending_ = nullptr;
-  const HostBatch* host_ = nullptr;
+  const HostBatch *host_ = nullptr, *next_ = nullptr;
   std::vector<int32_t> positions_;  // of the position table
   bool storing_ = false;
   bool exact_ = false;      // ops want weights themselves, not what a forward pass sees

@@ -7,11 +7,13 @@
 
 namespace zo2 {
 
-Slots::Slots(Device& device, WeightStore& store, const SlotRules& rules, NeedsAux needs_aux)
+Slots::Slots(Device& device, WeightStore& store, const SlotRules& rules, NeedsAux needs_aux,
+             Leaving leaving)
     : device_(device),
       store_(store),
       rules_(rules),
       needs_aux_(std::move(needs_aux)),
+      leaving_(std::move(leaving)),
       unified_(device.info().unified) {
   slots_.resize(static_cast<size_t>(rules_.count));
   bool disk = false;
@@ -123,8 +125,12 @@ Event Slots::file_to(Lane lane, View memory, uint32_t extent, ByteRange part) {
 Event Slots::file_from(View memory, uint32_t extent, const WriteBack& version) {
   FileTask task;
   task.name = "write";
-  task.run = [this, extent, memory, version] {
-    store_.disk()->write(extent, version.step, version.history, memory.as<uint8_t>());
+  JournalWriter* journal = version.journal;
+  const uint64_t history = journal ? journal->digests().at(version.step) : 0;
+  const uint64_t recorded = journal ? journal->ticket() : 0;
+  task.run = [this, extent, memory, step = version.step, journal, history, recorded] {
+    if (journal) journal->wait(recorded);
+    store_.disk()->write(extent, step, history, memory.as<uint8_t>());
   };
   task.empties = memory;
   task.bytes = memory.bytes;
@@ -172,6 +178,7 @@ void Slots::save(Slot& slot, uint32_t extent, const WriteBack& version) {
   const Lane lane = direct ? Lane::kWrite : Lane::kOffload;
   device_.wait(lane, slot.used);
   if (direct) {
+    device_.wait(lane, leaving_(extent, from, slot.used));
     slot.saved = written_[extent] = file_from(from, extent, version);
   } else if (!disk) {
     device_.copy(lane, store_.at_home(extent), from);
@@ -183,6 +190,7 @@ void Slots::save(Slot& slot, uint32_t extent, const WriteBack& version) {
     device_.copy(lane, between, from);
     slot.saved = device_.record(lane);
     device_.wait(Lane::kWrite, slot.saved);
+    device_.wait(Lane::kWrite, leaving_(extent, between, slot.saved));
     bounce.free = written_[extent] = file_from(between, extent, version);
   }
   settle(written_[extent].lane);

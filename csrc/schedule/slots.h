@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "device/device.h"
+#include "store/journal.h"
 #include "store/weight_store.h"
 
 namespace zo2 {
@@ -25,10 +26,11 @@ struct SlotRules {
   bool host_sync = false;  // the engine waits for all lanes behind every extent
 };
 
-// What a written extent's header says.
+// The version of an extent that is written back: W of this step, which is on disk only after the
+// journal is.
 struct WriteBack {
   uint64_t step = 0;
-  uint64_t history = 0;  // the journal's digest at `step`
+  JournalWriter* journal = nullptr;  // null: no run has one
 };
 
 class Slots {
@@ -39,7 +41,12 @@ class Slots {
   // of an extent than its values: the rest is loaded only then. Asked within passes.
   using NeedsAux = std::function<bool(uint32_t extent, bool next)>;
 
-  Slots(Device& device, WeightStore& store, const SlotRules& rules, NeedsAux needs_aux);
+  // Told of bytes, whole behind `ready`, that are about to go to a file; returns what the file and
+  // all that changes the bytes have to wait for.
+  using Leaving = std::function<Event(uint32_t extent, View memory, const Event& ready)>;
+
+  Slots(Device& device, WeightStore& store, const SlotRules& rules, NeedsAux needs_aux,
+        Leaving leaving);
 
   size_t device_bytes() const { return rules_.slot_bytes * static_cast<size_t>(rules_.count); }
 
@@ -84,6 +91,7 @@ class Slots {
   WeightStore& store_;
   SlotRules rules_;
   NeedsAux needs_aux_;
+  Leaving leaving_;
   bool unified_;
   std::vector<Slot> slots_;
   std::deque<size_t> free_;                     // slots, the longest free first

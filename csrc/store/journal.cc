@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "core/crc32c.h"
 #include "core/error.h"
@@ -117,7 +118,10 @@ JournalContents read_journal(Env& env, const std::string& path) {
 }
 
 JournalWriter::JournalWriter(Env& env, const std::string& path, const JournalContents& contents)
-    : path_(path), crc_(contents.crc), hash_(contents.hash), digests_(contents.digests) {
+    : crc_(contents.crc),
+      hash_(contents.hash),
+      digests_(contents.digests),
+      thread_(failed_, nullptr) {
   if (contents.torn) env.truncate(path, contents.valid_bytes);
   if (!contents.last_line.empty()) {
     // The last line may have been read from memory only: its writer was killed before its sync, or
@@ -131,19 +135,27 @@ JournalWriter::JournalWriter(Env& env, const std::string& path, const JournalCon
   file_ = env.open_append(path);
 }
 
+JournalWriter::~JournalWriter() { thread_.wait(ticket()); }
+
 void JournalWriter::append(const Json& object) {
-  if (failed_)
-    throw Error(ErrorCode::kIo, path_ + ": an earlier write failed; nothing more is written");
-  failed_ = true;
+  failed_.throw_if_set();
   std::string line = object.dump();
   line.pop_back();  // the closing brace comes after the checksum
   crc_ = crc32c(crc_, line.data(), line.size());
   line += std::string(kCrcKey) + hex8(crc_) + "\"}\n";
-  file_->append(line.data(), line.size());
-  file_->sync();
   hash_.add(std::string_view(line));
   digests_.push_back(hash_.value());
-  failed_ = false;
+  thread_.push([this, line = std::move(line)] {
+    file_->append(line.data(), line.size());
+    file_->sync();
+  });
+}
+
+void JournalWriter::when_durable(std::function<void()> call) { thread_.push(std::move(call)); }
+
+void JournalWriter::wait(uint64_t ticket) {
+  thread_.wait(ticket);
+  failed_.throw_if_set();
 }
 
 }  // namespace zo2

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "core/env.h"
 #include "core/hash64.h"
 #include "core/json.h"
+#include "core/lane_thread.h"
 
 namespace zo2 {
 
@@ -28,23 +30,36 @@ struct JournalContents {
 // damaged: only a torn tail may be cut, of a record or of a first header.
 JournalContents read_journal(Env& env, const std::string& path);
 
+// Lines go to the file in the order of the calls, on a thread of the journal's own, each synced
+// before the next. After a failed write or sync nothing more is written and every call throws that
+// error. One thread appends; any waits.
 class JournalWriter {
  public:
   // Continues after `contents` (its torn tail is cut), or starts a new file. Returns once all of
   // `contents` is durable, whatever became of the process that wrote it.
   JournalWriter(Env& env, const std::string& path, const JournalContents& contents);
-  // Returns once the line is durable. After a failed append or sync every later call fails too.
+  ~JournalWriter();  // waits for what was appended
+
+  // Returns at once.
   void append(const Json& object);
-  // As JournalContents::digests; the index is the step.
+  // Calls this on the journal's thread once all that was appended is durable; never after a
+  // failure.
+  void when_durable(std::function<void()> call);
+  // Of all that was appended until now, and its calls.
+  uint64_t ticket() const { return thread_.last(); }
+  // Returns once that is durable and called.
+  void wait(uint64_t ticket);
+  void sync() { wait(ticket()); }
+  // As JournalContents::digests; the index is the step. Of lines that need not be durable yet.
   const std::vector<uint64_t>& digests() const { return digests_; }
 
  private:
   std::unique_ptr<AppendFile> file_;
-  std::string path_;
   uint32_t crc_;
   Hash64 hash_;
   std::vector<uint64_t> digests_;
-  bool failed_ = false;
+  FirstError failed_;
+  LaneThread thread_;  // last: it uses the above
 };
 
 }  // namespace zo2

@@ -143,7 +143,16 @@ TrainResult Session::train(const TrainOptions& options, const RawRows& train, co
   Trainer trainer(env_, model_, device_->info(), base_fingerprint(), complete, train_rows,
                   eval_rows ? &*eval_rows : nullptr);
   prepare_fitting(trainer.evaluator(), [&] { return trainer.batches(); }, hooks.stopping);
-  return trainer.run(*pipeline_, *store_, {extent_bytes_, schedule_.disk_bytes}, hooks, *pending_);
+  try {
+    return trainer.run(*pipeline_, *store_, {extent_bytes_, schedule_.disk_bytes}, hooks,
+                       *pending_);
+  } catch (const Error& e) {
+    if (e.code() == ErrorCode::kIo) {  // weights may be of a step that is not in the journal
+      pipeline_.reset();
+      pending_.reset();
+    }
+    throw;
+  }
 }
 
 Evaluation Session::evaluate(const RawRows& raw, int64_t batch_tokens,

@@ -94,6 +94,7 @@ void Trainer::open(PendingUpdates& pending) {
       throw Error(ErrorCode::kRunNotFound, "resume: \"required\", but " + path + " holds no run");
     journal_ = std::make_unique<JournalWriter>(env_, path, saved.contents);
     journal_->append(header());
+    journal_->sync();
     env_.sync_directory(options_.output);
     return;
   }
@@ -114,7 +115,6 @@ void Trainer::open(PendingUpdates& pending) {
 // first step.
 void Trainer::restore(const TierOptions& tiers, PendingUpdates& pending, const TrainHooks& hooks) {
   const std::string directory = options_.output + "/checkpoints";
-  pipeline_->set_history([this](uint64_t step) { return journal_->digests().at(step); });
   try {
     open_run_store(env_, options_.output + "/store", tiers.extent_bytes, journal_->digests(),
                    tiers.disk_bytes, *store_, hooks.stopping);
@@ -186,9 +186,21 @@ TrainResult Trainer::run(Pipeline& pipeline, WeightStore& store, const TierOptio
   pipeline_ = &pipeline;
   store_ = &store;
   open(pending);
+  struct Detach {  // whatever ends the run
+    Pipeline& pipeline;
+    ~Detach() { pipeline.set_journal(nullptr); }
+  } detach{pipeline};
+  pipeline.set_journal(journal_.get());
   restore(tiers, pending, hooks);
   start(pending, hooks);
-  const TrainResult result = loop(hooks, pending);
+  TrainResult result;
+  try {
+    result = loop(hooks, pending);
+  } catch (...) {
+    journal_->sync();  // if it is the journal that failed, all else follows from that
+    throw;
+  }
+  journal_->sync();
   pipeline.sync_all();  // what the disk refused is told now
   return result;
 }
@@ -217,6 +229,9 @@ TrainResult Trainer::loop(const TrainHooks& hooks, PendingUpdates& pending) {
       result.stopped = true;
       break;
     }
+    // The next pass does not wait for the disk; what it writes back does (WriteBack). No more than
+    // one record is ever on its way.
+    journal_->sync();
     journal_->append(record.to_json());
     pending.trim(pipeline_->held_by_all());
     record.commit(pending);
@@ -245,22 +260,31 @@ Record Trainer::step(uint64_t t, const PendingUpdates& pending, const TrainHooks
   record.step = t;
   record.seed = step_seed(options_.seed, t);
   record.learning_rate = options_.learning_rate.at(t);
-  const std::vector<uint32_t>& rows = sampler_.batch(t);
-  batch_.clear();
-  for (const uint32_t row : rows) train_.pack(row, batch_);
+  if (next_.step == t) std::swap(batch_, next_);
+  if (batch_.step != t) choose(t, batch_);
+  const bool last = t == options_.steps;
+  if (!last) choose(t + 1, next_);
   Branches branches;
   branches.seed = record.seed;
   branches.branch = branches_.data();
   branches.count = static_cast<int>(branches_.size());
-  pipeline_->forward(batch_, branches, pending, options_.deferred_update);
-  finish_record(record, losses(t, rows, hooks));
+  pipeline_->forward(batch_.packed, branches, pending, options_.deferred_update, false,
+                     last ? nullptr : &next_.packed);
+  finish_record(record, losses(t, batch_.rows, hooks));
   return record;
+}
+
+void Trainer::choose(uint64_t t, ChosenBatch& batch) {
+  batch.step = t;
+  batch.rows = sampler_.batch(t);
+  batch.packed.clear();
+  for (const uint32_t row : batch.rows) train_.pack(row, batch.packed);
 }
 
 std::vector<double> Trainer::losses(uint64_t t, const std::vector<uint32_t>& rows,
                                     const TrainHooks& hooks) const {
   ScoreRequest request{t, rows, {}};
-  const size_t targets = batch_.target_ids.size();
+  const size_t targets = batch_.packed.target_ids.size();
   for (size_t b = 0; b < branches_.size(); ++b)
     request.branches.push_back(score_rows(train_, rows, pipeline_->logprobs() + b * targets));
   std::vector<double> losses;
@@ -269,6 +293,7 @@ std::vector<double> Trainer::losses(uint64_t t, const std::vector<uint32_t>& row
                                   [](float x) { return std::isfinite(x); });
   if (!finite) return std::vector<double>(branches_.size(), NAN);  // the record will be skipped
   if (hooks.score) {
+    journal_->sync();  // the step before is told of first
     for (const std::vector<double>& scores : hooks.score(request)) losses.push_back(mean(scores));
     return losses;
   }
@@ -321,12 +346,13 @@ void Trainer::report(const Record& record, double ms, int64_t saturated,
   event.set("skipped", record.skipped);
   event.set("saturated", saturated);
   event.set("elapsedMs", ms);
-  event.set("tokens", static_cast<uint64_t>(batch_.ids.size() * branches_.size()));
-  hooks.event(event);
+  event.set("tokens", static_cast<uint64_t>(batch_.packed.ids.size() * branches_.size()));
+  journal_->when_durable([event, &hooks] { hooks.event(event); });
 }
 
 void Trainer::checkpoint(uint64_t t, const TrainHooks& hooks) {
-  if (!checkpointer_) return;
+  if (!checkpointer_ || (t < options_.steps && !checkpointer_->busy(t))) return;
+  journal_->sync();  // a snapshot of W_t is written only behind record t
   pipeline_->sync_host();
   const auto complete = t == options_.steps ? checkpointer_->finish(t, journal_->digests())
                                             : checkpointer_->boundary(t, journal_->digests());
@@ -354,6 +380,7 @@ void Trainer::evaluate(uint64_t t, const PendingUpdates& pending, const TrainHoo
   event.set("loss", finite_or_null(result.loss));
   event.set("accuracy", result.prediction.empty() ? Json() : Json(result.accuracy));
   event.set("elapsedMs", elapsed_ms(start));
+  journal_->sync();  // the step is told of before
   hooks.event(event);
 }
 

@@ -85,7 +85,13 @@ class Trainer {
                   const TrainHooks& hooks, PendingUpdates& pending);
 
  private:
+  struct ChosenBatch {
+    uint64_t step = 0;  // 0: none yet
+    std::vector<uint32_t> rows;
+    HostBatch packed;
+  };
   Json header() const;
+  void choose(uint64_t t, ChosenBatch& batch);
   void open(PendingUpdates& pending);
   void restore(const TierOptions& tiers, PendingUpdates& pending, const TrainHooks& hooks);
   TrainResult loop(const TrainHooks& hooks, PendingUpdates& pending);
@@ -112,7 +118,7 @@ class Trainer {
   std::unique_ptr<JournalWriter> journal_;
   Restored restored_;
   std::unique_ptr<Checkpointer> checkpointer_;
-  HostBatch batch_;
+  ChosenBatch batch_, next_;  // of the step, and the one behind it
   std::vector<Branch> branches_;
   int skipped_in_a_row_ = 0;
   Pipeline* pipeline_ = nullptr;  // of run()

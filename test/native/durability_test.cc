@@ -177,6 +177,32 @@ TEST_CASE("durability: any number of faults, one after another") {
   }
 }
 
+// The pass behind a step does not wait for its record; what it writes does.
+TEST_CASE("durability: no extent is on disk before the records it includes") {
+  const uint64_t seed = test_seed();
+  TinyRun run;
+  run.schedule.offload = Offload::kDisk;
+  run.schedule.extent_bytes = 1;
+  run.steps = 4;
+  const Expected expected = undisturbed(run);
+  const uint64_t trials = std::min<uint64_t>(from_environment("ZO2_TEST_TRIALS", 60), 60);
+  for (uint64_t trial = 0; trial < trials; ++trial) {
+    const auto env = new_machine(seed + trial);
+    env->slow_syncs(kJournal, std::chrono::milliseconds(5));
+    const std::string what =
+        "trial " + std::to_string(trial) + ", seed " + std::to_string(seed);
+    uint64_t reported = 0;
+    const uint64_t n = 1 + (seed + trial * 7919) % expected.operations;
+    const std::string problem = disturbed_life(*env, expected, Fault::kPowerLoss, n, reported);
+    if (!problem.empty()) fail(__FILE__, __LINE__, what + ": " + problem);
+    const TinyOutcome outcome = train_tiny(*env, kModel, kRun, run);
+    check_finished(*env, outcome, expected, what);
+    if (outcome.resumed_from < reported) fail(__FILE__, __LINE__, what + ": a step is lost");
+    for (const std::string& note : outcome.notes)
+      if (note.find("but the journal ends") != note.npos) fail(__FILE__, __LINE__, what + note);
+  }
+}
+
 // A run of 9 steps of 14, killed; its snapshot is behind it.
 std::unique_ptr<FaultEnv> unfinished(const TinyRun& run, uint64_t seed) {
   auto env = new_machine(seed);

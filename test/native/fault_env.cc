@@ -1,6 +1,7 @@
 #include "fault_env.h"
 
 #include <algorithm>
+#include <thread>
 
 #include "core/error.h"
 
@@ -65,6 +66,7 @@ class MemoryFile final : public RandomAccessFile,
     env_.write(path_, *inode_, offset, data, n);
   }
   void sync() override {
+    std::this_thread::sleep_for(env_.sync_time(path_));
     const std::lock_guard lock(env_.mutex_);
     env_.sync(path_, *inode_, direct_);
   }
@@ -338,6 +340,17 @@ void FaultEnv::arm(const std::string& root, Fault fault, uint64_t n) {
   countdown_ = n;
   operations_ = 0;
   dead_ = full_ = false;
+}
+
+void FaultEnv::slow_syncs(const std::string& path, std::chrono::milliseconds time) {
+  const std::lock_guard lock(mutex_);
+  slow_path_ = path;
+  sync_time_ = time;
+}
+
+std::chrono::milliseconds FaultEnv::sync_time(const std::string& path) const {
+  const std::lock_guard lock(mutex_);
+  return path == slow_path_ ? sync_time_ : std::chrono::milliseconds(0);
 }
 
 void FaultEnv::disarm() { arm("/", Fault::kNone, 0); }

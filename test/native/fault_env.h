@@ -3,6 +3,7 @@
 // operations on request. Everything random comes from the caller's generator. Thread-safe.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -56,6 +57,9 @@ class FaultEnv final : public Env {
   uint64_t operations() const { return operations_; }
   bool dead() const { return dead_; }
 
+  // Every sync of this file takes so long from now on.
+  void slow_syncs(const std::string& path, std::chrono::milliseconds time);
+
   // After the process is gone: what a machine finds when it starts again.
   void crash();
   // Flips one bit of a file, durably. False where it is empty.
@@ -82,6 +86,7 @@ class FaultEnv final : public Env {
     std::shared_ptr<Inode> inode;
   };
 
+  std::chrono::milliseconds sync_time(const std::string& path) const;
   static void apply(const Change& change, std::string& bytes);
   void settle(Inode& inode, bool all);
   void change(Inode& inode, Change change);
@@ -107,6 +112,8 @@ class FaultEnv final : public Env {
   Fault fault_ = Fault::kNone;
   uint64_t countdown_ = 0, operations_ = 0;
   bool dead_ = false, full_ = false;
+  std::string slow_path_;
+  std::chrono::milliseconds sync_time_{0};
 };
 
 }  // namespace zo2::test

@@ -97,6 +97,7 @@ TEST_CASE("journal: digests are of the bytes, whoever wrote them") {
   JournalWriter writer(Env::posix(), path, contents);
   CHECK(writer.digests() == contents.digests);
   writer.append(record(4));
+  writer.sync();
   const std::vector<uint64_t> digests = read_journal(Env::posix(), path).digests;
   CHECK(writer.digests() == digests);
   CHECK_EQ(digests.size(), size_t{5});
