@@ -127,22 +127,26 @@ const sections = {
   cpu(results) {
     const rows = results.flatMap((r) =>
       r.skipped
-        ? [[r.shape, `skipped: ${r.skipped}`, "", "", "", "", ""]]
-        : r.rows.map(({ home, stepMs, simulatedMs }) => [
+        ? [[r.shape, `skipped: ${r.skipped}`, "", "", "", "", "", "", ""]]
+        : r.rows.map(({ home, stepMs, cpuMs, stolen, simulatedMs }) => [
             `${r.shape}, ${r.storage}, 1 x ${r.length}`,
             home === "streamed" ? `${r.memory} of ${megabytes(r.weightBytes)}` : home,
             `${stepMs} ms`,
             home === "streamed" ? `${r.diskMs} ms` : "",
             home === "streamed" ? r.ratio : "",
+            `${cpuMs} ms`,
+            `${Math.round(100 * stolen)} %`,
             `${simulatedMs} ms`,
             `${Math.round(100 * (simulatedMs / stepMs - 1))} %`,
           ]),
     );
-    const head = ["K = 1", "weights", "measured", "disk", "ratio", "simulated", "off by"];
+    const head = ["K = 1", "weights", "measured", "disk", "ratio"];
+    head.push("CPU time", "stolen", "simulated", "off by");
     return [
       "Steps on the CPU, resident and streamed from disk in turns. Ratio: of the streamed step to the resident one, or to",
-      "the time in which the disk reads and writes the weights once while the cores compute, if that is longer. Simulated:",
-      "with the medians of figures measured before each run (lib/measure-cpu.ts).",
+      "the time in which the disk reads and writes the weights once while the cores compute, if that is longer. CPU time:",
+      "of the process, all threads. Stolen: the share of the cores' time that the hypervisor took, for the virtual disk",
+      "among others. Simulated: with the medians of figures measured before each run (lib/measure-cpu.ts).",
       "",
       table(head, rows),
     ].join("\n");

@@ -86,8 +86,9 @@ export interface OpenSchedule extends ResolvedPlacement {
 }
 
 function nativeLoadOptions(path: string, schedule: OpenSchedule): NativeLoadOptions {
-  const { storage, device, threads, isa, run = "", trace = "", disk: diskBytes = 0 } = schedule;
-  const computing = { storage, device, threads, isa };
+  const { storage, device, matmul, threads, isa } = schedule;
+  const { run = "", trace = "", disk: diskBytes = 0 } = schedule;
+  const computing = { storage, device, matmul, threads, isa };
   return { ...nativePlacement(schedule), path, run, trace, ...computing, diskBytes };
 }
 
@@ -99,7 +100,7 @@ type Placing = Pick<
 /** Where weights are put and how they move, in the engine's terms. */
 export function nativePlacement(
   schedule: Placing,
-): Omit<NativeLoadOptions, "path" | "storage" | "device" | "threads" | "isa"> {
+): Omit<NativeLoadOptions, "path" | "storage" | "device" | "matmul" | "threads" | "isa"> {
   const { offload, lookAhead, placement, ablation } = schedule;
   return {
     offload,

@@ -38,7 +38,10 @@ export interface CpuFigures {
 }
 
 export interface NativePlanOptions
-  extends Omit<NativeLoadOptions, "path" | "device" | "threads" | "isa" | "run" | "diskBytes"> {
+  extends Omit<
+    NativeLoadOptions,
+    "path" | "device" | "matmul" | "threads" | "isa" | "run" | "diskBytes"
+  > {
   /** For messages. */
   name: string;
   /** config.json as text. */

@@ -38,6 +38,8 @@ export interface NativeLoadOptions {
   storage: Storage;
   /** "auto" (or left out): a GPU where there is one that can be used. */
   device?: "auto" | "cpu" | "cuda";
+  /** What multiplies on a GPU; left out: "zo2". */
+  matmul?: "zo2" | "cublaslt";
   /** 0: one per core. */
   threads: number;
   /** "auto", or one of doctor().isas. */
@@ -326,6 +328,17 @@ export interface NativeGpu {
   memoryBytes: number;
   /** CUDA version the driver supports. */
   driver: string;
+  /** Of the GPU that runs use: GB (10^9 bytes) a second; null where measuring failed. */
+  link?: NativeLink | null;
+}
+
+/** Of pinned memory: to the GPU, from it, and both ways at once in all; of pageable memory, which runs never copy. */
+export interface NativeLink {
+  upGbps: number;
+  downGbps: number;
+  bothGbps: number;
+  pageableUpGbps: number;
+  pageableDownGbps: number;
 }
 
 export interface NativeDoctor {
@@ -335,7 +348,15 @@ export interface NativeDoctor {
   cores: number;
   memoryBytes: number;
   /** What CUDA offers; `error` says why there is no device. */
-  cuda: { built: boolean; devices: number; gpus: NativeGpu[]; error: string | null };
+  cuda: {
+    built: boolean;
+    devices: number;
+    gpus: NativeGpu[];
+    error: string | null;
+    /** Where cuBLASLt was found, for `matmul: "cublaslt"`; else null, and why. */
+    cublasLt: string | null;
+    cublasLtError: string | null;
+  };
   /** Self-tests run now: name and whether it passed. */
   checks: { name: string; ok: boolean; detail: string }[];
 }

@@ -5,11 +5,10 @@ import { join } from "node:path";
 import { measureCpu, plan } from "zo2";
 import { generatedModel } from "../random-model.mjs";
 import { digits, median } from "../statistics.mjs";
-import { oneRow, steps } from "./tiers.mjs";
+import { stolenShare } from "../stolen.mjs";
+import { oneRow, steps, warmUp } from "./tiers.mjs";
 
 const homes = ["resident", "streamed"];
-// The first steps read the base and fill the caches of the machine.
-const warmUp = 2;
 
 /** Of figures measured again and again, each one's median: single moments of a shared disk say little. */
 function medians(figures) {
@@ -37,18 +36,23 @@ export async function cpu({ work, shape, layers, length, storage, memory, rounds
   const placed = { resident: {}, streamed: { memory, offload: "disk" } };
   const common = { storage, roundEvery: 1 };
   const measured = { resident: [], streamed: [] };
+  const busy = { resident: [], streamed: [] };
+  const stolen = { resident: [], streamed: [] };
   const figures = [];
   try {
     for (let round = 0; round < rounds; round++) {
       for (const home of homes) {
         figures.push(measureCpu(work));
         const schedule = { ...common, ...placed[home] };
-        const { ms } = await steps({
+        const taken = stolenShare();
+        const { ms, cpuMs } = await steps({
           ...config,
           steps: warmUp + count,
           schedule: { ...schedule, checkpointEvery: 0 },
         });
-        measured[home].push(...ms.slice(warmUp));
+        measured[home].push(...ms);
+        busy[home].push(cpuMs);
+        stolen[home].push(taken());
         await rm(output, { recursive: true, force: true });
       }
     }
@@ -62,6 +66,8 @@ export async function cpu({ work, shape, layers, length, storage, memory, rounds
     return {
       home,
       stepMs: digits(median(measured[home]), 4),
+      cpuMs: digits(median(busy[home]), 4),
+      stolen: digits(median(stolen[home])),
       simulatedMs: digits(predicted.stepMs, 4),
     };
   };

@@ -98,15 +98,24 @@ export async function predicted({ shapes: names = ["opt-13b", "opt-175b"] } = {}
   return { rows, ablations };
 }
 
+// The first steps read the base and fill the caches of the machine.
+export const warmUp = 2;
+
 const program = `
-  import { readFileSync } from "node:fs";
   import { train } from "zo2";
-  const ms = [];
-  await train(JSON.parse(process.argv[1]), { onStep: ({ elapsedMs }) => ms.push(elapsedMs) });
-  console.log(JSON.stringify({ ms, peakBytes: 1024 * process.resourceUsage().maxRSS }));
+  const ms = [], usage = [];
+  const onStep = ({ elapsedMs }) => { ms.push(elapsedMs); usage.push(process.cpuUsage()); };
+  await train(JSON.parse(process.argv[1]), { onStep });
+  const busy = ({ user, system }) => (user + system) / 1000;
+  const cpuMs = (busy(usage.at(-1)) - busy(usage[${warmUp} - 1])) / (ms.length - ${warmUp});
+  const peakBytes = 1024 * process.resourceUsage().maxRSS;
+  console.log(JSON.stringify({ ms: ms.slice(${warmUp}), cpuMs, peakBytes }));
 `;
 
-/** Trains in a process of its own: milliseconds of each step, and the peak of resident memory. */
+/**
+ * Trains in a process of its own: milliseconds of each step and CPU time of a step (of all threads), the first ones not
+ * counted, and the peak of resident memory.
+ */
 export async function steps(config) {
   const args = ["--input-type=module", "-e", program, JSON.stringify(config)];
   const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root });
@@ -138,12 +147,18 @@ export async function streamed({
   if (1.3 * bytes > bavail * bsize) return { shape, skipped: "not enough room on this disk" };
   const train = await oneRow(work, shape, length);
   const output = join(work, "streamed-run");
-  const config = { model, data: { train, task: "lm" }, batchSize: 1, steps: count + 2, output };
+  const config = {
+    model,
+    data: { train, task: "lm" },
+    batchSize: 1,
+    steps: count + warmUp,
+    output,
+  };
   const placed = { storage, memory, roundEvery, offload: "disk", checkpointEvery: 0 };
   await rm(output, { recursive: true, force: true });
   try {
     const { ms, peakBytes } = await steps({ ...config, schedule: placed });
-    const stepMs = digits(median(ms.slice(2)), 4);
+    const stepMs = digits(median(ms), 4);
     const tokensPerSecond = digits((1000 * length) / stepMs);
     const shown = layers ? `${shape}, ${layers} layers` : shape;
     return {

@@ -32,6 +32,17 @@ void Trace::add(int lane, std::string name, double start_us, double duration_us)
   spans_.push_back({lane, std::move(name), start_us, duration_us});
 }
 
+double Trace::now_us() const {
+  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - made_)
+      .count();
+}
+
+void Trace::run(int lane, const char* name, const std::function<void()>& work) {
+  const double began = now_us();
+  work();
+  add(lane, name, began, now_us() - began);
+}
+
 size_t Trace::size() const {
   const std::lock_guard lock(mutex_);
   return spans_.size();

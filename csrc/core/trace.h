@@ -2,8 +2,10 @@
 // simulator and real lanes fill the same one.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -22,6 +24,10 @@ class Trace {
   // All may be called from any thread. Lanes are shown in the order of their numbers.
   void name_lane(int lane, std::string name);
   void add(int lane, std::string name, double start_us, double duration_us);
+  // Runs the work and adds the time it took.
+  void run(int lane, const char* name, const std::function<void()>& work);
+  // Since the trace was made, by the clock of run().
+  double now_us() const;
   size_t size() const;
   size_t dropped() const;
 
@@ -37,6 +43,7 @@ class Trace {
     double duration_us;
   };
 
+  const std::chrono::steady_clock::time_point made_ = std::chrono::steady_clock::now();
   const std::string process_;
   const size_t most_;
   mutable std::mutex mutex_;

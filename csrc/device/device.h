@@ -104,6 +104,9 @@ struct DeviceInfo {
   bool unified = false;  // device memory is host memory: files are read straight into it
   // Inputs of products are kept in the type that is multiplied (product_type), not in f32.
   bool half_inputs = false;
+  std::string matmul = "zo2";  // what multiplies: the backend itself, or a library
+  // Of the device's memory, what its driver takes beside all buffers.
+  size_t context_bytes = 0;
 };
 inline FloatType input_type(const DeviceInfo& info, StorageType storage) {
   return info.half_inputs ? product_type(storage) : FloatType::kF32;

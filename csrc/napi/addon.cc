@@ -62,7 +62,7 @@ Napi::Value doctor(const Napi::CallbackInfo& info) {
     report.set("cores", cpu_cores());
     report.set("memoryBytes",
                static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE));
-    report.set("cuda", cuda_report());
+    report.set("cuda", cuda_report(checks));
     report.set("checks", checks);
     return Napi::Value(info.Env(), parse_json(info.Env(), report.dump()));
   });

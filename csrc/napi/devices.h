@@ -10,10 +10,12 @@
 namespace zo2::napi {
 
 // `name`: "cpu", "cuda", or "auto": the first GPU that can be used, else the CPU. `cpu` is for the
-// CPU; of it a GPU takes `cancelled`. Throws Error(kDevice) where "cuda" cannot be had.
-std::unique_ptr<Device> make_device(const std::string& name, const CpuOptions& cpu);
+// CPU; of it a GPU takes `cancelled` and `trace`. `matmul`, "zo2" or "cublaslt", is for GPUs.
+// Throws Error(kDevice) where "cuda", or the library on a GPU, cannot be had.
+std::unique_ptr<Device> make_device(const std::string& name, const CpuOptions& cpu,
+                                    const std::string& matmul);
 
-// NativeDoctor.cuda (lib/native.ts)
-Json cuda_report();
+// NativeDoctor.cuda (lib/native.ts). Self-tests of a GPU that can be used are appended to `checks`.
+Json cuda_report(Json& checks);
 
 }  // namespace zo2::napi

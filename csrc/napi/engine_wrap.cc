@@ -182,12 +182,11 @@ Napi::Value EngineWrap::load(const Napi::CallbackInfo& info) {
     engine.session.reset();
     CpuOptions cpu{options.threads, options.isa, engine.abandoned_flag(), nullptr};
     if (!options.trace.empty()) cpu.trace = std::make_shared<Trace>("zo2");
-    auto session = std::make_unique<Session>(Env::posix(), make_device(options.device, cpu),
-                                             engine.abandoned_flag());
+    auto session = std::make_unique<Session>(
+        Env::posix(), make_device(options.device, cpu, options.matmul), engine.abandoned_flag());
     session->load(options.load, [&] { return engine.stopping(); });
     engine.session = std::move(session);
-    // GPUs keep no timeline yet: that of the threads that issue to them would mislead.
-    engine.trace = engine.session->device().info().name == "cpu" ? cpu.trace : nullptr;
+    engine.trace = cpu.trace;
     engine.trace_path = options.trace;
     return
         [text = model_info(*engine.session).dump()](napi_env env) { return parse_json(env, text); };

@@ -96,6 +96,7 @@ EngineLoadOptions load_options(const Napi::Object& object) {
   if (object.Has("trace")) options.trace = string_field(object, "trace");
   options.load.schedule = schedule_options(object);
   if (object.Has("device")) options.device = string_field(object, "device");
+  if (object.Has("matmul")) options.matmul = string_field(object, "matmul");
   options.threads = int_field(object, "threads");
   options.isa = string_field(object, "isa");
   return options;

@@ -18,6 +18,7 @@ struct EngineLoadOptions {
   int threads = 0;
   std::string isa;
   std::string trace;  // file; empty: none
+  std::string matmul = "zo2";
 };
 
 // Throw a JavaScript TypeError that names the field.

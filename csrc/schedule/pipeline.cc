@@ -30,11 +30,12 @@ Pipeline::Pipeline(Device& device, const ModelSpec& model, WeightStore& store,
       writes_(writes),
       inputs_type_(input_type(device.info(), store.type())),
       saturated_(device.alloc("saturated", Tier::kStaging, sizeof(int64_t))),
-      slots_(device, store, slots,
-             [this](uint32_t extent, bool next) { return needs_aux(extent, next); },
-             [this](uint32_t extent, View memory, const Event& ready) {
-               return gather_.take(extent, memory, ready);
-             }),
+      slots_(
+          device, store, slots,
+          [this](uint32_t extent, bool next) { return needs_aux(extent, next); },
+          [this](uint32_t extent, View memory, const Event& ready) {
+            return gather_.take(extent, memory, ready);
+          }),
       gather_(device, store, slots_) {
   for (const bool head : {false, true}) trips_[head] = walked(head);
 }
@@ -78,7 +79,7 @@ void Pipeline::reserve(const BatchLimits& limits, size_t memory_bytes) {
   for (uint32_t i = 0; i < layout_.extents.size(); ++i) homes.push_back(store_.home(i));
   const BatchBytes bytes =
       batch_bytes(device_, model_, store_.tensors(), layout_, store_.type(), homes, limits);
-  const size_t fixed = store_.device_bytes() + slots_.device_bytes();
+  const size_t fixed = device_.info().context_bytes + store_.device_bytes() + slots_.device_bytes();
   if (memory_bytes > 0 && fixed + bytes.device() > memory_bytes)
     throw Error(ErrorCode::kOutOfMemory,
                 "schedule.memory is " + std::to_string(memory_bytes) + " bytes, but weights (" +

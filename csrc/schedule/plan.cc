@@ -248,6 +248,7 @@ class Planner {
     const bool unified = device_.info().unified;
     const uint64_t slots =
         plan_.slots.slot_bytes * static_cast<uint64_t>(std::max(plan_.slots.count, 0));
+    add("the driver's context", Tier::kDevice, device_.info().context_bytes);
     add("resident weights", Tier::kDevice, at[0]);
     add("1-D parameters", Tier::kDevice, WeightStore::vector_bytes(tensors_));
     add("slots", Tier::kDevice, slots);

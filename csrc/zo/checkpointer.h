@@ -33,9 +33,7 @@ class Checkpointer {
   static bool due(uint64_t steps, const CheckpointOptions& options, const std::string& complete);
 
   // Whether the boundary after step t has anything to do.
-  bool busy(uint64_t t) const {
-    return under_way_ || t / options_.every > begun_ / options_.every;
-  }
+  bool busy(uint64_t t) const { return under_way_ || t / options_.every > begun_ / options_.every; }
   // The boundary after step t. Returns the step of a snapshot that has become complete. Throws what
   // the disk refused, also in the background.
   std::optional<uint64_t> boundary(uint64_t t, const std::vector<uint64_t>& digests);

@@ -77,7 +77,7 @@ Json Trainer::header() const {
   Json device = Json::object();
   device.set("name", device_.name);
   device.set("isa", device_.isa);
-  device.set("matmul", "zo2");
+  device.set("matmul", device_.matmul);
   header.set("device", device);
   header.set("config", options_.identity);
   return header;

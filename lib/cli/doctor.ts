@@ -1,8 +1,23 @@
 // zo2 doctor
 import { formatSize } from "../config/sizes.js";
-import { doctor } from "../doctor.js";
+import { type DoctorReport, doctor } from "../doctor.js";
 import { measureCpu } from "../measure-cpu.js";
 import type { Output } from "./output.js";
+
+const rate = (value: number) => value.toPrecision(3);
+
+function* cudaLines(cuda: DoctorReport["cuda"]): Generator<string> {
+  yield `cuda     ${cuda.built ? `${cuda.devices} devices` : "not in this build"}`;
+  if (cuda.error) yield `         ${cuda.error}`;
+  for (const { name, computeCapability, memoryBytes, driver, link } of cuda.gpus) {
+    yield `         ${name}, compute capability ${computeCapability}, ${formatSize(memoryBytes)}, driver for CUDA ${driver}`;
+    if (!link) continue;
+    yield `         link ${rate(link.upGbps)} GB/s up, ${rate(link.downGbps)} down, ${rate(link.bothGbps)} at once; ` +
+      `pageable ${rate(link.pageableUpGbps)} up, ${rate(link.pageableDownGbps)} down`;
+  }
+  if (cuda.built)
+    yield `         ${cuda.cublasLt ? `cuBLASLt: ${cuda.cublasLt}` : cuda.cublasLtError}`;
+}
 
 /**
  * @param directory on the disk that runs would be on @returns exit code: 1 when a self-test failed
@@ -10,10 +25,9 @@ import type { Output } from "./output.js";
  */
 export function doctorCommand(output: Output, directory: string | undefined): number {
   const report = doctor();
-  const { cuda, checks, ok } = report;
+  const { checks, ok } = report;
   output.note("measuring for about five seconds");
   const figures = measureCpu(directory);
-  const rate = (value: number) => value.toPrecision(3);
   output.object({ event: "done", ...report, figures });
   output.text(`zo2      ${report.version} on Node ${report.node}, ${report.platform}`);
   output.text(`cpu      ${report.cores} cores, ${report.isa} (of ${report.isas.join(", ")})`);
@@ -27,13 +41,7 @@ export function doctorCommand(output: Output, directory: string | undefined): nu
         ? `${rate(figures.diskComputeGbps)} GB cost a second of compute`
         : "no compute lost"),
   );
-  output.text(`cuda     ${cuda.built ? `${cuda.devices} devices` : "not in this build"}`);
-  for (const gpu of cuda.gpus) {
-    output.text(
-      `         ${gpu.name}, compute capability ${gpu.computeCapability}, ${formatSize(gpu.memoryBytes)}, driver for CUDA ${gpu.driver}`,
-    );
-  }
-  if (cuda.error) output.text(`         ${cuda.error}`);
+  for (const line of cudaLines(report.cuda)) output.text(line);
   for (const check of checks) {
     output.text(`${check.ok ? "ok      " : "FAILED  "} ${check.name}: ${check.detail}`);
   }

@@ -32,6 +32,7 @@ const free = new Set([
   "schedule.ablation.writeLag",
   "schedule.threads",
   "schedule.isa",
+  "schedule.matmul",
   "schedule.evalBatchTokens",
   "schedule.checkpointEvery",
 ]);

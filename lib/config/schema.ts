@@ -151,7 +151,10 @@ const flag = (what: string) => leaf(z.boolean(), "true or false", what);
 export const storageTypes = ["f32", "bf16", "f16", "bf16+8", "q8"] as const;
 const placement = {
   device: choice(["auto", "cpu", "cuda"], "where to compute").default("auto"),
-  memory: size("ceiling of the device tier (for the CPU: RAM)").optional(),
+  memory: size(
+    "ceiling of the device tier (for the CPU: RAM; of a GPU, CUDA's context is inside)",
+  ).optional(),
+  matmul: choice(["zo2", "cublaslt"], "what multiplies on a GPU").default("zo2"),
   threads: integer(0, "worker threads; 0: one per core", 2 ** 10 - 1).default(0),
   isa: leaf(
     z.string().regex(/\S/),

@@ -83,7 +83,9 @@ export interface AblationConfig {
 /** Where weights are put, and what computes on them. */
 export interface PlacementConfig {
   device?: "auto" | "cpu" | "cuda" | undefined;
-  /** Ceiling of the device tier (for the CPU: RAM); default: none. */
+  /** What multiplies on a GPU: zo2's kernels (default), or NVIDIA's cuBLASLt, found at run time (docs/cuda.md). */
+  matmul?: "zo2" | "cublaslt" | undefined;
+  /** Ceiling of the device tier (for the CPU: RAM; of a GPU, CUDA's context is inside); default: none. */
   memory?: Size | undefined;
   /** Bytes of one extent, the unit that moves (default: 64 MiB, or less where `memory` asks for it). */
   extentBytes?: Size | undefined;

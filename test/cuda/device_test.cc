@@ -3,13 +3,17 @@
 #include <string>
 #include <thread>
 
+#include "backends/cpu/cpu_device.h"
 #include "backends/cuda/cuda_device.h"
+#include "backends/cuda/link.h"
 #include "check.h"
 #include "emulator.h"
 #include "fault_env.h"
 #include "op_rig.h"
 #include "seed.h"
 #include "tiny_run.h"
+#include "wrapped_device.h"
+#include "zo/device_check.h"
 
 namespace zo2::test {
 namespace {
@@ -173,6 +177,34 @@ TEST_CASE("cuda device: where host memory cannot be pinned, copies go through a 
   CHECK_EQ(outcome.error, std::string());
   CHECK(outcome.losses == expected.losses && outcome.weights == expected.weights);
   CHECK_EQ(emulator::counters().pageable_copies, int64_t{0});
+}
+
+// Takes weights for those of another tensor, whose noise is other.
+class WrongNoise final : public WrappedDevice {
+ public:
+  using WrappedDevice::WrappedDevice;
+  void enqueue(Lane lane, const Op& op) override {
+    Op wrong = op;
+    if (auto* apply = std::get_if<Apply>(&wrong.value)) ++apply->weight.tensor;
+    if (auto* linear = std::get_if<Linear>(&wrong.value)) linear->weight.rows = 64;
+    WrappedDevice::enqueue(lane, wrong);
+  }
+};
+
+TEST_CASE("cuda device: a self-test passes, and finds a device that computes wrongly") {
+  const auto cpu = make_cpu_device({});
+  const auto cuda = make_cuda_device({});
+  for (const DeviceCheck& check : check_device(*cuda, *cpu)) CHECK_EQ(check.problem, std::string());
+  WrongNoise wrong(make_cuda_device({}));
+  const std::vector<DeviceCheck> found = check_device(wrong, *cpu);
+  CHECK_EQ(found.size(), size_t{10});
+  for (const DeviceCheck& check : found) CHECK(!check.problem.empty());
+}
+
+TEST_CASE("cuda device: the link is measured") {
+  const CudaLink link = measure_link(0);
+  for (const double rate : {link.up, link.down, link.both, link.pageable_up, link.pageable_down})
+    CHECK(rate > 0);
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 #include "backends/cuda/cuda_device.h"
 #include "check.h"
 #include "emulator.h"
-#include "op_cases.h"
+#include "op_checks.h"
 #include "seed.h"
 
 namespace zo2::test {
@@ -33,29 +33,37 @@ void compare(const std::string& what, double tolerance, const OpResult& cuda, co
   }
 }
 
-void check_op(OpCase (*make)(Random&)) {
+}  // namespace
+
+void check_op(Device& device, OpCase (*make)(Random&)) {
   const auto cpu = make_cpu_device({2, "auto"});
-  const auto cuda = make_cuda_device({});
   const uint32_t seed = static_cast<uint32_t>(test_seed());
   const uint64_t trials = from_environment("ZO2_TEST_TRIALS", 12);
   for (uint32_t trial = 0; trial < trials; ++trial) {
     Random random(seed + trial);
     const OpCase op = make(random);
-    OpRig on_cpu(*cpu), on_cuda(*cuda);
+    OpRig on_cpu(*cpu), on_cuda(device);
     const std::string what = op.name + " (ZO2_TEST_SEED=" + std::to_string(seed + trial) + ")";
     compare(what, op.tolerance, op.run(on_cuda), op.run(on_cpu));
   }
 }
 
-TEST_CASE("cuda: embed") { check_op(random_embed); }
-TEST_CASE("cuda: linear") { check_op(random_linear); }
-TEST_CASE("cuda: norm") { check_op(random_norm); }
-TEST_CASE("cuda: rope") { check_op(random_rope); }
-TEST_CASE("cuda: attention") { check_op(random_attention); }
-TEST_CASE("cuda: activation") { check_op(random_activation); }
-TEST_CASE("cuda: head") { check_op(random_head); }
-TEST_CASE("cuda: apply") { check_op(random_apply); }
-TEST_CASE("cuda: materialize") { check_op(random_materialize); }
+namespace {
+
+void on_cuda(OpCase (*make)(Random&)) {
+  const auto device = make_cuda_device({});
+  check_op(*device, make);
+}
+
+TEST_CASE("cuda: embed") { on_cuda(random_embed); }
+TEST_CASE("cuda: linear") { on_cuda(random_linear); }
+TEST_CASE("cuda: norm") { on_cuda(random_norm); }
+TEST_CASE("cuda: rope") { on_cuda(random_rope); }
+TEST_CASE("cuda: attention") { on_cuda(random_attention); }
+TEST_CASE("cuda: activation") { on_cuda(random_activation); }
+TEST_CASE("cuda: head") { on_cuda(random_head); }
+TEST_CASE("cuda: apply") { on_cuda(random_apply); }
+TEST_CASE("cuda: materialize") { on_cuda(random_materialize); }
 
 }  // namespace
 }  // namespace zo2::test

@@ -189,8 +189,7 @@ TEST_CASE("durability: no extent is on disk before the records it includes") {
   for (uint64_t trial = 0; trial < trials; ++trial) {
     const auto env = new_machine(seed + trial);
     env->slow_syncs(kJournal, std::chrono::milliseconds(5));
-    const std::string what =
-        "trial " + std::to_string(trial) + ", seed " + std::to_string(seed);
+    const std::string what = "trial " + std::to_string(trial) + ", seed " + std::to_string(seed);
     uint64_t reported = 0;
     const uint64_t n = 1 + (seed + trial * 7919) % expected.operations;
     const std::string problem = disturbed_life(*env, expected, Fault::kPowerLoss, n, reported);

@@ -88,7 +88,8 @@ void write_tiny_model(Env& env, const std::string& directory, uint32_t seed,
   for (const TensorSpec& t : model.tensors) {
     std::vector<float> values(static_cast<size_t>(t.elements()));
     for (float& v : values)
-      v = (t.is_matrix() ? 0.0f : 1.0f) + static_cast<float>(random() % 2001) / 4000.0f - 0.25f;
+      v = t.is_matrix() ? (static_cast<float>(random() % 2001) / 1000.0f - 1) * shape.weight_scale
+                        : 1 + static_cast<float>(random() % 2001) / 4000.0f - 0.25f;
     writer.append(values.data(), values.size() * sizeof(float));
   }
   writer.finish();

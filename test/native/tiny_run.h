@@ -19,6 +19,7 @@ struct TinyModel {
   int layers = 2;
   int vocabulary = 30;
   bool tied = true;
+  float weight_scale = 0.25f;  // matrices are uniform up to it
 };
 
 struct TinyRun {

@@ -4,41 +4,11 @@ import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
 import { evaluate, generate, type JsonRow, train } from "zo2";
+import { spansOf } from "../support/spans.js";
 
 const model = join(import.meta.dirname, "../../models/reviews-tiny");
 const reviews = join(import.meta.dirname, "../../data/reviews/train.jsonl");
 const steps = 6;
-
-interface Span {
-  lane: string;
-  name: string;
-  from: number;
-  to: number;
-}
-interface TraceEvent {
-  ph: string;
-  tid: number;
-  name: string;
-  ts: number;
-  dur: number;
-  args?: { name?: string };
-}
-
-function spansOf(path: string): Span[] {
-  const { traceEvents } = JSON.parse(readFileSync(path, "utf8")) as { traceEvents: TraceEvent[] };
-  const lanes = new Map<number, string>();
-  for (const { ph, tid, name, args } of traceEvents) {
-    if (ph === "M" && name === "thread_name") lanes.set(tid, args?.name ?? "");
-  }
-  return traceEvents
-    .filter(({ ph }) => ph === "X")
-    .map(({ tid, name, ts, dur }) => ({
-      lane: lanes.get(tid) ?? "",
-      name,
-      from: ts,
-      to: ts + dur,
-    }));
-}
 
 t.test("a streamed run", async (t) => {
   const dir = t.testdir();

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 
@@ -27,8 +26,6 @@ class MappedBuffer final : public Buffer {
  private:
   size_t mapped_;
 };
-
-using Clock = std::chrono::steady_clock;
 
 // Every lane is a thread; the thread of kCompute has those of the pool beside it.
 class CpuDevice final : public Device {
@@ -95,12 +92,7 @@ class CpuDevice final : public Device {
       return;
     }
     of(lane).push([this, lane, name, work = std::move(work)] {
-      const auto began = Clock::now();
-      work();
-      const auto since = [](Clock::time_point from, Clock::time_point to) {
-        return std::chrono::duration<double, std::micro>(to - from).count();
-      };
-      trace_->add(static_cast<int>(lane), name, since(made_, began), since(began, Clock::now()));
+      trace_->run(static_cast<int>(lane), name, work);
     });
   }
 
@@ -211,7 +203,6 @@ class CpuDevice final : public Device {
   const Kernels& kernels_;
   View scratch_;
   std::shared_ptr<Trace> trace_;
-  const Clock::time_point made_ = Clock::now();
   FirstError failed_;
   std::array<std::unique_ptr<LaneThread>, kLanes> lanes_;
 };

@@ -7,8 +7,11 @@
 #include "backends/cuda/memory.h"
 #include "backends/cuda/op_runner.h"
 #include "backends/cuda/streams.h"
+#include "backends/cuda/timeline.h"
 #include "core/error.h"
 #include "core/lane_thread.h"
+#include "core/trace.h"
+#include "device/access.h"
 
 namespace zo2 {
 namespace {
@@ -30,6 +33,7 @@ struct LaneState {
   // Of lanes with a stream alone.
   std::unique_ptr<cuda::Stream> stream;
   std::unique_ptr<cuda::Copier> copier;
+  std::unique_ptr<cuda::Timeline> timeline;  // null: none is asked for
   cuda::EventLog events;
 };
 
@@ -37,14 +41,19 @@ class CudaDevice final : public Device {
  public:
   CudaDevice(const CudaOptions& options, const CudaGpu& gpu) : options_(options), gpu_(gpu) {
     check(cudaSetDevice(options.device), "choose the GPU");
+    std::unique_ptr<cuda::CublasLt> library;
+    if (options.cublaslt) library = cuda::CublasLt::load();
     for (int i = 0; i < kLanes; ++i) {
       LaneState& lane = lanes_[static_cast<size_t>(i)];
       lane.thread = std::make_unique<LaneThread>(failed_, options.cancelled);
+      if (options.trace) options.trace->name_lane(i, lane_name(static_cast<Lane>(i)));
       if (!has_stream(static_cast<Lane>(i))) continue;
       lane.stream = std::make_unique<cuda::Stream>();
       lane.copier = std::make_unique<cuda::Copier>(lane.stream->get());
+      if (options.trace)
+        lane.timeline = std::make_unique<cuda::Timeline>(*options.trace, i, lane.stream->get());
     }
-    runner_.emplace(of(Lane::kCompute).stream->get());
+    runner_.emplace(of(Lane::kCompute).stream->get(), std::move(library));
   }
   // Lanes wait for each other, so all are emptied before the first ends.
   ~CudaDevice() override {
@@ -57,6 +66,8 @@ class CudaDevice final : public Device {
     info.name = "cuda";
     info.isa = "sm_" + std::to_string(gpu_.major) + std::to_string(gpu_.minor);
     info.half_inputs = true;
+    if (options_.cublaslt) info.matmul = "cublaslt";
+    info.context_bytes = options_.context_bytes;
     return info;
   }
 
@@ -77,24 +88,24 @@ class CudaDevice final : public Device {
 
   void enqueue(Lane lane, const Op& op) override {
     if (lane != Lane::kCompute) throw Error(ErrorCode::kInternal, "an op on another lane");
-    push(lane, [this, op] { runner_->run(op); });
+    push(lane, op_name(op), [this, op] { runner_->run(op); });
   }
   void copy(Lane lane, View to, View from) override {
-    push(lane, [this, lane, to, from] { of(lane).copier->copy(to, from); });
+    push(lane, "copy", [this, lane, to, from] { of(lane).copier->copy(to, from); });
   }
-  void file(Lane lane, FileTask task) override { push(lane, std::move(task.run)); }
+  void file(Lane lane, FileTask task) override { push(lane, task.name, std::move(task.run)); }
 
   Event record(Lane lane) override {
     LaneState& state = of(lane);
     if (!state.stream) return {lane, state.thread->last()};
     const uint64_t ticket = state.thread->last() + 1;
-    push(lane, [&state, ticket] { state.events.record(ticket, state.stream->get()); });
+    push(lane, nullptr, [&state, ticket] { state.events.record(ticket, state.stream->get()); });
     return {lane, ticket};
   }
 
   void wait(Lane lane, Event event) override {
     if (event.ticket == 0 || event.lane == lane) return;
-    push(lane, [&state = of(lane), &other = of(event.lane), ticket = event.ticket] {
+    push(lane, nullptr, [&state = of(lane), &other = of(event.lane), ticket = event.ticket] {
       // Until the work is done, or, where there is a stream, until the event is issued.
       other.thread->wait(ticket);
       if (!other.stream) return;
@@ -112,8 +123,10 @@ class CudaDevice final : public Device {
     state.thread->wait(state.thread->last());
     failed_.throw_if_set();
     if (!state.stream) return;
-    keeping_failures(
-        [&] { check(cudaStreamSynchronize(state.stream->get()), "wait for a stream"); });
+    keeping_failures([&] {
+      check(cudaStreamSynchronize(state.stream->get()), "wait for a stream");
+      if (state.timeline) state.timeline->finish();  // its thread has nothing to do
+    });
   }
   void drain() noexcept override {
     for (LaneState& lane : lanes_) {
@@ -149,11 +162,14 @@ class CudaDevice final : public Device {
 
   LaneState& of(Lane lane) { return lanes_[static_cast<size_t>(lane)]; }
 
-  void push(Lane lane, std::function<void()> work) {
+  // A name of null: nothing to show in traces.
+  void push(Lane lane, const char* name, std::function<void()> work) {
     failed_.throw_if_set();
-    of(lane).thread->push([device = options_.device, work = std::move(work)] {
-      check(cudaSetDevice(device), "choose the GPU");  // of this thread; no more than a store
-      work();
+    of(lane).thread->push([this, lane, name, work = std::move(work)] {
+      check(cudaSetDevice(options_.device), "choose the GPU");  // of this thread; only a store
+      if (!options_.trace || !name) return work();
+      if (of(lane).timeline) return of(lane).timeline->run(name, work);
+      options_.trace->run(static_cast<int>(lane), name, work);
     });
   }
 

@@ -11,10 +11,16 @@
 
 namespace zo2 {
 
+class Trace;
+
 struct CudaOptions {
   int device = 0;
   // Ends whatever runs with Error(kAborted); may be null.
   const std::atomic<bool>* cancelled = nullptr;
+  std::shared_ptr<Trace> trace = nullptr;  // of all lanes; may be null
+  bool cublaslt = false;                   // products by cuBLASLt instead of the backend's kernels
+  // DeviceInfo::context_bytes. CUDA's context takes 0.3 to 0.5 GB, by GPU and driver.
+  size_t context_bytes = 500'000'000;
 };
 
 struct CudaGpu {

@@ -50,6 +50,8 @@ struct Product {
   bool accumulate = false;
 };
 void multiply(const Product& product, cudaStream_t stream);
+// y[b] = bias[b], or += where it accumulates: for products that take no bias themselves.
+void add_bias(const Product& product, cudaStream_t stream);
 
 // gain, bias: f32 [branches][columns] or null.
 void norm(const Norm& op, const float* gain, const float* bias, cudaStream_t stream);

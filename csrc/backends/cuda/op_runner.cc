@@ -137,6 +137,12 @@ const float* OpRunner::prepare_vector(const Vector& vector, const Branches& bran
   return to;
 }
 
+void OpRunner::multiply_by_any(const Product& product) {
+  if (product.m == 0 || product.n == 0 || product.branches == 0) return;
+  if (library_ && CublasLt::takes(product)) return library_->multiply(product, stream_);
+  multiply(product, stream_);
+}
+
 void OpRunner::multiply_rows(const Weight& weight, const Branches& branches, Product product) {
   product.type = product_type(weight.type);
   product.branches = branches.count;
@@ -145,7 +151,7 @@ void OpRunner::multiply_rows(const Weight& weight, const Branches& branches, Pro
     product.w = weight.data.as<const std::byte>();
     product.w_stride = weight.columns;
     product.n = weight.rows;
-    return multiply(product, stream_);
+    return multiply_by_any(product);
   }
   const bool perturbed = perturbs(weight, branches);
   const Floats y = product.y;
@@ -165,7 +171,7 @@ void OpRunner::multiply_rows(const Weight& weight, const Branches& branches, Pro
                             y.bytes - static_cast<size_t>(row * y_element)},
                        y.type);
     product.bias = bias ? bias + row : nullptr;
-    multiply(product, stream_);
+    multiply_by_any(product);
   }
 }
 

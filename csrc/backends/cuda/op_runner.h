@@ -3,6 +3,10 @@
 
 #include <cuda_runtime.h>
 
+#include <memory>
+#include <utility>
+
+#include "backends/cuda/cublaslt.h"
 #include "backends/cuda/kernels.h"
 #include "device/gpu_scratch.h"
 
@@ -10,7 +14,9 @@ namespace zo2::cuda {
 
 class OpRunner {
  public:
-  explicit OpRunner(cudaStream_t stream) : stream_(stream) {}
+  // `library`: of products; null: none but the backend's own kernels.
+  OpRunner(cudaStream_t stream, std::unique_ptr<CublasLt> library)
+      : stream_(stream), library_(std::move(library)) {}
   void set_scratch(View scratch) { scratch_ = scratch; }
   // Enqueues the op's kernels. Throws Error(kInternal) where scratch is too small.
   void run(const Op& op);
@@ -40,7 +46,10 @@ class OpRunner {
   // y (+)= x w^T for all rows of the weight, some at a time through the copies in scratch.
   void multiply_rows(const Weight& weight, const Branches& branches, Product product);
 
+  void multiply_by_any(const Product& product);
+
   cudaStream_t stream_;
+  std::unique_ptr<CublasLt> library_;
   View scratch_;
   GpuScratch layout_;  // of the op under way
 };

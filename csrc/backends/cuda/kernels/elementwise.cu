@@ -54,7 +54,36 @@ __global__ void activation_kernel(ActivationKind kind, int64_t n, const typename
   y[i] = As::narrow(up ? value * As::widen(up[i]) : value);
 }
 
+// Of y: [branches][m][n], in rows of `stride`.
+struct BiasShape {
+  int64_t m, n, stride, bias_stride, all;
+  bool accumulate;
+};
+
+template <class As>
+__global__ void bias_kernel(BiasShape shape, const float* bias, typename As::T* y) {
+  const int64_t i = global_thread();
+  if (i >= shape.all) return;
+  const int64_t row = i / shape.n, column = i % shape.n;
+  const float value = bias[row / shape.m * shape.bias_stride + column];
+  typename As::T* at = y + row * shape.stride + column;
+  *at = As::narrow(shape.accumulate ? As::widen(*at) + value : value);
+}
+
 }  // namespace
+
+void add_bias(const Product& p, cudaStream_t stream) {
+  const BiasShape shape = {p.m,         p.n, p.y_stride, p.bias_stride, p.branches * p.m * p.n,
+                           p.accumulate};
+  if (shape.all == 0) return;
+  with_type(p.y.type, [&](auto type) {
+    using As = decltype(type);
+    const auto kernel = bias_kernel<As>;
+    ZO2_LAUNCH(kernel, blocks_for(shape.all), dim3(kThreads), 0, stream, shape, p.bias,
+               p.y.as<typename As::T>());
+  });
+  check_launch("bias");
+}
 
 void rope(const Rope& op, cudaStream_t stream) {
   const int half = op.rotary / 2;

@@ -180,7 +180,6 @@ void launch_as(const Product& p, cudaStream_t stream) {
 }  // namespace
 
 void multiply(const Product& product, cudaStream_t stream) {
-  if (product.m == 0 || product.n == 0 || product.branches == 0) return;
   switch (product.type) {
     case FloatType::kF32: return multiply_f32(product, stream);
     case FloatType::kBF16: return launch_as<AsBf16>(product, stream);
