@@ -1,4 +1,4 @@
-// npm run bench [-- --suite paper,predicted,streamed,cpu,kernels,step,options,memory,curve,storage] [--quick | --full] [--isa v3] [--no-peers] [--json] ...
+// npm run bench [-- --suite paper,predicted,streamed,cpu,kernels,step,options,memory,curve,storage,gpu] [--quick | --full] [--isa v3] [--no-peers] [--json] ...
 // Times zo2 beside PyTorch on this machine, in turns, and writes bench/results/<suite>.{json,md}.
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
@@ -9,6 +9,7 @@ import { peerMissing } from "./peer.mjs";
 import { markdown } from "./report.mjs";
 import { cpu } from "./suites/cpu.mjs";
 import { curve } from "./suites/curve.mjs";
+import { gpu } from "./suites/gpu.mjs";
 import { kernels } from "./suites/kernels.mjs";
 import { memory } from "./suites/memory.mjs";
 import { options as optionScoring, step } from "./suites/steps.mjs";
@@ -27,6 +28,7 @@ const { values: flags } = parseArgs({
     isa: { type: "string", default: "auto" },
     tokens: { type: "string", default: "16,64,128,512,2048" },
     size: { type: "string", default: "2048,8192" },
+    matmul: { type: "string", default: "zo2" }, // of suite gpu
     quick: { type: "boolean", default: false },
     full: { type: "boolean", default: false }, // all 96 layers of OPT-175B: 350 GB of disk, half an hour a step
     minutes: { type: "string", default: "60" },
@@ -66,7 +68,16 @@ function cpuRuns(shape) {
   ];
 }
 
+/** The paper's table, as far as the host holds it; a named shape alone. */
+function gpuRuns(shape) {
+  if (shape !== "opt-125m") return [shape];
+  const small = ["opt-1.3b", "opt-2.7b"];
+  return flags.quick ? small : [...small, "opt-6.7b", "opt-13b", "opt-30b", "opt-66b", "opt-175b"];
+}
+
 const suites = {
+  gpu: ({ work, shape, length }) =>
+    gpuRuns(shape).map((shape) => () => gpu({ work, shape, length, matmul: flags.matmul })),
   kernels: (of) => [
     () =>
       kernels({ ...of, size: numbers(flags.size), tokens: numbers(flags.tokens), count: 2 ** 24 }),

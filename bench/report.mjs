@@ -151,6 +151,35 @@ const sections = {
       table(head, rows),
     ].join("\n");
   },
+  gpu(results) {
+    const gigabytes = (bytes) => (bytes === null ? "not measured" : (bytes / 1e9).toFixed(2));
+    const rows = results.map((r) =>
+      r.skipped
+        ? [r.shape, `skipped: ${r.skipped}`, "", "", "", "", ""]
+        : [
+            r.layers === "all" ? r.shape : `${r.shape}, ${r.layers} of ${r.ofLayers} layers`,
+            gigabytes(r.budgetBytes),
+            gigabytes(r.usedBytes),
+            `${r.stepMs} ms`,
+            `${r.linkMs} ms`,
+            r.tokensPerSecond,
+            Object.entries(r.lanesMs)
+              .map(([lane, ms]) => `${lane} ${ms}`)
+              .join(", "),
+          ],
+    );
+    const head = ["model", "budget, GB", "used, GB", "a step", "link alone", "tokens/s"];
+    head.push("lanes busy, ms a step");
+    const [first] = results.filter(({ skipped }) => !skipped);
+    const what = first ? `${first.storage}, 1 x ${first.length}, products by ${first.matmul}` : "";
+    return [
+      `Steps on a GPU, weights streamed from host memory and written back every step: ${what}. Budget: the least that`,
+      "works, with 0.5 GB for CUDA's context. Used: what the driver says of the process at its most, the context",
+      "included. Link alone: the bytes of a step at the measured bandwidths.",
+      "",
+      table(head, rows),
+    ].join("\n");
+  },
   curve([r]) {
     if (r.skipped) return `skipped: ${r.skipped}`;
     const percent = (share) => `${(100 * share).toFixed(1)} %`;

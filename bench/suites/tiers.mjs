@@ -114,11 +114,13 @@ const program = `
 
 /**
  * Trains in a process of its own: milliseconds of each step and CPU time of a step (of all threads), the first ones not
- * counted, and the peak of resident memory.
+ * counted, and the peak of resident memory. `watch` is given the process's number.
  */
-export async function steps(config) {
+export async function steps(config, watch = () => {}) {
   const args = ["--input-type=module", "-e", program, JSON.stringify(config)];
-  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root });
+  const running = promisify(execFile)(process.execPath, args, { cwd: root });
+  watch(running.child.pid);
+  const { stdout } = await running;
   return JSON.parse(stdout.trim().split("\n").at(-1));
 }
 

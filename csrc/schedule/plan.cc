@@ -45,7 +45,8 @@ class Planner {
     if (options_.offload == Offload::kNone) return 0;
     cut(extent_sizes().back());
     stream_all();
-    uint64_t least = plan_.device_bytes;
+    const uint64_t least = plan_.device_bytes;
+    if (options_.offload != Offload::kAuto) return least;
     // Small models are less than the fewest slots and what they need besides.
     plan_.homes.assign(plan_.layout.extents.size(), Home::kDevice);
     plan_.slots = {};

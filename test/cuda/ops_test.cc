@@ -1,11 +1,10 @@
-// Every op, as CUDA kernels compute it on the emulator, against the CPU's: stored bytes, noise and
+// Every op, as CUDA kernels compute it, on the emulator or a GPU, against the CPU's: stored bytes, noise and
 // updates bit for bit, products and reductions within what rounding explains.
 #include <cmath>
 
 #include "backends/cpu/cpu_device.h"
 #include "backends/cuda/cuda_device.h"
 #include "check.h"
-#include "emulator.h"
 #include "op_checks.h"
 #include "seed.h"
 

@@ -1,10 +1,9 @@
-// Whole training runs on the emulated CUDA backend: where weights are changes nothing, and weights
+// Whole training runs on the CUDA backend, emulated or real: where weights are changes nothing, and weights
 // are those that the CPU makes of the same journal.
 #include <string>
 
 #include "backends/cuda/cuda_device.h"
 #include "check.h"
-#include "emulator.h"
 #include "fault_env.h"
 #include "tiny_run.h"
 
@@ -82,29 +81,6 @@ TEST_CASE("cuda: the same in f16, bf16+8 and q8") {
   check_ways(StorageType::kF16, 2, true);
   check_ways(StorageType::kBF16R8, 3, false);
   check_ways(StorageType::kQ8, 1, true);
-}
-
-// Every order that events leave open, by delays; under ThreadSanitizer a wait that is missing is
-// reported whether or not the order shows it.
-TEST_CASE("cuda: operations of streams delayed at random change nothing") {
-  FaultEnv env(1);
-  write_tiny_model(env, kModel, 1, small(false));
-  TinyRun run = on_cuda(StorageType::kBF16, 2);
-  const TinyOutcome expected = train_tiny(env, kModel, "/runs/resident", run);
-  CHECK_EQ(expected.error, std::string());
-  run.schedule.slots = 2;
-  run.schedule.extent_bytes = 1;
-  for (uint32_t seed = 1; seed <= 4; ++seed) {
-    emulator::Options options;
-    options.seed = seed;
-    options.jitter_us = 300;
-    options.blocks_at_once = 2;
-    emulator::configure(options);
-    run.schedule.offload = seed % 2 == 0 ? Offload::kHost : Offload::kDisk;
-    const std::string name = "seed " + std::to_string(seed);
-    check_same(train_tiny(env, kModel, "/runs/" + name, run), expected, name);
-  }
-  emulator::configure({});
 }
 
 }  // namespace
