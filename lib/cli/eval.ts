@@ -35,7 +35,8 @@ export async function evalCommand(given: Given, output: Output): Promise<number>
       output.text(describe(row));
     }
   }
-  output.object({ event: "done", loss, accuracy, f1, exactMatch, rows: rows.length });
+  const inWords = f1 === null ? {} : { f1, exactMatch };
+  output.object({ event: "done", loss, accuracy, ...inWords, rows: rows.length });
   const shares = Object.entries({ accuracy, F1: f1, "exact match": exactMatch })
     .map(([name, share]) => (share === null ? "" : `  ${name} ${percent(share)}`))
     .join("");

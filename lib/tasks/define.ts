@@ -133,14 +133,14 @@ function check(definition: TaskDefinition): void {
  * A task of your own, for `data.task`.
  *
  * ```ts
- * const boolq = defineTask({
- *   name: "boolq",
+ * const claims = defineTask({
+ *   name: "claims",
  *   kind: "options",
- *   fields: { passage: "text", question: "text", answer: "boolean" },
- *   example: ({ passage, question, answer }) => ({
- *     prompt: `${passage} ${question}?`,
+ *   fields: { passage: "text", claim: "text", holds: "boolean" },
+ *   example: ({ passage, claim, holds }) => ({
+ *     prompt: `${passage} ${claim}. True?`,
  *     options: [" No", " Yes"],
- *     label: answer ? 1 : 0,
+ *     label: holds ? 1 : 0,
  *   }),
  * });
  * ```

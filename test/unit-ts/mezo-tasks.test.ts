@@ -14,7 +14,7 @@ import {
 import { demonstrationOf, withContext } from "../../dist/data/demonstrations.js";
 import { trainingTask } from "../../dist/tasks/training.js";
 import { loadTokenizer } from "../../dist/tokenizer/tokenizer.js";
-import { load, makeTask, sequences } from "../support/char-encoder.js";
+import { charEncoder, load, makeTask, sequences } from "../support/char-encoder.js";
 
 const fixtures = join("test", "fixtures", "tasks");
 
@@ -192,4 +192,31 @@ t.test("the beginning of a long prompt is cut, an answer never", async (t) => {
   await t.rejects(load([row], { task: "squad" }, 7), {
     message: /a completion has 7 tokens, more than fit/,
   });
+});
+
+t.test("demonstrations are the first to go", async (t) => {
+  const { row } = fixtureRows.find(({ task }) => task === "copa") as Fixture;
+  const task = makeTask({ task: "copa" });
+  const encoder = async () => charEncoder();
+  const limits = { maxLength: 48, vocabSize: 200_000 };
+  const change = (example: ReturnType<Task["example"]>) => withContext(example, "shown\n\n");
+  const loaded = await loadData({ source: [row], task, encoder, limits, change });
+  const texts = sequences(loaded).map((ids) => String.fromCodePoint(...ids.slice(1)));
+  const asked = "The lake froze because";
+  // The longer of the options leaves 28 tokens before both, the first of them the beginning of text.
+  t.same(texts, [`own\n\n${asked} the night was cold.`, `own\n\n${asked} the fish swam.`]);
+  t.equal(loaded.report.truncated, 1);
+  t.same(Array.from(loaded.rows.labelStart), [28, 28]);
+});
+
+t.test("what a task is trained on can be chosen", (t) => {
+  const copa = makeTask({ task: "copa" });
+  t.equal(trainingTask(copa).kind, "generation");
+  t.equal(trainingTask(copa, true), copa);
+  const rte = makeTask({ task: "rte" });
+  t.equal(trainingTask(rte), rte);
+  t.equal(trainingTask(rte, false).kind, "generation");
+  const drop = makeTask({ task: "drop" });
+  t.equal(trainingTask(drop, false), drop);
+  t.end();
 });
