@@ -2,6 +2,7 @@
 // metrics.ndjson, and decides what the run rejects with.
 import { access } from "node:fs/promises";
 import type { ResolvedTrainConfig } from "./config/types.js";
+import { evalPart, trainPart } from "./data/draw.js";
 import { type LoadedData, loadData } from "./data/load.js";
 import { fromIo, fromNative, messageOf, Zo2Error } from "./errors.js";
 import type { EvaluationEvent, TrainEvent, TrainResult, TrainStep } from "./events.js";
@@ -13,6 +14,7 @@ import { RecentLosses } from "./recent-losses.js";
 import { checkLength, findRun, runFiles, saveConfig } from "./run-directory.js";
 import type { Runtime } from "./runtime.js";
 import { taskOf } from "./tasks/registry.js";
+import { trainingTask } from "./tasks/training.js";
 import { nativeTrainOptions } from "./train-options.js";
 import type { TrainerOptions } from "./training-run.js";
 import { UserCode } from "./user-code.js";
@@ -26,6 +28,11 @@ export interface DriverHooks {
 interface TrainingData {
   train: LoadedData;
   eval: LoadedData | undefined;
+}
+
+/** The engine knows one right option of a row: its accuracy is wrong where there are several. */
+function withoutWrong(event: EvaluationEvent, { eval: rows }: TrainingData): EvaluationEvent {
+  return rows?.severalRight ? { ...event, accuracy: null } : event;
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {
@@ -197,17 +204,23 @@ export class EngineDriver {
 
   async #loadData(model: OpenModel): Promise<TrainingData> {
     const { data } = this.config;
+    const task = taskOf(data);
     const request = {
-      task: taskOf(data),
       encoder: model.encoder,
       limits: limitsFor(model.info, data.maxLength),
       signal: this.#ending.signal,
     };
     const keepRows = this.options.objective !== undefined;
-    const train = await loadData({ ...request, source: data.train, keepRows });
+    const train = await loadData({
+      ...request,
+      ...trainPart(data),
+      task: trainingTask(task, data.trainAsClassification),
+      keepRows,
+    });
     this.#tell({ event: "data", role: "train", ...train.report });
-    if (data.eval === undefined) return { train, eval: undefined };
-    const evaluated = await loadData({ ...request, source: data.eval });
+    const part = evalPart(data);
+    if (part === undefined) return { train, eval: undefined };
+    const evaluated = await loadData({ ...request, ...part, task });
     this.#tell({ event: "data", role: "eval", ...evaluated.report });
     return { train, eval: evaluated };
   }
@@ -224,7 +237,8 @@ export class EngineDriver {
       );
       const elapsedMs = performance.now() - started;
       const shown = Number.isFinite(loss) ? loss : null;
-      const event: EvaluationEvent = { event: "eval", step, loss: shown, accuracy, elapsedMs };
+      const measured: EvaluationEvent = { event: "eval", step, loss: shown, accuracy, elapsedMs };
+      const event = withoutWrong(measured, data);
       this.#onEvaluation(event);
       return event;
     } catch (error) {
@@ -256,7 +270,7 @@ export class EngineDriver {
     try {
       const event = JSON.parse(json) as NativeEvent;
       if (event.event === "score") void this.#score(event, data.train);
-      else if (event.event === "eval") this.#onEvaluation(event);
+      else if (event.event === "eval") this.#onEvaluation(withoutWrong(event, data));
       else if (event.event === "step") this.#onStep(event);
       else if (event.event === "checkpoint") this.#tell(event);
       else {

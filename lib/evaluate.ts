@@ -1,8 +1,15 @@
 // evaluate(): a base model, or a run, on rows.
 import { invalid } from "./config/problems.js";
 import { resolveEvaluateConfig, resolveTask } from "./config/resolve.js";
-import type { EvaluateConfig } from "./config/types.js";
-import { type EvaluateResult, evaluateRows } from "./evaluation.js";
+import type {
+  EvaluateConfig,
+  ResolvedEvaluateConfig,
+  ResolvedTrainConfig,
+} from "./config/types.js";
+import { checkShots } from "./data/demonstrations.js";
+import { drawnPart, evalPart } from "./data/draw.js";
+import { checkCalibration } from "./evaluation/choices.js";
+import { type EvaluateResult, evaluateRows, type RowsToEvaluate } from "./evaluation.js";
 import { nativeRuntime, type Runtime } from "./runtime.js";
 import { taskOf } from "./tasks/registry.js";
 import { openTuned, withTuned } from "./tuned.js";
@@ -32,12 +39,25 @@ export async function evaluateWith(
   const resolved = resolveEvaluateConfig(config);
   signal?.throwIfAborted();
   const tuned = await openTuned(resolved);
-  const saved = tuned.run?.config;
-  const settings = resolveTask(resolved, saved);
-  const source = resolved.data ?? saved?.data.eval;
-  if (source === undefined) throw invalid("data is missing, and the run has no data.eval");
-  const { maxLength } = settings;
-  const batchTokens = resolved.schedule.evalBatchTokens;
-  const rows = { source, task: taskOf(settings), maxLength, batchTokens };
+  const rows = rowsOf(resolved, tuned.run?.config);
   return withTuned(runtime, tuned, signal, (opened) => evaluateRows(opened, rows, signal));
+}
+
+/** What is evaluated, and how. @throws Zo2Error ZO2_INVALID_CONFIG */
+function rowsOf(
+  config: ResolvedEvaluateConfig,
+  run: ResolvedTrainConfig | undefined,
+): RowsToEvaluate {
+  const settings = resolveTask(config, run);
+  const { data, numEval, shots, demonstrationsPerRow: perRow, drawSeed, calibration } = config;
+  const part = data === undefined ? run && evalPart(run.data) : drawnPart(data, numEval, drawSeed);
+  if (part === undefined) throw invalid("data is missing, and the run has no data.eval");
+  const source = config.demonstrations ?? run?.data.train;
+  const demonstrations = source ? { source, shots, seed: drawSeed, perRow } : undefined;
+  const task = taskOf(settings);
+  checkShots(task, shots);
+  checkCalibration(task, calibration);
+  const { maxLength } = settings;
+  const batchTokens = config.schedule.evalBatchTokens;
+  return { ...part, task, maxLength, batchTokens, demonstrations, calibration };
 }

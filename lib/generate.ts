@@ -10,7 +10,7 @@ import {
 } from "./generation/generation.js";
 import { nativeRuntime, type Runtime } from "./runtime.js";
 import { openTuned, withTuned } from "./tuned.js";
-import { UserCode } from "./user-code.js";
+import { type UserCode, withUserCode } from "./user-code.js";
 
 /** What {@link generate} tells while it goes on; `signal` ends it, between two tokens. */
 export type GenerateOptions = GenerationHooks;
@@ -32,20 +32,9 @@ export async function generateWith(
   config: GenerateConfig,
   options: GenerateOptions,
 ): Promise<Generation[]> {
-  const failing = new AbortController();
-  const user = new UserCode(() => failing.abort());
-  const signals = [failing.signal, ...(options.signal ? [options.signal] : [])];
-  try {
-    const hooks = { ...options, signal: AbortSignal.any(signals) };
-    const results = await generateChecked(runtime, config, hooks, user);
-    await user.settled();
-    user.throwIfFailed();
-    return results;
-  } catch (error) {
-    await user.settled();
-    user.throwIfFailed();
-    throw error;
-  }
+  return withUserCode(options.signal, (user, signal) =>
+    generateChecked(runtime, config, { ...options, signal }, user),
+  );
 }
 
 async function generateChecked(

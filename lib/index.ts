@@ -53,10 +53,13 @@ export { normals } from "./noise.js";
 export type { Objective, ScoredRow } from "./objective.js";
 export { defineTask, type TaskDefinition } from "./tasks/define.js";
 export type { Fields, RowOf } from "./tasks/fields.js";
+export { answerF1, exactMatch, normalizeAnswer } from "./tasks/answers.js";
 export type {
+  AnswerSettings,
   ChatExample,
   ChatMessage,
   CompletionExample,
+  GenerationExample,
   LmExample,
   OptionsExample,
   Task,

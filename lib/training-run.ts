@@ -21,6 +21,7 @@ import { Broadcast } from "./broadcast.js";
 import { invalid } from "./config/problems.js";
 import { resolveTrainConfig } from "./config/resolve.js";
 import type { JsonRow, ResolvedTrainConfig, TrainConfig } from "./config/types.js";
+import { evalPart } from "./data/draw.js";
 import { fromNative, Zo2Error } from "./errors.js";
 import { type EvaluateResult, evaluateRows } from "./evaluation.js";
 import type { TrainEvent, TrainResult, TrainStep } from "./events.js";
@@ -99,15 +100,15 @@ export class TrainingRun implements AsyncIterable<TrainStep>, AsyncDisposable {
 
   /**
    * Loss and accuracy of the tuned weights.
-   * @param rows JSONL file or rows in memory (default: `data.eval`), of the run's task
+   * @param rows JSONL file or rows in memory (default: those of `data.eval` or `data.numDev`), of the run's task
    */
   async evaluate(rows?: string | JsonRow[]): Promise<EvaluateResult> {
     this.#require("evaluate()");
-    const source = rows ?? this.config.data.eval;
-    if (source === undefined) throw invalid("data.eval is not set; give evaluate() rows");
     const { data, schedule } = this.config;
+    const part = rows === undefined ? evalPart(data) : { source: rows };
+    if (part === undefined) throw invalid("data.eval is not set; give evaluate() rows");
     const { maxLength } = data;
-    const given = { source, task: taskOf(data), maxLength, batchTokens: schedule.evalBatchTokens };
+    const given = { ...part, task: taskOf(data), maxLength, batchTokens: schedule.evalBatchTokens };
     const compute = async (): Promise<EvaluateResult> => evaluateRows(this.#driver.model, given);
     // A stop() that reached the engine when the training had just ended waits for its next work;
     // nothing else aborts this.

@@ -42,3 +42,27 @@ export class UserCode {
     await Promise.all(this.#pending);
   }
 }
+
+/**
+ * Does work that calls code of its user, and waits for what that began.
+ * @param work gets a signal that fires with `signal`, or when the user's code fails
+ * @throws what the user's code threw; else what the work throws
+ */
+export async function withUserCode<T>(
+  signal: AbortSignal | undefined,
+  work: (user: UserCode, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const failing = new AbortController();
+  const user = new UserCode(() => failing.abort());
+  const either = AbortSignal.any([failing.signal, ...(signal ? [signal] : [])]);
+  try {
+    const result = await work(user, either);
+    await user.settled();
+    user.throwIfFailed();
+    return result;
+  } catch (error) {
+    await user.settled();
+    user.throwIfFailed();
+    throw error;
+  }
+}

@@ -1,5 +1,6 @@
 // zo2 eval
 import { evaluateFlags } from "../config/flags.js";
+import { show } from "../config/problems.js";
 import type { EvaluateConfig } from "../config/types.js";
 import { evaluate } from "../evaluate.js";
 import type { EvaluatedRow } from "../evaluation.js";
@@ -7,19 +8,25 @@ import { dataNotes } from "./notes.js";
 import { type Output, percent, short } from "./output.js";
 import { type Given, gather } from "./settings.js";
 
-function describe({ line, loss, tokens, prediction, label }: EvaluatedRow): string {
-  const verdict =
-    prediction === undefined
-      ? ""
-      : `  option ${prediction}${prediction === label ? "" : ` (right: ${label})`}`;
-  return `line ${line}  loss ${short(loss)}  tokens ${tokens}${verdict}`;
+function verdict({ prediction, label, labels = [], text, answers = [], f1 }: EvaluatedRow): string {
+  if (text !== undefined) {
+    return `  F1 ${percent(f1 ?? 0)}  ${show(text)} (right: ${answers.map(show).join(", ")})`;
+  }
+  if (prediction === undefined) return "";
+  const isRight = prediction === label || labels.includes(prediction);
+  return `  option ${prediction}${isRight ? "" : ` (right: ${label})`}`;
+}
+
+function describe(row: EvaluatedRow): string {
+  const { line, loss, tokens } = row;
+  return `line ${line}  loss ${short(loss)}  tokens ${tokens}${verdict(row)}`;
 }
 
 /** @returns exit code */
 export async function evalCommand(given: Given, output: Output): Promise<number> {
   // What is gathered is unchecked; evaluate() checks it.
   const config = (await gather(evaluateFlags, given)) as unknown as EvaluateConfig;
-  const { loss, accuracy, rows, data } = await evaluate(config);
+  const { loss, accuracy, f1, exactMatch, rows, data } = await evaluate(config);
   output.object({ event: "data", role: "eval", ...data });
   for (const note of dataNotes("eval", data)) output.note(note);
   if (given.perExample) {
@@ -28,8 +35,11 @@ export async function evalCommand(given: Given, output: Output): Promise<number>
       output.text(describe(row));
     }
   }
-  output.object({ event: "done", loss, accuracy, rows: rows.length });
-  const share = accuracy === null ? "" : `  accuracy ${percent(accuracy)}`;
-  output.text(`loss ${short(loss)}${share}  rows ${rows.length}`);
+  const inWords = f1 === null ? {} : { f1, exactMatch };
+  output.object({ event: "done", loss, accuracy, ...inWords, rows: rows.length });
+  const shares = Object.entries({ accuracy, F1: f1, "exact match": exactMatch })
+    .map(([name, share]) => (share === null ? "" : `  ${name} ${percent(share)}`))
+    .join("");
+  output.text(`loss ${short(loss)}${shares}  rows ${rows.length}`);
   return 0;
 }

@@ -16,6 +16,8 @@ const free = new Set([
   "evalEvery",
   "maxSkipped",
   "data.eval",
+  // Rows to train on that change with it are compared as rows.
+  "data.numDev",
   "schedule.memory",
   "schedule.hostMemory",
   "schedule.disk",

@@ -1,6 +1,7 @@
 // From what a user gives to what a run is made from.
 import { existsSync } from "node:fs";
 import { extname, resolve } from "node:path";
+import { evalPart } from "../data/draw.js";
 import { readerOf } from "../data/formats.js";
 import { taskOf } from "../tasks/registry.js";
 import { check, invalid } from "./problems.js";
@@ -12,6 +13,7 @@ import {
   taskSchema,
   trainSchema,
 } from "./schema.js";
+import { leaves } from "./tree.js";
 import type {
   EvaluateConfig,
   ExportConfig,
@@ -46,7 +48,10 @@ export function resolveTrainConfig(config: TrainConfig): ResolvedTrainConfig {
   taskOf(data);
   readerOf(data.train, "data.train");
   if (data.eval !== undefined) readerOf(data.eval, "data.eval");
-  if (evalEvery > 0 && data.eval === undefined) {
+  if (data.eval !== undefined && data.numDev !== undefined) {
+    throw invalid("give either data.eval (a file), or data.numDev (rows of data.train)");
+  }
+  if (evalEvery > 0 && evalPart(data) === undefined) {
     throw invalid(
       `evalEvery is ${evalEvery}, but data.eval is missing; give data.eval, or leave evalEvery out`,
     );
@@ -71,8 +76,15 @@ export function resolveTrainConfig(config: TrainConfig): ResolvedTrainConfig {
 /** Checks an evaluation's configuration. @throws Zo2Error ZO2_INVALID_CONFIG */
 export function resolveEvaluateConfig(config: EvaluateConfig): ResolvedEvaluateConfig {
   const resolved = check(evaluateSchema, config);
-  const { model, run, data } = resolved;
+  const { model, run, data, demonstrations, shots, numEval } = resolved;
   if (typeof data === "string") readerOf(data, "data");
+  if (typeof demonstrations === "string") readerOf(demonstrations, "demonstrations");
+  if (shots > 0 && demonstrations === undefined && run === undefined) {
+    throw invalid(`shots is ${shots}, but demonstrations is missing; give a file or rows`);
+  }
+  if (numEval !== undefined && data === undefined) {
+    throw invalid(`numEval is ${numEval}, but data is missing; give the rows it draws from`);
+  }
   if (run !== undefined) return { ...resolved, run: resolve(run) };
   if (model === undefined) throw invalid("give model (a base model), or run (a run directory)");
   if (data === undefined) throw invalid("data is missing; it must be a file or a list of rows");
@@ -112,6 +124,14 @@ function nameOf(task: ResolvedTask["task"]): string {
   return typeof task === "string" ? task : task.name;
 }
 
+/** The values of a configuration that say what is done with rows. */
+function taskPart(config: object | undefined): Record<string, unknown> {
+  const values = new Map(Object.entries(config ?? {}));
+  const names = leaves(taskSchema).map(({ path }) => path.join("."));
+  const given = names.filter((name) => values.get(name) !== undefined);
+  return Object.fromEntries(given.map((name) => [name, values.get(name)]));
+}
+
 /**
  * What an evaluation does with rows: as given, then as the run has it unless the task is another, then
  * as by default. @throws Zo2Error ZO2_INVALID_CONFIG
@@ -120,12 +140,10 @@ export function resolveTask(
   config: ResolvedEvaluateConfig,
   run: ResolvedTrainConfig | undefined,
 ): ResolvedTask {
-  const { model: _model, run: _run, data: _data, schedule: _schedule, ...task } = config;
-  const given = Object.fromEntries(Object.entries(task).filter(([, value]) => value !== undefined));
-  const { train: _train, eval: _eval, ...saved } = run?.data ?? { train: "" };
-  const isOther = run && task.task !== undefined && nameOf(task.task) !== nameOf(run.data.task);
-  const base = isOther ? { maxLength: run.data.maxLength } : saved;
-  const resolved = check(taskSchema, { ...base, ...given });
+  const { task } = config;
+  const isOther = run && task !== undefined && nameOf(task) !== nameOf(run.data.task);
+  const base = isOther ? { maxLength: run.data.maxLength } : taskPart(run?.data);
+  const resolved = check(taskSchema, { ...base, ...taskPart(config) });
   taskOf(resolved);
   return resolved;
 }

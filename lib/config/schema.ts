@@ -81,7 +81,7 @@ const taskFields = {
   task: leaf(
     z.union([z.string().min(1), z.custom<TaskReference>(isReference)]),
     "the name of a task, or what defineTask() makes",
-    'what rows are: "lm", "completion", "chat", "options", "sst2", or a module with a task of your own',
+    'what rows are: "lm", "chat", "options", "sst2" ... (docs/tasks.md), or a module with a task of your own',
   ),
   labelField: text("field that holds the right option"),
   promptField: text('field of the prompt, for tasks "completion" and "chat"'),
@@ -104,9 +104,24 @@ const task = z.strictObject({
 });
 
 const rowFile = "file of rows (.jsonl, .json, .csv, .tsv, .parquet)";
+const rowsOrFile = (what: string) =>
+  leaf(
+    z.union([z.string().min(1), z.array(z.record(z.string(), z.unknown()))]),
+    "a file or a list of rows",
+    `${rowFile} ${what}`,
+  );
+const drawSeed = integer(0, "seed of the rows drawn; draws the rows MeZO does", 2 ** 32 - 1);
 const data = z.strictObject({
   train: text(`${rowFile} to train on`),
   eval: text(`${rowFile} to evaluate on`).optional(),
+  numTrain: integer(1, "train on so many rows, drawn by the seed").optional(),
+  numDev: integer(1, "evaluate on so many other rows of the file to train on").optional(),
+  drawSeed: drawSeed.optional(),
+  trainAsClassification: leaf(
+    z.boolean(),
+    "true or false",
+    "train on all options, or else on the tokens of the right one (default: as the task has it)",
+  ).optional(),
   ...task.shape,
 });
 
@@ -221,11 +236,17 @@ const runsStorage = {
 const evaluate = z.strictObject({
   model: baseOrRuns,
   run: text("directory of a run to evaluate").optional(),
-  data: leaf(
-    z.union([z.string().min(1), z.array(z.record(z.string(), z.unknown()))]),
-    "a file or a list of rows",
-    `${rowFile} to evaluate`,
-  ).optional(),
+  data: rowsOrFile("to evaluate").optional(),
+  numEval: integer(1, "evaluate so many rows, drawn by the seed").optional(),
+  shots: integer(0, "demonstrations before each row").default(0),
+  demonstrations: rowsOrFile("to draw demonstrations from").optional(),
+  demonstrationsPerRow: leaf(
+    z.boolean(),
+    "true or false",
+    "each row gets demonstrations of its own",
+  ).default(true),
+  drawSeed: drawSeed.default(0),
+  calibration: choice(["none", "sfc", "icl_sfc"], "what options are compared with").default("none"),
   ...taskOptions,
   ...z.strictObject(taskFields).partial().shape,
   schedule: z

@@ -18,7 +18,18 @@ export interface DataConfig {
   train: string;
   /** File to evaluate on, while training (`evalEvery`) and at its end. */
   eval?: string | undefined;
-  /** "lm" (default), "completion", "chat", "options", "sst2", or what defineTask() makes. */
+  /** Train on so many rows of `train`, drawn by `drawSeed` (default: all). */
+  numTrain?: number | undefined;
+  /** Instead of `eval`: so many other rows of `train`, drawn by `drawSeed`. */
+  numDev?: number | undefined;
+  /** Integer from 0 to 2^32 - 1 (default 0); draws the rows that MeZO draws with it. */
+  drawSeed?: number | undefined;
+  /**
+   * Options are trained by the cross-entropy over all of them; false: the tokens of the right one are
+   * predicted (default: as the task has it).
+   */
+  trainAsClassification?: boolean | undefined;
+  /** "lm" (default), "options", "sst2" ... (docs/tasks.md), or what defineTask() makes. */
   task?: string | TaskReference | undefined;
   /** Prompt of an "options" task; `{field}` stands for a field of the row, `{{` for a brace. */
   template?: string | undefined;
@@ -42,8 +53,16 @@ export interface DataConfig {
   maxLength?: number | undefined;
 }
 
+/** Names of {@link DataConfig} that say which rows there are, and how they are trained on. */
+export type RowsOnly =
+  | "train"
+  | "eval"
+  | "numTrain"
+  | "numDev"
+  | "drawSeed"
+  | "trainAsClassification";
 /** The part of {@link DataConfig} that says what is done with rows. */
-export type TaskConfig = Omit<DataConfig, "train" | "eval">;
+export type TaskConfig = Omit<DataConfig, RowsOnly>;
 
 /** How weights are changed. */
 export interface MethodConfig {
@@ -164,10 +183,10 @@ type Filled<T, Optional extends keyof T> = {
 /** {@link DataConfig} with its defaults. */
 export type ResolvedData = Filled<
   DataConfig,
-  "eval" | "template" | "options" | "labels" | "chatTemplate" | "maxLength"
+  Exclude<RowsOnly, "train"> | "template" | "options" | "labels" | "chatTemplate" | "maxLength"
 >;
 /** The part of {@link ResolvedData} that says what is done with rows. */
-export type ResolvedTask = Omit<ResolvedData, "train" | "eval">;
+export type ResolvedTask = Omit<ResolvedData, RowsOnly>;
 /** {@link MethodConfig} with its defaults. */
 export type ResolvedMethod = Filled<MethodConfig, never>;
 type Sizes = "memory" | "hostMemory" | "disk" | "extentBytes";
@@ -217,12 +236,38 @@ export interface EvaluateConfig extends TaskConfig {
   model?: string | undefined;
   /** Directory of a run: its base model with its journal applied, its task, its `data.eval`. */
   run?: string | undefined;
-  /** File, or rows in memory (default, with `run`: the run's `data.eval`). */
+  /** File, or rows in memory (default, with `run`: the rows that the run is evaluated on). */
   data?: string | JsonRow[] | undefined;
+  /** Evaluate so many rows of `data`, drawn by `drawSeed` (default: all). */
+  numEval?: number | undefined;
+  /** In-context learning: so many demonstrations before each row (default 0). */
+  shots?: number | undefined;
+  /** File, or rows, to draw demonstrations from (default, with `run`: the run's `data.train`). */
+  demonstrations?: string | JsonRow[] | undefined;
+  /** Each row gets demonstrations of its own (default); false: all get the same. */
+  demonstrationsPerRow?: boolean | undefined;
+  /** Integer from 0 to 2^32 - 1 (default 0); draws the rows that MeZO draws with it. */
+  drawSeed?: number | undefined;
+  /**
+   * How options are compared. "none" (default): by the mean log-probability of their tokens. "sfc": by
+   * how much likelier the prompt makes them (sums of log-probabilities, less those behind the task's
+   * domain prompt). "icl_sfc": the same with the demonstrations before the domain prompt as well.
+   */
+  calibration?: "none" | "sfc" | "icl_sfc" | undefined;
   schedule?: EvaluateScheduleConfig | undefined;
 }
+/** Names of {@link EvaluateConfig} that say which rows there are, and how options are compared. */
+export type Drawing =
+  | "numEval"
+  | "shots"
+  | "demonstrations"
+  | "demonstrationsPerRow"
+  | "drawSeed"
+  | "calibration";
 /** {@link EvaluateConfig} as checked; what has no value here comes from the run, or a default. */
-export interface ResolvedEvaluateConfig extends Omit<EvaluateConfig, "schedule"> {
+export interface ResolvedEvaluateConfig
+  extends Omit<EvaluateConfig, "schedule" | Drawing>,
+    Filled<Pick<EvaluateConfig, Drawing>, "numEval" | "demonstrations"> {
   schedule: ResolvedEvaluateSchedule;
 }
 

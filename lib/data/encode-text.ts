@@ -27,9 +27,9 @@ export function planCompletion(
   tokenizer: TextEncoder,
   limits: Limits,
 ): RowPlan {
-  return planContinuations(prompt, [completion], tokenizer, (tokens) => {
-    const [rest = []] = tokens.rests;
-    const start = [...tokens.prefix, ...tokens.prompt];
+  return planContinuations({ prompt, continuations: [completion] }, tokenizer, (tokens) => {
+    const { start: asked = [], rest = [] } = tokens.each[0] ?? {};
+    const start = [...tokens.prefix, ...asked];
     if (start.length === 0) throw new RowError("has nothing before its completion");
     const end = typeof completion === "string" ? endAfter(rest, tokenizer) : [];
     const ids = [...start, ...rest, ...end];

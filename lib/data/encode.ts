@@ -4,7 +4,7 @@ import { type Example, RowError } from "../tasks/task.js";
 import type { TextEncoder } from "../tokenizer/tokenizer.js";
 import { planChat } from "./encode-chat.js";
 import { planCompletion, planText } from "./encode-text.js";
-import { planOptions } from "./encode-options.js";
+import { planGeneration, planOptions } from "./encode-options.js";
 import type { EncodedRow, Limits, RowPlan } from "./row-plan.js";
 
 /** Rows of token ids need no tokenizer, and may have none. */
@@ -32,6 +32,7 @@ function planOf(example: Example, tokenizer: TextEncoder, limits: Limits): RowPl
   if ("messages" in example) return planChat(example, tokenizer, limits);
   if ("text" in example) return planText(example, tokenizer, limits);
   if ("options" in example) return planOptions(example, tokenizer, limits);
+  if ("answers" in example) return planGeneration(example, tokenizer, limits);
   return planCompletion(example, tokenizer, limits);
 }
 

@@ -99,19 +99,37 @@ function packed(prompts: readonly number[][]): { tokens: Int32Array; offsets: Ui
   return { tokens: Int32Array.from(prompts.flat()), offsets };
 }
 
-/**
- * Continues prompts. `user` is told what hooks throw; its failure is to fire the signal.
- * @throws Zo2Error; the signal's reason
- */
+/** Continues the prompts of a configuration. @throws as {@link continuePrompts} */
 export async function generateFrom(
   model: OpenModel,
   config: ResolvedGenerateConfig,
   hooks: GenerationHooks,
   user: UserCode,
 ): Promise<Generation[]> {
+  const prompts = await encodePrompts(config, await model.encoder());
+  return continuePrompts(model, prompts, config, hooks, user);
+}
+
+/** How prompts are continued: {@link ResolvedGenerateConfig}. */
+export type Continuing = Pick<
+  ResolvedGenerateConfig,
+  "maxNewTokens" | "batchSize" | "temperature" | "topK" | "topP" | "seed" | "stop" | "stopTokenIds"
+>;
+
+/**
+ * Continues prompts, given as their ids. `user` is told what hooks throw; its failure is to fire the
+ * signal.
+ * @throws Zo2Error; the signal's reason
+ */
+export async function continuePrompts(
+  model: OpenModel,
+  prompts: readonly number[][],
+  config: Continuing,
+  hooks: GenerationHooks,
+  user: UserCode,
+): Promise<Generation[]> {
   const { engine } = model;
   const encoder = await model.encoder();
-  const prompts = await encodePrompts(config, encoder);
   const stops = typeof config.stop === "string" ? [config.stop] : (config.stop ?? []);
   const sequences = prompts.map(
     (prompt) => new Sequence(prompt, stops, (ids) => encoder.decode(ids)),

@@ -90,3 +90,18 @@ export function rowOf<F extends Fields>(row: JsonRow, fields: F): RowOf<F> {
   const entries = Object.entries(fields).map(([name, type]) => [name, fieldOf(row, name, type)]);
   return Object.fromEntries(entries) as RowOf<F>;
 }
+
+/**
+ * A field that lists texts, or a list inside a field: "answers.text".
+ * @param name where the value stands, for messages
+ * @throws RowError when it is no list of at least one text
+ */
+export function textsOf(value: unknown, name: string): readonly [string, ...string[]] {
+  if (Array.isArray(value) && value.every((item) => typeof item === "string")) {
+    const [first, ...others] = value;
+    if (first !== undefined) return [first, ...others];
+    throw new RowError(`field ${show(name)} is empty`);
+  }
+  if (value === undefined || value === null) throw new RowError(`field ${show(name)} is missing`);
+  throw new RowError(`field ${show(name)} is ${show(value)}, not a list of texts`);
+}

@@ -1,16 +1,26 @@
 // Every task by name: a new one is a file beside this and a line here.
 import { closest, invalid, show } from "../config/problems.js";
+import { boolq } from "./boolq.js";
+import { cb } from "./cb.js";
 import { chat } from "./chat.js";
 import { completion } from "./completion.js";
+import { copa } from "./copa.js";
+import { drop } from "./drop.js";
 import { lm } from "./lm.js";
+import { multirc } from "./multirc.js";
 import { options } from "./options.js";
+import { record } from "./record.js";
+import { rte } from "./rte.js";
+import { squad } from "./squad.js";
 import { sst2 } from "./sst2.js";
-import type { Task, TaskReference, TaskSettings } from "./task.js";
+import { wic } from "./wic.js";
+import { wsc } from "./wsc.js";
+import type { Task, TaskMaker, TaskReference, TaskSettings } from "./task.js";
 
 /** Settings that say nothing to most tasks. */
 type Setting = "template" | "options" | "labels" | "chatTemplate";
 interface Entry {
-  make(settings: TaskSettings): Task;
+  make: TaskMaker;
   takes: readonly Setting[];
 }
 
@@ -20,6 +30,16 @@ const tasks: Record<string, Entry> = {
   chat: { make: chat, takes: ["chatTemplate"] },
   options: { make: options, takes: ["template", "options", "labels"] },
   sst2: { make: sst2, takes: ["labels"] },
+  rte: { make: rte, takes: ["labels"] },
+  cb: { make: cb, takes: ["labels"] },
+  boolq: { make: boolq, takes: [] },
+  wsc: { make: wsc, takes: ["labels"] },
+  wic: { make: wic, takes: ["labels"] },
+  multirc: { make: multirc, takes: ["labels"] },
+  copa: { make: copa, takes: [] },
+  record: { make: record, takes: [] },
+  squad: { make: squad, takes: [] },
+  drop: { make: drop, takes: [] },
 };
 
 function named(name: string): Entry {

@@ -64,6 +64,23 @@ t.test("train, eval, export", async (t) => {
   t.match(await zo2("export", "--run", run, "--out", out), { code: 2, err: /not empty/ });
 });
 
+t.test("evaluate a task in context", async (t) => {
+  const rows = join(root, "test/fixtures/tasks/record.parquet");
+  const shown = ["--shots", "1", "--demonstrations", rows, "--demonstrations-per-row", "false"];
+  const own = ["--model", join(root, "models/reviews-tiny"), "--data", rows, "--task", "record"];
+  const { err, lines } = await zo2(
+    "eval",
+    ...own,
+    ...shown,
+    "--calibration",
+    "sfc",
+    "--num-eval",
+    "1",
+  );
+  const done = { event: "done", loss: Number, accuracy: Number, f1: Number, exactMatch: Number };
+  t.match(lines.at(-1), { ...done, rows: 1 }, err);
+});
+
 t.test("a run goes on with the rows and the model it began with, wherever they are", async (t) => {
   const row = (ids: number[]): string => `${JSON.stringify({ input_ids: ids })}\n`;
   const dir = t.testdir({ "rows.jsonl": row([3, 4, 5]) + row([6, 7, 8]) });

@@ -127,6 +127,7 @@ t.test("sst2 has MeZO's prompt", async (t) => {
     prompt: "good It was",
     options: [" terrible", " great"],
     label: 1,
+    domainPrompt: "It was",
   });
   t.throws(() => task.example({ label: 1 }), /field "sentence" is missing/);
 });

@@ -1,0 +1,94 @@
+// What a model answers to the prompts of a task that generates, and how right that is.
+import { invalid } from "../config/problems.js";
+import type { LoadedData } from "../data/load.js";
+import type { Limits } from "../data/row-plan.js";
+import { fromNative } from "../errors.js";
+import { continuePrompts, type Generation } from "../generation/generation.js";
+import type { OpenModel } from "../model.js";
+import type { NativeRows } from "../native.js";
+import { answerF1, exactMatch } from "../tasks/answers.js";
+import type { AnswerSettings, GenerationExample } from "../tasks/task.js";
+import { withUserCode } from "../user-code.js";
+
+/** A generated answer. */
+export interface Answer {
+  /** What was generated, without its end and spaces around it. */
+  text: string;
+  /** Right answers. */
+  answers: readonly string[];
+  f1: number;
+  exactMatch: number;
+}
+
+/** Prompts generated at once, at most. */
+const mostAtOnce = 64;
+
+/** The prompts of packed rows, their beginnings cut where they leave no room for an answer. */
+function promptsOf(
+  { tokens, sequenceOffsets, labelStart }: NativeRows,
+  prefix: readonly number[],
+  room: number,
+): number[][] {
+  return Array.from(labelStart, (length, row) => {
+    const start = sequenceOffsets[row] ?? 0;
+    const ids = Array.from(tokens.subarray(start, start + length));
+    if (ids.length <= room) return ids;
+    const begun = prefix.every((id, i) => ids[i] === id) ? prefix.slice(0, room - 1) : [];
+    return [...begun, ...ids.slice(begun.length - room)];
+  });
+}
+
+export interface Answering {
+  model: OpenModel;
+  limits: Limits;
+  /** Tokens held at once, at most. */
+  batchTokens: number;
+  settings: AnswerSettings;
+  signal: AbortSignal | undefined;
+}
+
+/** Greedy; as many at once as fit. */
+async function generateAll(
+  prompts: readonly number[][],
+  { model, batchTokens, settings, signal }: Answering,
+): Promise<Generation[]> {
+  const { maxNewTokens, stop } = settings;
+  const longest = Math.max(...prompts.map(({ length }) => length)) + maxNewTokens;
+  const greedy = { maxNewTokens, stop, temperature: 0, topK: 0, topP: 1, seed: 0 };
+  let batchSize = Math.max(1, Math.min(mostAtOnce, Math.floor(batchTokens / longest)));
+  for (;;) {
+    try {
+      const config = { ...greedy, batchSize };
+      return await withUserCode(signal, (user, either) =>
+        continuePrompts(model, prompts, config, { signal: either }, user),
+      );
+    } catch (error) {
+      // Caches are planned before anything is computed.
+      if (batchSize === 1 || fromNative(error).code !== "ZO2_OUT_OF_MEMORY") throw error;
+      batchSize = Math.floor(batchSize / 2);
+    }
+  }
+}
+
+/** Answers to all rows. @throws Zo2Error; the signal's reason */
+export async function answerAll(
+  { rows, examples }: LoadedData,
+  answering: Answering,
+): Promise<Answer[]> {
+  const { model, limits, settings } = answering;
+  const room = limits.maxLength - settings.maxNewTokens;
+  if (room < 1) {
+    throw invalid(
+      `data.maxLength is ${limits.maxLength}, which leaves no room for a prompt before the task's ` +
+        `${settings.maxNewTokens} new tokens`,
+    );
+  }
+  const { prefix } = await model.encoder();
+  const generated = await generateAll(promptsOf(rows, prefix, room), answering);
+  return generated.map(({ text }, index) => {
+    const { answers } = examples[index] as GenerationExample;
+    const answer = text.trim();
+    const [f1, exact] = [answerF1(answer, answers), exactMatch(answer, answers)];
+    return { text: answer, answers, f1, exactMatch: exact };
+  });
+}
