@@ -24,6 +24,8 @@ function run(command, args, env = {}) {
 }
 
 const cross = variant === "arm64";
+const cases = process.argv.slice(3);
+const cudaOnly = cases[0] === "cuda";
 const options = cross
   ? [
       "-DCMAKE_SYSTEM_NAME=Linux",
@@ -32,11 +34,18 @@ const options = cross
       "-DCMAKE_EXE_LINKER_FLAGS=-static",
     ]
   : [`-DZO2_SANITIZE=${variant}`];
-run("cmake", ["-S", root, "-B", out, ...options, "-DZO2_TESTS=ON", "-DCMAKE_BUILD_TYPE=Release"]);
+run("cmake", [
+  "-S",
+  root,
+  "-B",
+  out,
+  ...options,
+  `-DZO2_BASE_ISA_ONLY=${cudaOnly ? "ON" : "OFF"}`,
+  "-DZO2_TESTS=ON",
+  "-DCMAKE_BUILD_TYPE=Release",
+]);
 const jobs = process.env.JOBS ?? String(availableParallelism());
 const hasCuda = existsSync(join(out, "test/cuda"));
-const cases = process.argv.slice(3);
-const cudaOnly = cases[0] === "cuda";
 if (cudaOnly && !hasCuda) {
   console.log("skipped  the emulated GPU: there are no CUDA headers");
   process.exit(0);

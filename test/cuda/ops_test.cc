@@ -1,5 +1,5 @@
-// Every op, as CUDA kernels compute it, on the emulator or a GPU, against the CPU's: stored bytes, noise and
-// updates bit for bit, products and reductions within what rounding explains.
+// Every op, as CUDA kernels compute it, on the emulator or a GPU, against the CPU's: stored bytes,
+// noise and updates bit for bit, products and reductions within what rounding explains.
 #include <cmath>
 
 #include "backends/cpu/cpu_device.h"

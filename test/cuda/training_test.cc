@@ -1,5 +1,5 @@
-// Whole training runs on the CUDA backend, emulated or real: where weights are changes nothing, and weights
-// are those that the CPU makes of the same journal.
+// Whole training runs on the CUDA backend, emulated or real: where weights are changes nothing, and
+// weights are those that the CPU makes of the same journal.
 #include <string>
 
 #include "backends/cuda/cuda_device.h"

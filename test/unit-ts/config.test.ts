@@ -180,7 +180,16 @@ t.test("flags", async (t) => {
     [],
     "the run's apply",
   );
-  const placed = ["device", "memory", "threads", "isa", "offload", "host-memory", "extent-bytes"];
+  const placed = [
+    "device",
+    "memory",
+    "matmul",
+    "threads",
+    "isa",
+    "offload",
+    "host-memory",
+    "extent-bytes",
+  ];
   placed.push("slots", "look-ahead", "placement");
   t.same(
     exportFlags.map(({ name }) => name),
@@ -285,7 +294,7 @@ t.test("evaluation", async (t) => {
   t.same(resolveEvaluateConfig({ run: "r", model: "m" }).model, "m", "where the run's model is");
   const { schedule } = resolveEvaluateConfig({ model: "m", data: "d" });
   const placed = { device: "auto", threads: 0, isa: "auto", offload: "auto", placement: "auto" };
-  t.same(schedule, { ...placed, lookAhead: 0, evalBatchTokens: 4096 });
+  t.same(schedule, { ...placed, matmul: "zo2", lookAhead: 0, evalBatchTokens: 4096 });
 });
 
 t.test("export", async (t) => {

@@ -11,8 +11,10 @@ std::vector<std::string> cpu_isas() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   isas.push_back("v2");
+#if !ZO2_BASE_ISA_ONLY
   if (__builtin_cpu_supports("x86-64-v3")) isas.push_back("v3");
   if (__builtin_cpu_supports("x86-64-v4")) isas.push_back("v4");
+#endif
 #else
   isas.push_back("neon");
 #endif
@@ -27,8 +29,10 @@ const Kernels& cpu_kernels(const std::string& isa) {
     known += (known.empty() ? "" : ", ") + candidate;
     if (candidate != name) continue;
 #if defined(__x86_64__)
+#if !ZO2_BASE_ISA_ONLY
     if (name == "v4") return isa_v4::kernels();
     if (name == "v3") return isa_v3::kernels();
+#endif
     return isa_v2::kernels();
 #else
     return isa_neon::kernels();
