@@ -108,8 +108,15 @@ export interface NativeTrainOptions {
   /** Learning rate at the end of a linear or cosine schedule, as a share of the peak. */
   minLearningRateRatio: number;
   weightDecay: number;
+  /** Left out: "mezo". */
+  method?: string;
   epsilon: number;
   directions: number;
+  /** Of some methods (lib/config/methods.ts). */
+  saturatingAlpha?: number;
+  lambdaReg?: number;
+  adamBeta2?: number;
+  adamEpsilon?: number;
   distribution: Distribution;
   /** Largest |projected gradient|; 0: no clipping. */
   clip: number;

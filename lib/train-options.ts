@@ -1,6 +1,7 @@
 // The configuration in the engine's terms.
 import { roundingOf, writeEveryOf } from "./config/rounding.js";
 import type { ResolvedTrainConfig } from "./config/types.js";
+import { constantsOf } from "./config/methods.js";
 import type { NativeTrainOptions } from "./native.js";
 
 type Rest = Pick<NativeTrainOptions, "trainRows" | "evalRows" | "customObjective" | "identity">;
@@ -18,10 +19,12 @@ export function nativeTrainOptions(config: ResolvedTrainConfig, rest: Rest): Nat
     warmupSteps: method.warmupSteps,
     minLearningRateRatio: method.minLearningRateRatio,
     weightDecay: method.weightDecay,
+    method: method.name,
     epsilon: method.epsilon,
     directions: method.directions,
     distribution: method.distribution,
     clip: method.clip,
+    ...constantsOf(method),
     maxSkipped: config.maxSkipped,
     ...roundingOf(schedule),
     writeEvery: writeEveryOf(schedule),

@@ -102,6 +102,25 @@ EngineLoadOptions load_options(const Napi::Object& object) {
   return options;
 }
 
+MethodOptions method_options(const Napi::Object& object) {
+  const Napi::Env env = object.Env();
+  MethodOptions o;
+  if (object.Has("method")) o.name = string_field(object, "method");
+  o.epsilon = number_field(object, "epsilon");
+  o.directions = int_field(object, "directions");
+  o.clip = number_field(object, "clip");
+  const auto constant = [&](const char* name, double& to) {
+    if (object.Has(name)) to = number_field(object, name);
+  };
+  constant("saturatingAlpha", o.saturating_alpha);
+  constant("lambdaReg", o.lambda_reg);
+  constant("adamBeta2", o.beta2);
+  constant("adamEpsilon", o.adam_epsilon);
+  if (o.directions < 1) wrong(env, "directions", "at least 1");
+  if (!(o.epsilon > 0)) wrong(env, "epsilon", "positive");
+  return o;
+}
+
 TrainOptions train_options(const Napi::Object& object) {
   const Napi::Env env = object.Env();
   TrainOptions o;
@@ -116,9 +135,7 @@ TrainOptions train_options(const Napi::Object& object) {
   o.learning_rate.steps = o.steps;
   o.learning_rate.min_ratio = number_field(object, "minLearningRateRatio");
   o.weight_decay = number_field(object, "weightDecay");
-  o.epsilon = number_field(object, "epsilon");
-  o.directions = int_field(object, "directions");
-  o.clip = number_field(object, "clip");
+  o.method = method_options(object);
   o.max_skipped = int_field(object, "maxSkipped");
   o.eval_every = count_field(object, "evalEvery");
   o.eval_batch_tokens = static_cast<int64_t>(count_field(object, "evalBatchTokens"));
@@ -130,10 +147,8 @@ TrainOptions train_options(const Napi::Object& object) {
   if (object.Has("checkpointEvery")) o.checkpoints.every = count_field(object, "checkpointEvery");
   o.identity = json_field(object, "identity");
   if (o.batch_size < 1) wrong(env, "batchSize", "at least 1");
-  if (o.directions < 1) wrong(env, "directions", "at least 1");
   if (o.rules.round_every < 1) wrong(env, "roundEvery", "at least 1");
   if (o.write_every < 1) wrong(env, "writeEvery", "at least 1");
-  if (!(o.epsilon > 0)) wrong(env, "epsilon", "positive");
   return o;
 }
 

@@ -7,6 +7,8 @@
 namespace zo2 {
 namespace {
 
+Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
+
 template <class T>
 Json numbers(const std::vector<T>& values) {
   Json list = Json::array();
@@ -60,12 +62,17 @@ Json Record::to_json() const {
   json.set("step", step);
   json.set("seed", seed);
   json.set("learningRate", learning_rate);
+  if (loss) json.set("loss", finite_or_null(*loss));
   json.set("lossPlus", numbers(loss_plus));
   json.set("lossMinus", numbers(loss_minus));
   json.set("projectedGrad", numbers(projected_grad));
   json.set("decay", static_cast<double>(decay));
   json.set("coefficients", numbers(coefficients));
   json.set("skipped", skipped);
+  if (count > 0) {
+    json.set("secondMoment", second_moment);
+    json.set("count", count);
+  }
   return json;
 }
 
@@ -82,6 +89,14 @@ Record Record::from_json(const Json& json, const std::string& what) {
   const Json& skipped = field(json, "skipped", what);
   if (!skipped.is_bool()) damaged(what, "skipped", "true or false");
   r.skipped = skipped.boolean();
+  if (const Json* loss = json.find("loss")) {
+    if (!loss->is_number() && !loss->is_null()) damaged(what, "loss", "a number");
+    r.loss = loss->is_null() ? NAN : loss->number();
+  }
+  if (json.find("count")) {
+    r.count = integer(json, "count", what);
+    r.second_moment = number(json, "secondMoment", what);
+  }
   return r;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,11 +15,15 @@ struct Record {
   uint64_t step = 0;
   uint64_t seed = 0;
   double learning_rate = 0;
-  std::vector<double> loss_plus, loss_minus;  // per direction
-  std::vector<double> projected_grad;         // per direction, after clipping
+  std::optional<double> loss;                 // of the unperturbed model, where that is evaluated
+  std::vector<double> loss_plus, loss_minus;  // per direction; one-sided methods have no minus
+  std::vector<double> projected_grad;         // per direction, as the method has it, after clipping
   float decay = 0;                            // learning rate * weight decay
-  std::vector<float> coefficients;            // per direction: learning rate * g / directions
+  std::vector<float> coefficients;            // per direction
   bool skipped = false;                       // a loss was not finite: nothing is applied
+  // What meazo carries on; count: records that were applied. 0: the method has no such thing.
+  double second_moment = 0;
+  uint64_t count = 0;
 
   Json to_json() const;
   // Throws Error(kJournalCorrupt) with `what` where a field is missing or of the wrong kind.

@@ -1,6 +1,7 @@
 #include "zo/run_header.h"
 
 #include "core/error.h"
+#include "zo/method.h"
 #include "zo/names.h"
 
 namespace zo2 {
@@ -130,11 +131,12 @@ UpdateRules rules_of(const Json& header, const std::string& path) {
   const Json& method = require(header, "method", path);
   const Json* name = method.is_object() ? method.find("name") : nullptr;
   const Json* version = method.is_object() ? method.find("version") : nullptr;
-  if (!name || name->dump() != Json(kMethod).dump() || !version ||
-      version->dump() != Json(kMethodVersion).dump())
+  const MethodEntry* known =
+      name && name->type() == Json::Type::kString ? find_method(name->string()) : nullptr;
+  if (!known || !version || version->dump() != Json(known->version).dump())
     throw Error(ErrorCode::kJournalMismatch, path + ": method is " + method.dump() +
-                                                 "; this version knows " + kMethod + ", version " +
-                                                 std::to_string(kMethodVersion));
+                                                 "; this version knows " + method_names() +
+                                                 ", each of version 1");
   return rules;
 }
 

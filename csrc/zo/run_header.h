@@ -9,9 +9,6 @@
 
 namespace zo2 {
 
-constexpr const char* kMethod = "mezo";
-constexpr int kMethodVersion = 1;
-
 // The fields about the model and the update rule, without which weights cannot be rebuilt.
 Json replay_header(const ModelSpec& model, const std::string& base_fingerprint,
                    const UpdateRules& rules);

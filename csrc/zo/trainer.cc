@@ -44,21 +44,22 @@ Trainer::Trainer(Env& env, const ModelSpec& model, const DeviceInfo& device,
       train_(train),
       sampler_(options.seed, train.size(), options.batch_size) {
   if (eval) evaluator_ = std::make_unique<Evaluator>(*eval, options.eval_batch_tokens);
-  const float epsilon = static_cast<float>(options.epsilon);
-  for (int k = 0; k < options.directions; ++k) {
-    branches_.push_back({k, epsilon});
-    branches_.push_back({k, -epsilon});
-  }
+  const MethodEntry* entry = find_method(options.method.name);
+  if (!entry)
+    throw Error(ErrorCode::kInvalidConfig,
+                "method.name is \"" + options.method.name + "\"; there are " + method_names());
+  method_ = entry->make(options.method);
+  branches_ = method_->branches();
 }
 
 Json Trainer::header() const {
   Json header = replay_header(model_, base_fingerprint_, options_.rules);
   Json method = Json::object();
   const LearningRate& lr = options_.learning_rate;
-  method.set("name", kMethod);
-  method.set("version", kMethodVersion);
-  method.set("epsilon", options_.epsilon);
-  method.set("directions", options_.directions);
+  method.set("name", options_.method.name);
+  method.set("version", find_method(options_.method.name)->version);
+  method.set("epsilon", options_.method.epsilon);
+  method.set("directions", options_.method.directions);
   method.set("learningRate", lr.peak);
   method.set("lrSchedulerType", name_of(lr.kind));
   method.set("warmupSteps", lr.warmup_steps);
@@ -68,7 +69,8 @@ Json Trainer::header() const {
     method.set("steps", lr.steps);
   }
   method.set("weightDecay", options_.weight_decay);
-  method.set("clip", options_.clip);
+  method.set("clip", options_.method.clip);
+  method_->describe(method);
   header.set("method", method);
   header.set("seed", options_.seed);
   header.set("batchSize", static_cast<uint64_t>(options_.batch_size));
@@ -106,6 +108,7 @@ void Trainer::open(PendingUpdates& pending) {
     record.commit(pending);
     skipped_in_a_row_ = record.skipped ? skipped_in_a_row_ + 1 : 0;
   }
+  if (!saved.records.empty()) last_ = saved.records.back();
   journal_ = std::make_unique<JournalWriter>(env_, path, saved.contents);
   // Whoever made the journal may have ended before its name was durable.
   env_.sync_directory(options_.output);
@@ -305,27 +308,22 @@ std::vector<double> Trainer::losses(uint64_t t, const std::vector<uint32_t>& row
   return losses;
 }
 
-// Projected gradients and coefficients, in fp64 and rounded once (design rule 5).
-void Trainer::finish_record(Record& record, const std::vector<double>& losses) const {
-  bool finite = true;
-  for (int k = 0; k < options_.directions; ++k) {
-    const double plus = losses[2 * static_cast<size_t>(k)],
-                 minus = losses[2 * static_cast<size_t>(k) + 1];
-    double g = (plus - minus) / (2 * options_.epsilon);
-    if (options_.clip > 0) g = std::clamp(g, -options_.clip, options_.clip);
-    const float c = static_cast<float>(record.learning_rate * g / options_.directions);
-    finite = finite && std::isfinite(plus) && std::isfinite(minus) && std::isfinite(c);
-    record.loss_plus.push_back(plus);
-    record.loss_minus.push_back(minus);
-    record.projected_grad.push_back(g);
-    record.coefficients.push_back(c);
-  }
+// In fp64, coefficients rounded once (design rule 5).
+void Trainer::finish_record(Record& record, const std::vector<double>& losses) {
+  const auto finite = [](const auto& values) {
+    return std::all_of(values.begin(), values.end(), [](auto x) { return std::isfinite(x); });
+  };
+  const Record* last = last_ ? &*last_ : nullptr;
+  method_->finish(last, losses, record);
   record.decay = static_cast<float>(record.learning_rate * options_.weight_decay);
-  record.skipped = !finite || !std::isfinite(record.decay);
-  if (record.skipped) {
+  record.skipped = !finite(losses) || !finite(record.coefficients) || !std::isfinite(record.decay);
+  if (record.skipped) {  // what methods carry on stays as it was
     record.coefficients.assign(record.coefficients.size(), 0.0f);
     if (!std::isfinite(record.decay)) record.decay = 0;
+    record.second_moment = last ? last->second_moment : 0;
+    record.count = last ? last->count : 0;
   }
+  last_ = record;
 }
 
 void Trainer::report(const Record& record, double ms, int64_t saturated,
@@ -333,13 +331,14 @@ void Trainer::report(const Record& record, double ms, int64_t saturated,
   Json grads = Json::array();
   for (const double g : record.projected_grad) grads.push(finite_or_null(g));
   const double plus = mean(record.loss_plus), minus = mean(record.loss_minus);
+  const double loss = record.loss.value_or((plus + minus) / 2);
   Json event = Json::object();
   event.set("event", "step");
   event.set("step", record.step);
   event.set("seed", record.seed);
   event.set("lossPlus", finite_or_null(plus));
   event.set("lossMinus", finite_or_null(minus));
-  event.set("loss", finite_or_null((plus + minus) / 2));
+  event.set("loss", finite_or_null(loss));
   event.set("projectedGrad", finite_or_null(record.projected_grad[0]));
   event.set("projectedGrads", grads);
   event.set("learningRate", record.learning_rate);

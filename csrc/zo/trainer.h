@@ -1,6 +1,5 @@
-// The training loop (SPSA as in MeZO, arXiv 2305.17333, algorithm 1, with ZO2's deferred update):
-// both branches of a step run in one pass, and the update of step t is applied by the pass of step
-// t + 1.
+// The training loop, with ZO2's deferred update: all branches of a step run in one pass, and the
+// update of step t is applied by the pass of step t + 1.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +14,7 @@
 #include "zo/checkpointer.h"
 #include "zo/evaluator.h"
 #include "zo/learning_rate.h"
+#include "zo/method.h"
 #include "zo/names.h"
 #include "zo/record.h"
 #include "zo/sampler.h"
@@ -29,9 +29,7 @@ struct TrainOptions {
   uint64_t seed = 0;
   LearningRate learning_rate;
   double weight_decay = 0;
-  double epsilon = 1e-3;
-  int directions = 1;
-  double clip = 0;  // 0: off
+  MethodOptions method;
   int max_skipped = 10;
   uint64_t eval_every = 0;
   int64_t eval_batch_tokens = 4096;
@@ -98,7 +96,7 @@ class Trainer {
   void start(const PendingUpdates& pending, const TrainHooks& hooks) const;
   bool catch_up(const PendingUpdates& pending, const TrainHooks& hooks);
   Record step(uint64_t t, const PendingUpdates& pending, const TrainHooks& hooks);
-  void finish_record(Record& record, const std::vector<double>& losses) const;
+  void finish_record(Record& record, const std::vector<double>& losses);
   std::vector<double> losses(uint64_t t, const std::vector<uint32_t>& rows,
                              const TrainHooks& hooks) const;
   void report(const Record& record, double elapsed_ms, int64_t saturated,
@@ -119,7 +117,9 @@ class Trainer {
   Restored restored_;
   std::unique_ptr<Checkpointer> checkpointer_;
   ChosenBatch batch_, next_;  // of the step, and the one behind it
-  std::vector<Branch> branches_;
+  std::unique_ptr<Method> method_;
+  std::vector<Branch> branches_;  // of every step
+  std::optional<Record> last_;    // of the step before
   int skipped_in_a_row_ = 0;
   Pipeline* pipeline_ = nullptr;  // of run()
   WeightStore* store_ = nullptr;

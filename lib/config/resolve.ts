@@ -4,6 +4,7 @@ import { extname, resolve } from "node:path";
 import { evalPart } from "../data/draw.js";
 import { readerOf } from "../data/formats.js";
 import { taskOf } from "../tasks/registry.js";
+import { checkMethod, withMethodDefaults } from "./methods.js";
 import { check, invalid } from "./problems.js";
 import {
   evaluateSchema,
@@ -43,8 +44,9 @@ function modelPath(model: string): string {
  * absolute. @throws Zo2Error ZO2_INVALID_CONFIG
  */
 export function resolveTrainConfig(config: TrainConfig): ResolvedTrainConfig {
-  const resolved = check(trainSchema, config);
+  const resolved = check(trainSchema, withMethodDefaults(config));
   const { data, evalEvery } = resolved;
+  checkMethod(resolved.method);
   taskOf(data);
   readerOf(data.train, "data.train");
   if (data.eval !== undefined) readerOf(data.eval, "data.eval");

@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { arePrompts } from "../generation/are-prompts.js";
 import type { TaskReference } from "../tasks/task.js";
+import { methodNames } from "./methods.js";
 import { parseSize, sizeForms } from "./sizes.js";
 import type {
   EvaluateConfig,
@@ -125,8 +126,9 @@ const data = z.strictObject({
   ...task.shape,
 });
 
+const share = (what: string) => leaf(z.number().min(0).lt(1), "a number from 0, below 1", what);
 const method = z.strictObject({
-  name: choice(["mezo"], "zeroth-order method").default("mezo"),
+  name: choice(methodNames, "zeroth-order method").default("mezo"),
   learningRate: leaf(notNegative, notNegativeForm, "peak learning rate").default(1e-6),
   epsilon: leaf(
     z.number().min(1e-30).max(1e10),
@@ -134,6 +136,10 @@ const method = z.strictObject({
     "length of the perturbation",
   ).default(1e-3),
   directions: integer(1, "random directions a step", 2 ** 24 - 1).default(1),
+  saturatingAlpha: share("of spsa1.5: power of the curvature").optional(),
+  lambdaReg: leaf(z.number().gt(0), "a number above 0", "of spsa1.5: least divisor").optional(),
+  adamBeta2: share("of meazo: decay of the mean of squared projected gradients").optional(),
+  adamEpsilon: leaf(z.number().gt(0), "a number above 0", "of meazo: added to its root").optional(),
   distribution: choice(["gaussian", "rademacher"], "distribution of the perturbation").default(
     "gaussian",
   ),

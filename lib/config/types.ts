@@ -64,15 +64,23 @@ export type RowsOnly =
 /** The part of {@link DataConfig} that says what is done with rows. */
 export type TaskConfig = Omit<DataConfig, RowsOnly>;
 
-/** How weights are changed. */
+/** How weights are changed. Defaults are mezo's; docs/methods.md has those of the others. */
 export interface MethodConfig {
-  name?: "mezo" | undefined;
+  name?: "mezo" | "fzoo" | "spsa1.5" | "es" | "meazo" | undefined;
   /** Peak learning rate (default 1e-6). */
   learningRate?: number | undefined;
   /** Length of the perturbation (default 1e-3). */
   epsilon?: number | undefined;
   /** Random directions a step (default 1). */
   directions?: number | undefined;
+  /** Of spsa1.5: power of the curvature that a difference is divided by (default 0.1). */
+  saturatingAlpha?: number | undefined;
+  /** Of spsa1.5: least divisor (default 1). */
+  lambdaReg?: number | undefined;
+  /** Of meazo: decay of the mean of squared projected gradients (default 0.99). */
+  adamBeta2?: number | undefined;
+  /** Of meazo: added to its root (default 1e-8). */
+  adamEpsilon?: number | undefined;
   distribution?: "gaussian" | "rademacher" | undefined;
   /** Decoupled decay of everything but norms and biases (default 0). */
   weightDecay?: number | undefined;
@@ -188,7 +196,10 @@ export type ResolvedData = Filled<
 /** The part of {@link ResolvedData} that says what is done with rows. */
 export type ResolvedTask = Omit<ResolvedData, RowsOnly>;
 /** {@link MethodConfig} with its defaults. */
-export type ResolvedMethod = Filled<MethodConfig, never>;
+export type ResolvedMethod = Filled<
+  MethodConfig,
+  "saturatingAlpha" | "lambdaReg" | "adamBeta2" | "adamEpsilon"
+>;
 type Sizes = "memory" | "hostMemory" | "disk" | "extentBytes";
 
 /** {@link PlacementConfig} with its defaults; sizes are bytes. */

@@ -107,6 +107,7 @@ TinyOutcome train_tiny(Env& env, const std::string& model, const std::string& ou
     options.seed = run.seed;
     options.learning_rate.peak = 1e-2;
     options.weight_decay = 0.1;
+    options.method = run.method;
     options.rules.round_every = run.round_every;
     options.write_every = static_cast<uint64_t>(run.round_every);
     options.deferred_update = run.schedule.deferred_update;

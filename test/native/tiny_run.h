@@ -32,6 +32,7 @@ struct TinyRun {
   uint64_t bytes_per_boundary = 2000;  // of about 9000: a snapshot takes several boundaries
   bool background = false;
   uint64_t seed = 7;
+  MethodOptions method;
   // What the device is put into, to be watched; null: nothing.
   std::function<std::unique_ptr<Device>(std::unique_ptr<Device>)> wrap;
 };

@@ -66,6 +66,37 @@ const cases: Case[] = [
     rows: "options",
     train: { clip: 2, distribution: "rademacher", directions: 2 },
   },
+  {
+    name: "fzoo, decay",
+    model: "opt-tied",
+    rows: "lm",
+    train: { method: "fzoo", directions: 3, distribution: "rademacher", weightDecay: 0.1 },
+  },
+  {
+    name: "spsa1.5, constants of one's own, clipped",
+    model: "llama-tied-gqa",
+    rows: "lm",
+    train: { method: "spsa1.5", directions: 2, saturatingAlpha: 0.3, lambdaReg: 0.5, clip: 3 },
+  },
+  {
+    name: "es, options",
+    model: "opt-tied",
+    rows: "options",
+    train: { method: "es", directions: 3 },
+  },
+  {
+    name: "meazo, two directions",
+    model: "llama-tied-gqa",
+    rows: "lm",
+    train: { method: "meazo", directions: 2, adamBeta2: 0.9, learningRate: 1e-3 },
+  },
+  {
+    name: "fzoo in bf16, K 3",
+    model: "opt-tied",
+    rows: "lm",
+    load: { storage: "bf16" },
+    train: { method: "fzoo", directions: 2, epsilon: 1e-2, roundEvery: 3 },
+  },
   ...(["bf16", "f16", "bf16+8", "q8"] as const).flatMap((storage) =>
     ([1, 3] as const).flatMap((roundEvery) =>
       (["nearest", "stochastic"] as const).map((rounding): Case => {

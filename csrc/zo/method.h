@@ -1,0 +1,63 @@
+// A method of zeroth-order optimisation: which copies of the model a step evaluates, and the record
+// that their losses make (design rule 10). How a record changes weights is not its business: all of
+// these are linear, w -= sum of c_k z_k (device/ops.h, Update).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/json.h"
+#include "device/ops.h"
+#include "zo/record.h"
+
+namespace zo2 {
+
+struct MethodOptions {
+  std::string name = "mezo";
+  double epsilon = 1e-3;
+  int directions = 1;  // q
+  double clip = 0;     // largest |projected gradient|; 0: any
+  // Of some methods; see there.
+  double saturating_alpha = 0.1;
+  double lambda_reg = 1;
+  double beta2 = 0.99;
+  double adam_epsilon = 1e-8;
+};
+
+class Method {
+ public:
+  explicit Method(const MethodOptions& options) : options_(options) {}
+  virtual ~Method() = default;
+
+  // What a step evaluates, ordered by direction; scale 0 comes first.
+  virtual std::vector<Branch> branches() const = 0;
+  // Sets of `record`: losses, projected_grad and coefficients [directions], and what the method
+  // carries on; its learning rate is set. `losses`: of the branches, in fp64; what is not finite
+  // makes results that are not. `last`: the record before, null at the first step. A pure function.
+  virtual void finish(const Record* last, const std::vector<double>& losses,
+                      Record& record) const = 0;
+  // Adds to the header's "method" what it has beside the common fields.
+  virtual void describe(Json& /*method*/) const {}
+
+ protected:
+  double clipped(double g) const;
+  // Scales +epsilon and -epsilon for every direction.
+  std::vector<Branch> pairs() const;
+  // Of pairs from branch `first` on, into loss_plus and loss_minus.
+  void split(const std::vector<double>& losses, size_t first, Record& record) const;
+
+  const MethodOptions options_;
+};
+
+struct MethodEntry {
+  const char* name;
+  int version;  // of the meaning of its records
+  std::unique_ptr<Method> (*make)(const MethodOptions& options);
+};
+// By name; null: none.
+const MethodEntry* find_method(const std::string& name);
+// "a, b or c", for messages.
+std::string method_names();
+
+}  // namespace zo2
