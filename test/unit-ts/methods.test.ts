@@ -1,0 +1,53 @@
+// Methods through the public API: defaults, constants, and a run of each that is interrupted and goes on.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import t from "tap";
+import { type MethodConfig, train } from "zo2";
+import { resolveTrainConfig } from "../../dist/config/resolve.js";
+
+const model = join(import.meta.dirname, "../../models/reviews-tiny");
+const reviews = join(import.meta.dirname, "../../data/reviews/train.jsonl");
+const common = { model, data: { train: reviews, task: "sst2" }, batchSize: 2 };
+
+const resolved = (method: MethodConfig) =>
+  resolveTrainConfig({ ...common, method, steps: 1, output: "run" }).method;
+
+t.test("each method has its own defaults, which what is given replaces", (t) => {
+  t.match(resolved({}), { name: "mezo", directions: 1, learningRate: 1e-6, epsilon: 1e-3 });
+  t.match(resolved({ name: "fzoo" }), { directions: 8, distribution: "rademacher", epsilon: 1e-4 });
+  t.match(resolved({ name: "es", directions: 3 }), { directions: 3, learningRate: 5e-4 });
+  t.match(resolved({ name: "meazo", adamBeta2: 0.9 }), { adamBeta2: 0.9, adamEpsilon: 1e-8 });
+  t.notOk("adamBeta2" in resolved({}));
+  t.end();
+});
+
+t.test("what a method cannot use is refused by name", (t) => {
+  const code = "ZO2_INVALID_CONFIG";
+  const refused = (method: MethodConfig, message: RegExp) =>
+    t.throws(() => resolved(method), { code, message });
+  refused({ name: "fzoo", directions: 1 }, /method\.directions is 1; fzoo needs 2/);
+  refused({ lambdaReg: 2 }, /method\.lambdaReg is given, but mezo has no such constant/);
+  refused({ name: "adam" as "mezo" }, /method\.name is "adam"; .*"fzoo"/);
+  t.end();
+});
+
+for (const name of ["mezo", "fzoo", "spsa1.5", "es", "meazo"] as const) {
+  t.test(`${name}: a run that goes on is the run that was not interrupted`, async (t) => {
+    const dir = t.testdir();
+    const method = { name, directions: 2 };
+    const run = async (output: string, steps: number) => {
+      const losses: (number | null)[] = [];
+      const onStep = ({ loss }: { loss: number | null }) => losses.push(loss);
+      await train({ ...common, method, steps, output: join(dir, output) }, { onStep });
+      return losses;
+    };
+    const whole = await run("whole", 5);
+    t.equal(whole.length, 5);
+    t.ok(whole.every((loss) => typeof loss === "number" && loss > 0));
+    const parts = [...(await run("parts", 2)), ...(await run("parts", 5))];
+    t.strictSame(parts, whole);
+    const journal = (of: string) =>
+      readFileSync(join(dir, of, "journal.ndjson"), "utf8").split("\n");
+    t.strictSame(journal("parts").slice(1), journal("whole").slice(1));
+  });
+}
