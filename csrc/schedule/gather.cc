@@ -141,16 +141,22 @@ std::vector<TableGather::Part> TableGather::gather(uint32_t table,
   return needed;
 }
 
-void TableGather::expect(uint32_t table, const std::vector<int32_t>& ids, bool read_now) {
+void TableGather::expect(uint32_t table, const std::vector<int32_t>& ids) {
   Memory* memory = memory_of(table);
   if (!memory) return;
   memory->expected = ascending(ids);
   memory->taken.clear();
-  if (!read_now) return;
+}
+
+void TableGather::read_expected(uint32_t table) {
+  Memory* memory = memory_of(table);
+  if (!memory) return;
   device_.wait(Lane::kGather, device_.record(Lane::kCompute));  // uses of the rows there now
   const std::vector<Part> needed = parts(*memory, memory->expected);
   read_missing(*memory, needed, memory->expected);
-  for (const Part& part : needed) memory->taken.push_back({part.piece, store_.step(part.piece)});
+  reading_ = device_.record(Lane::kGather);
+  for (const Part& part : needed)
+    if (!holds(*memory, part.piece)) memory->taken.push_back({part.piece, store_.step(part.piece)});
 }
 
 Event TableGather::take(uint32_t extent, View memory, const Event& ready) {

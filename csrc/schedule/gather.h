@@ -36,13 +36,17 @@ class TableGather {
   std::vector<Part> gather(uint32_t table, const std::vector<int32_t>& ids);
 
   // The next gather of the table is likely to be of these rows: they are taken from extents that
-  // pass on their way to disk, as reading them back would have to wait for that; `read_now`: and,
-  // behind the ops enqueued so far, read, as few extents of the table pass.
-  void expect(uint32_t table, const std::vector<int32_t>& ids, bool read_now);
+  // pass on their way to disk, as reading them back would have to wait for that.
+  void expect(uint32_t table, const std::vector<int32_t>& ids);
+  // Reads what is expected and was not taken, behind the ops enqueued so far: of tables that do not
+  // pass as a whole. Extents whose stored bytes an op has yet to change are closed before.
+  void read_expected(uint32_t table);
   // Enqueues, behind `ready`, taking what is expected of an extent from its bytes in `memory`; of
   // the version that the store knows as the extent's. Returns when that is over, for whoever
   // changes the bytes.
   Event take(uint32_t extent, View memory, const Event& ready);
+  // What changes stored bytes has to wait for: reads of read_expected() that are under way.
+  const Event& reading() const { return reading_; }
 
  private:
   // Of a piece, at this step.
@@ -81,6 +85,7 @@ class TableGather {
   const WeightStore& store_;
   const Slots& slots_;
   std::vector<Memory> memory_;
+  Event reading_;
   // Of kGather's thread: made by the first gather from a disk.
   std::unique_ptr<ThreadPool> readers_;
   std::vector<StoreChunk> kept_;  // by reader

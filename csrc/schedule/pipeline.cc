@@ -211,6 +211,7 @@ void Pipeline::begin(const PendingUpdates& pending, bool storing) {
   pending_ = &pending;
   storing_ = storing;
   exact_ = false;
+  if (storing) device_.wait(Lane::kCompute, gather_.reading());
 }
 
 void Pipeline::guarded(const std::function<void()>& body) {
@@ -355,8 +356,11 @@ void Pipeline::embed(TensorId table, Embed op) {
     op.gathered = part.rows;
     enqueue({op});
   }
-  if (next_)
-    gather_.expect(id, tokens ? next_->ids : table_positions(*next_), gathered_only(table));
+  if (!next_) return;
+  gather_.expect(id, tokens ? next_->ids : table_positions(*next_));
+  if (!gathered_only(table)) return;
+  close_extent();  // the last of the sweep
+  gather_.read_expected(id);
 }
 
 }  // namespace zo2
