@@ -1,4 +1,4 @@
-// npm run bench [-- --suite paper,predicted,streamed,cpu,kernels,step,options,memory,curve,storage,methods,gpu] [--quick | --full] [--isa v3] [--no-peers] [--json] ...
+// npm run bench [-- --suite paper,predicted,streamed,cpu,kernels,step,options,memory,curve,storage,gpu] [--quick | --full] [--isa v3] [--no-peers] [--json] ...
 // Times zo2 beside PyTorch on this machine, in turns, and writes bench/results/<suite>.{json,md}.
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
@@ -12,7 +12,6 @@ import { curve } from "./suites/curve.mjs";
 import { gpu } from "./suites/gpu.mjs";
 import { kernels } from "./suites/kernels.mjs";
 import { memory } from "./suites/memory.mjs";
-import { methods } from "./suites/methods.mjs";
 import { options as optionScoring, step } from "./suites/steps.mjs";
 import { storage } from "./suites/storage.mjs";
 import { paper, predicted, streamed } from "./suites/tiers.mjs";
@@ -35,7 +34,6 @@ const { values: flags } = parseArgs({
     minutes: { type: "string", default: "60" },
     every: { type: "string", default: "200" },
     model: { type: "string" },
-    passes: { type: "string", default: "2000" }, // of suite methods
     seeds: { type: "string", default: "5" },
     "train-steps": { type: "string", default: "350" },
     "learning-rate": { type: "string", default: "5e-7" },
@@ -100,15 +98,6 @@ const suites = {
         model: flags.model,
         minutes: Number(flags.minutes),
         every: Number(flags.every),
-      }),
-  ],
-  methods: (of) => [
-    () =>
-      methods({
-        ...of,
-        seeds: Number(flags.seeds),
-        passes: Number(flags.passes),
-        rowCount: Number(flags.rows),
       }),
   ],
   storage: (of) => [

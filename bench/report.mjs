@@ -180,32 +180,6 @@ const sections = {
       table(head, rows),
     ].join("\n");
   },
-  methods([r]) {
-    const plusMinus = ({ mean, error }, scale = 1) =>
-      `${(scale * mean).toFixed(scale === 1 ? 4 : 1)} ± ${(scale * error).toFixed(scale === 1 ? 4 : 1)}`;
-    const rows = r.results.map((of) => [
-      of.name,
-      of.copies,
-      `${of.learningRate}${of.atEndOfGrid ? " (end of the grid)" : ""}`,
-      plusMinus(of.loss),
-      plusMinus(of.accuracy, 100),
-      plusMinus(of.lossBelowMezo),
-      plusMinus(of.accuracyAboveMezo, 100),
-      of.runs[0].curve
-        .map((_, i) => of.runs.reduce((sum, run) => sum + run.curve[i].loss, 0) / of.runs.length)
-        .map((loss) => loss.toFixed(3))
-        .join(", "),
-    ]);
-    const head = ["method", "copies a step", "learning rate", "test loss", "accuracy, %"];
-    head.push("loss below mezo's", "accuracy above", "loss by quarter");
-    return [
-      `${r.model} on the bundled reviews, batch ${r.batchSize}: ${r.passes} forward passes of a batch for every run, ${r.seeds} paired`,
-      `seeds, ${r.rows} test rows (before: loss ${r.lossBefore}, accuracy ${(100 * r.accuracyBefore).toFixed(1)} %). Learning rates: the best of five, by`,
-      "the loss on dev rows with another seed. ±: standard error; of differences, over the pairs.",
-      "",
-      table(head, rows),
-    ].join("\n");
-  },
   curve([r]) {
     if (r.skipped) return `skipped: ${r.skipped}`;
     const percent = (share) => `${(100 * share).toFixed(1)} %`;
