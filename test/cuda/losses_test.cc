@@ -1,10 +1,12 @@
 // What training sees of the backend's arithmetic: the projected gradient of a step, against the
 // CPU's over the same weights and rows.
+#include <algorithm>
 #include <cmath>
 
 #include "backends/cuda/cuda_device.h"
 #include "check.h"
 #include "fault_env.h"
+#include "seed.h"
 #include "tiny_run.h"
 
 namespace zo2::test {
@@ -12,7 +14,10 @@ namespace {
 
 constexpr const char* kModel = "/base/model";
 constexpr double kEpsilon = 1e-3;  // train_tiny's
-constexpr int kSeeds = 12;
+// Seeds of runs; fewer where tests are slow (sanitizers).
+int seeds() {
+  return static_cast<int>(std::min<uint64_t>(from_environment("ZO2_TEST_TRIALS", 12), 12));
+}
 
 struct Gradients {
   std::vector<double> cuda, cpu;
@@ -30,7 +35,7 @@ Gradients first_steps(StorageType storage) {
   model.weight_scale = 0.035f;
   write_tiny_model(env, kModel, 1, model);
   Gradients g;
-  for (int seed = 0; seed < kSeeds; ++seed) {
+  for (int seed = 0; seed < seeds(); ++seed) {
     TinyRun run;
     run.steps = 1;
     run.storage = storage;
@@ -40,7 +45,7 @@ Gradients first_steps(StorageType storage) {
       const TinyOutcome outcome = train_tiny(env, kModel, output + std::to_string(seed), run);
       CHECK_EQ(outcome.error, std::string());
       const auto [plus, minus] = outcome.losses.at(0);
-      g.loss += (plus + minus) / (4 * kSeeds);
+      g.loss += (plus + minus) / (4 * seeds());
       return (plus - minus) / (2 * kEpsilon);
     };
     g.cpu.push_back(one("/runs/cpu"));
@@ -63,13 +68,13 @@ void check_gradients(StorageType storage) {
   const double deviation = standard_deviation(g.cpu);
   const double most = storage == StorageType::kF32 ? 3e-7 * g.loss / kEpsilon : 0.05 * deviation;
   double squares = 0;
-  for (int i = 0; i < kSeeds; ++i) {
+  for (int i = 0; i < seeds(); ++i) {
     const double off = g.cuda.at(static_cast<size_t>(i)) - g.cpu.at(static_cast<size_t>(i));
     squares += off * off;
     if (storage == StorageType::kF32 && std::abs(off) > most)
       fail(__FILE__, __LINE__, "g is off by " + show(off) + " of at most " + show(most));
   }
-  const double typical = std::sqrt(squares / kSeeds);
+  const double typical = std::sqrt(squares / seeds());
   if (typical > most)
     fail(__FILE__, __LINE__, "g is off by " + show(typical) + ", allowed is " + show(most));
 }
