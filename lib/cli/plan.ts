@@ -40,6 +40,11 @@ function tell(made: Plan, output: Output): void {
   for (const { name, tier, bytes } of made.allocations) {
     output.text(`${"".padEnd(13)}${name} (${tier}): ${formatSize(bytes)}`);
   }
+  if (made.profile !== "cpu") {
+    output.text(
+      `${"".padEnd(13)}beside it, CUDA's own context: a run leaves 0.5 GB of memory to it`,
+    );
+  }
   row("host", formatSize(made.hostPeakBytes));
   row("disk", formatSize(made.diskBytes));
   row(
