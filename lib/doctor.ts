@@ -1,6 +1,7 @@
 // What this machine offers, and whether the addon computes rightly on it.
 import { fromNative } from "./errors.js";
-import { type NativeDoctor, native } from "./native.js";
+import { native } from "./native.js";
+import type { NativeDoctor } from "./native-doctor.js";
 
 /** What {@link doctor} finds; sizes in bytes. */
 export interface DoctorReport extends NativeDoctor {
@@ -15,7 +16,7 @@ export interface DoctorReport extends NativeDoctor {
 /** Looks at the machine and runs the addon's self-tests. @throws Zo2Error */
 export function doctor(): DoctorReport {
   try {
-    const report = native.doctor();
+    const report = native.doctor(true);
     const ok = report.checks.every((check) => check.ok);
     const platform = `${process.platform}-${process.arch}`;
     return { ...report, node: process.versions.node, platform, ok };

@@ -1,5 +1,6 @@
 // The addon's surface, and the one place that loads it. Everything above this file is typed TypeScript;
 // everything below is C++ (csrc/napi). Weights never cross it, rows and scalars do.
+import type { NativeDoctor } from "./native-doctor.js";
 import type {
   DeviceProfile,
   NativeMeasureOptions,
@@ -329,50 +330,12 @@ export interface NativeEngine {
   close(): Promise<void>;
 }
 
-export interface NativeGpu {
-  name: string;
-  computeCapability: string;
-  memoryBytes: number;
-  /** CUDA version the driver supports. */
-  driver: string;
-  /** Of the GPU that runs use: GB (10^9 bytes) a second; null where measuring failed. */
-  link?: NativeLink | null;
-}
-
-/** Of pinned memory: to the GPU, from it, and both ways at once in all; of pageable memory, which runs never copy. */
-export interface NativeLink {
-  upGbps: number;
-  downGbps: number;
-  bothGbps: number;
-  pageableUpGbps: number;
-  pageableDownGbps: number;
-}
-
-export interface NativeDoctor {
-  version: string;
-  isa: string;
-  isas: string[];
-  cores: number;
-  memoryBytes: number;
-  /** What CUDA offers; `error` says why there is no device. */
-  cuda: {
-    built: boolean;
-    devices: number;
-    gpus: NativeGpu[];
-    error: string | null;
-    /** Where cuBLASLt was found, for `matmul: "cublaslt"`; else null, and why. */
-    cublasLt: string | null;
-    cublasLtError: string | null;
-  };
-  /** Self-tests run now: name and whether it passed. */
-  checks: { name: string; ok: boolean; detail: string }[];
-}
-
 export interface NativeBinding {
   Engine: new () => NativeEngine;
   plan(options: NativePlanOptions): NativePlan;
   deviceProfiles(): DeviceProfile[];
-  doctor(): NativeDoctor;
+  /** `tryGpu`: measures the link of the GPU that runs use and tests it, too; seconds. */
+  doctor(tryGpu?: boolean): NativeDoctor;
   /** z of `count` elements of one row; seed is an integer below 2^53. */
   normals(
     seed: number,
@@ -415,7 +378,7 @@ export const native: NativeBinding = {
   get Engine() {
     return addon().Engine;
   },
-  doctor: () => addon().doctor(),
+  doctor: (tryGpu) => addon().doctor(tryGpu),
   normals: (...of) => addon().normals(...of),
   philox: (counter, key) => addon().philox(counter, key),
   ggufMetadata: (path) => addon().ggufMetadata(path),

@@ -64,14 +64,14 @@ function busyLanes(path, count) {
 
 /** One shape on the first GPU: f16, written back every step. */
 export async function gpu({ work, shape, length, storage = "f16", matmul = "zo2" }) {
-  const [card] = doctor().cuda.gpus;
-  if (!card?.link) return { shape, skipped: doctor().cuda.error ?? "no GPU that can be used" };
+  const { gpus, error, contextBytes } = doctor().cuda;
+  const [card] = gpus;
+  if (!card?.link) return { shape, skipped: error ?? "no GPU that can be used" };
   const layers = await layersThatFit(work, shape, storage);
   if (layers !== undefined && layers < 1) return { shape, skipped: "not enough host memory" };
   const model = await generatedModel(work, shape, layers);
   const common = { storage, roundEvery: 1, offload: "host" };
   const asked = { model, batch: 1, length, device: "a100-pcie", simulate: false, ...common };
-  const contextBytes = 500e6; // what a run on a GPU leaves to CUDA's context (docs/cuda.md)
   const { leastMemoryBytes } = await plan(asked);
   const made = await plan({ ...asked, memory: leastMemoryBytes });
   const trace = join(work, "gpu-trace.json");

@@ -49,7 +49,7 @@ Json philox_check() {
   return check;
 }
 
-// doctor(): NativeDoctor
+// doctor(tryGpu?: boolean): NativeDoctor
 Napi::Value doctor(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     Json isas = Json::array(), checks = Json::array(), report = Json::object();
@@ -62,7 +62,7 @@ Napi::Value doctor(const Napi::CallbackInfo& info) {
     report.set("cores", cpu_cores());
     report.set("memoryBytes",
                static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE));
-    report.set("cuda", cuda_report(checks));
+    report.set("cuda", cuda_report(info[0].ToBoolean().Value(), checks));
     report.set("checks", checks);
     return Napi::Value(info.Env(), parse_json(info.Env(), report.dump()));
   });

@@ -53,7 +53,7 @@ void add_check(Json& checks, const std::string& name, const std::string& problem
 }
 
 // What the first GPU does, the one that runs use. Failures of it are results.
-void try_gpu(Json& gpu, Json& checks) {
+void try_first(Json& gpu, Json& checks) {
   gpu.set("link", Json());
   try {
     gpu.set("link", link_report(measure_link(0)));
@@ -82,20 +82,21 @@ std::unique_ptr<Device> make_device(const std::string& name, const CpuOptions& c
   return make_cpu_device(cpu);
 }
 
-Json cuda_report(Json& checks) {
+Json cuda_report(bool try_gpu, Json& checks) {
   std::string problem, no_library;
   const std::vector<CudaGpu> gpus = cuda_gpus(&problem);
   const std::string library = cuda::CublasLt::find(&no_library);
   Json json = Json::object(), list = Json::array();
   for (size_t i = 0; i < gpus.size(); ++i) {
     Json gpu = gpu_report(gpus[i]);
-    if (i == 0 && cuda_usable()) try_gpu(gpu, checks);
+    if (i == 0 && try_gpu && cuda_usable()) try_first(gpu, checks);
     list.push(gpu);
   }
   json.set("built", true);
   json.set("devices", static_cast<int64_t>(gpus.size()));
   json.set("gpus", list);
   json.set("error", gpus.empty() ? Json(problem) : Json());
+  json.set("contextBytes", static_cast<uint64_t>(CudaOptions().context_bytes));
   json.set("cublasLt", library.empty() ? Json() : Json(library));
   json.set("cublasLtError", library.empty() ? Json(no_library) : Json());
   return json;
@@ -112,12 +113,13 @@ std::unique_ptr<Device> make_device(const std::string& name, const CpuOptions& c
   return make_cpu_device(cpu);
 }
 
-Json cuda_report(Json&) {
+Json cuda_report(bool, Json&) {
   Json json = Json::object();
   json.set("built", false);
   json.set("devices", 0);
   json.set("gpus", Json::array());
   json.set("error", "this build has no CUDA backend");
+  json.set("contextBytes", 0);
   json.set("cublasLt", Json());
   json.set("cublasLtError", Json());
   return json;

@@ -15,7 +15,8 @@ namespace zo2::napi {
 std::unique_ptr<Device> make_device(const std::string& name, const CpuOptions& cpu,
                                     const std::string& matmul);
 
-// NativeDoctor.cuda (lib/native.ts). Self-tests of a GPU that can be used are appended to `checks`.
-Json cuda_report(Json& checks);
+// NativeDoctor.cuda (lib/native-doctor.ts). With `try_gpu`, and a GPU that can be used, its link is
+// measured and its self-tests are appended to `checks`: seconds.
+Json cuda_report(bool try_gpu, Json& checks);
 
 }  // namespace zo2::napi

@@ -2,10 +2,9 @@
 
 #include <cmath>
 #include <cstring>
-#include <memory>
 
 #include "core/lanes.h"
-#include "device/ops.h"
+#include "device/op_rig.h"
 #include "store/encode.h"
 #include "zo/names.h"
 
@@ -18,8 +17,6 @@ constexpr uint32_t kTensor = 7;
 constexpr uint64_t kSeed = 20250312;
 constexpr double kTolerance = 2e-2;  // of the root mean square of results: 16-bit inputs
 
-using Bytes = std::vector<uint8_t>;
-
 std::vector<float> numbers(int64_t n, uint64_t seed) {
   std::vector<float> values(static_cast<size_t>(n));
   for (size_t i = 0; i < values.size(); ++i) {
@@ -28,44 +25,6 @@ std::vector<float> numbers(int64_t n, uint64_t seed) {
   }
   return values;
 }
-
-// Operands of one op on one device.
-class Bench {
- public:
-  explicit Bench(Device& device) : device_(device) {}
-  ~Bench() { device_.drain(); }
-
-  View put(const void* bytes, size_t n) {
-    const View view = room(n);
-    const auto staging = device_.alloc("self-test", Tier::kStaging, n);
-    std::memcpy(staging->address(), bytes, n);
-    device_.copy(Lane::kUpload, view, {staging.get(), 0, n});
-    device_.sync(Lane::kUpload);
-    return view;
-  }
-  View room(size_t n) {
-    buffers_.push_back(device_.alloc("self-test", Tier::kDevice, n));
-    return {buffers_.back().get(), 0, n};
-  }
-  void run(const Op& op) {
-    const auto scratch = device_.alloc("scratch", Tier::kDevice, device_.scratch_bytes(op));
-    device_.set_scratch({scratch.get(), 0, scratch->bytes()});
-    device_.enqueue(Lane::kCompute, op);
-    device_.sync(Lane::kCompute);
-    device_.set_scratch({});
-  }
-  Bytes get(const View& view) {
-    const auto staging = device_.alloc("self-test", Tier::kStaging, view.bytes);
-    device_.copy(Lane::kOffload, {staging.get(), 0, view.bytes}, view);
-    device_.sync(Lane::kOffload);
-    const auto* bytes = static_cast<const uint8_t*>(staging->address());
-    return {bytes, bytes + view.bytes};
-  }
-
- private:
-  Device& device_;
-  std::vector<std::unique_ptr<Buffer>> buffers_;
-};
 
 // A weight with two records pending, both of which are to be written back.
 struct Stored {
@@ -77,10 +36,10 @@ struct Stored {
     for (size_t i = 0; i < 2; ++i)
       updates[i] = {kSeed + i, 1e-3f, &coefficients[i], 1, type != StorageType::kF32};
   }
-  Weight on(Bench& bench) const {
+  Weight on(OpRig& rig) const {
     Weight w;
-    w.data = bench.put(data.data(), data.size());
-    if (!aux.empty()) w.aux = bench.put(aux.data(), aux.size());
+    w.data = rig.put(data);
+    if (!aux.empty()) w.aux = rig.put(aux);
     w.type = type;
     w.tensor = kTensor;
     w.rows = kRows;
@@ -96,14 +55,14 @@ struct Stored {
 };
 
 Bytes updated(Device& device, const Stored& stored) {
-  Bench bench(device);
+  OpRig rig(device);
   Apply apply;
-  apply.weight = stored.on(bench);
+  apply.weight = stored.on(rig);
   apply.weight.pending = {stored.updates, 2, 2};
-  bench.run({apply});
-  Bytes bytes = bench.get(apply.weight.data);
+  rig.run({apply});
+  Bytes bytes = rig.get(apply.weight.data);
   if (apply.weight.aux) {
-    const Bytes more = bench.get(apply.weight.aux);
+    const Bytes more = rig.get(apply.weight.aux);
     bytes.insert(bytes.end(), more.begin(), more.end());
   }
   return bytes;
@@ -120,7 +79,7 @@ float narrowed(float x, FloatType type) {
 
 // y of both branches, in f32.
 std::vector<float> product(Device& device, const Stored& stored) {
-  Bench bench(device);
+  OpRig rig(device);
   const FloatType type = input_type(device.info(), stored.type);
   std::vector<float> x = numbers(2 * kTokens * kColumns, kSeed + 1);
   Bytes inputs(x.size() * float_bytes(type));
@@ -135,16 +94,16 @@ std::vector<float> product(Device& device, const Stored& stored) {
   }
   const Branch branches[2] = {{0, 1e-2f}, {0, -1e-2f}};
   Linear linear;
-  linear.weight = stored.on(bench);
-  linear.x = Floats(bench.put(inputs.data(), inputs.size()), type);
-  linear.y = Floats(bench.room(2 * kTokens * kRows * sizeof(float)));
+  linear.weight = stored.on(rig);
+  linear.x = Floats(rig.put(inputs), type);
+  linear.y = Floats(rig.room(2 * kTokens * kRows * sizeof(float)));
   linear.m = kTokens;
   linear.y_columns = kRows;
   linear.branches.seed = kSeed;
   linear.branches.branch = branches;
   linear.branches.count = 2;
-  bench.run({linear});
-  const Bytes bytes = bench.get(linear.y);
+  rig.run({linear});
+  const Bytes bytes = rig.get(linear.y);
   std::vector<float> y(bytes.size() / sizeof(float));
   std::memcpy(y.data(), bytes.data(), bytes.size());
   return y;

@@ -134,9 +134,11 @@ UpdateRules rules_of(const Json& header, const std::string& path) {
   const MethodEntry* known =
       name && name->type() == Json::Type::kString ? find_method(name->string()) : nullptr;
   if (!known || !version || version->dump() != Json(known->version).dump())
-    throw Error(ErrorCode::kJournalMismatch, path + ": method is " + method.dump() +
-                                                 "; this version knows " + method_names() +
-                                                 ", each of version 1");
+    throw Error(
+        ErrorCode::kJournalMismatch,
+        path + ": method is " + method.dump() + "; this version knows " +
+            (known ? std::string(known->name) + ", version " + std::to_string(known->version)
+                   : method_names()));
   return rules;
 }
 

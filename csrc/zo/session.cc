@@ -147,7 +147,8 @@ TrainResult Session::train(const TrainOptions& options, const RawRows& train, co
     return trainer.run(*pipeline_, *store_, {extent_bytes_, schedule_.disk_bytes}, hooks,
                        *pending_);
   } catch (const Error& e) {
-    if (e.code() == ErrorCode::kIo) {  // weights may be of a step that is not in the journal
+    // Weights may be of a step that is not in the journal.
+    if (e.code() == ErrorCode::kIo && pending_->step() > 0) {
       pipeline_.reset();
       pending_.reset();
     }

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "op_rig.h"
+#include "device/op_rig.h"
 
 namespace zo2::test {
 

@@ -125,7 +125,7 @@ class CudaDevice final : public Device {
     if (!state.stream) return;
     keeping_failures([&] {
       check(cudaStreamSynchronize(state.stream->get()), "wait for a stream");
-      if (state.timeline) state.timeline->finish();  // its thread has nothing to do
+      if (state.timeline) state.timeline->collect();  // its thread has nothing to do
     });
   }
   void drain() noexcept override {

@@ -20,15 +20,14 @@ class Timeline {
   Timeline(Trace& trace, int lane, cudaStream_t stream);
   // Issues the work between two events, and adds to the trace what has ended since.
   void run(const char* name, const std::function<void()>& issue);
-  // Adds the rest; the stream has ended it, and the thread has nothing to do.
-  void finish() { collect(); }
+  // Adds what has ended. Another thread may call it while the stream's has nothing to do.
+  void collect();
 
  private:
   struct Span {
     const char* name;
     std::unique_ptr<CudaEvent> begin, end;
   };
-  void collect();
   std::unique_ptr<CudaEvent> mark();
 
   Trace& trace_;

@@ -9,7 +9,7 @@
 #include "device/device.h"
 #include "device/ops.h"
 
-namespace zo2::test {
+namespace zo2 {
 
 using Bytes = std::vector<uint8_t>;
 
@@ -70,4 +70,4 @@ class OpRig {
   std::vector<std::unique_ptr<Buffer>> buffers_;
 };
 
-}  // namespace zo2::test
+}  // namespace zo2
