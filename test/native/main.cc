@@ -1,5 +1,6 @@
 // Runs all cases, or those whose name contains the argument, or does not contain what follows its
 // "!"; prints TAP.
+#include <chrono>
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -17,6 +18,7 @@ int main(int argc, char** argv) {
   for (const zo2::test::Case& test : state.cases) {
     if ((std::string(test.name).find(part) == std::string::npos) != without) continue;
     state.failures.clear();
+    const auto start = std::chrono::steady_clock::now();
     try {
       test.run();
     } catch (const zo2::Error& error) {
@@ -26,7 +28,9 @@ int main(int argc, char** argv) {
       state.failures.push_back(std::string("exception: ") + error.what());
     }
     const bool ok = state.failures.empty();
-    std::printf("%s %d - %s\n", ok ? "ok" : "not ok", ++count, test.name);
+    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
+    std::printf("%s %d - %s # time=%.0fms\n", ok ? "ok" : "not ok", ++count, test.name,
+                took.count());
     for (const std::string& failure : state.failures) std::printf("# %s\n", failure.c_str());
     std::fflush(stdout);
     if (!ok) ++failed;

@@ -101,15 +101,19 @@ template <int kKeys, int kColumns>
 __device__ void add_tile(const Heads& h, const Shared<kKeys>& s, int query, int part, int64_t first,
                          int64_t last, Running<kColumns>& run) {
   constexpr int kMine = kKeys / kParts;
-  float score[kMine], best = run.most;
+  float score[kMine] = {}, best = run.most;
   const float* q = s.q + query * s.q_stride;
+  const float* k = s.k + part * s.k_stride;
+#pragma unroll 2
+  for (int c = 0; c < h.qk_columns; ++c) {
+    const float factor = q[c];
+#pragma unroll
+    for (int i = 0; i < kMine; ++i)
+      score[i] = fmaf(factor, k[kParts * i * s.k_stride + c], score[i]);
+  }
 #pragma unroll
   for (int i = 0; i < kMine; ++i) {
-    const int key = part + kParts * i;
-    const float* k = s.k + key * s.k_stride;
-    float sum = 0;
-    for (int c = 0; c < h.qk_columns; ++c) sum = fmaf(q[c], k[c], sum);
-    score[i] = first + key <= last ? sum : -INFINITY;
+    if (first + part + kParts * i > last) score[i] = -INFINITY;
     best = Largest::of(score[i], best);
   }
   best = over_parts<Largest>(best);
@@ -124,14 +128,14 @@ __device__ void add_tile(const Heads& h, const Shared<kKeys>& s, int query, int 
   run.most = best;
   run.sum = run.sum * shrink + over_parts<Sum>(sum);
   __syncwarp();  // a query's threads are of one warp
+  for (float& y : run.y) y *= shrink;
+#pragma unroll 2
+  for (int key = 0; key < kKeys; ++key) {
+    const float p = s.p[query * s.p_stride + key];
+    const float* v = s.v + key * s.v_stride + part;
 #pragma unroll
-  for (int i = 0; i < kColumns; ++i) {
-    const int column = part + kParts * i;
-    if (column >= h.v_columns) break;
-    float y = run.y[i] * shrink;
-    for (int key = 0; key < kKeys; ++key)
-      y = fmaf(s.p[query * s.p_stride + key], s.v[key * s.v_stride + column], y);
-    run.y[i] = y;
+    for (int i = 0; i < kColumns; ++i)
+      if (part + kParts * i < h.v_columns) run.y[i] = fmaf(p, v[kParts * i], run.y[i]);
   }
 }
 
