@@ -1,4 +1,4 @@
-// npm run bench [-- --suite paper,predicted,streamed,cpu,kernels,step,options,memory,curve,storage,gpu] [--quick | --full] [--isa v3] [--no-peers] [--json] ...
+// npm run bench [-- --suite paper,predicted,streamed,cpu,kernels,step,draws,options,evaluation,memory,curve,storage,gpu] [--quick | --full] [--isa v3] [--no-peers] [--json] ...
 // Times zo2 beside PyTorch on this machine, in turns, and writes bench/results/<suite>.{json,md}.
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
@@ -9,10 +9,11 @@ import { peerMissing } from "./peer.mjs";
 import { markdown } from "./report.mjs";
 import { cpu } from "./suites/cpu.mjs";
 import { curve } from "./suites/curve.mjs";
+import { generation, scoring } from "./suites/evaluation.mjs";
 import { gpu } from "./suites/gpu.mjs";
 import { kernels } from "./suites/kernels.mjs";
 import { memory } from "./suites/memory.mjs";
-import { options as optionScoring, step } from "./suites/steps.mjs";
+import { draws, options as optionScoring, step } from "./suites/steps.mjs";
 import { storage } from "./suites/storage.mjs";
 import { paper, predicted, streamed } from "./suites/tiers.mjs";
 
@@ -83,7 +84,16 @@ const suites = {
       kernels({ ...of, size: numbers(flags.size), tokens: numbers(flags.tokens), count: 2 ** 24 }),
   ],
   step: (of) => numbers(flags.batch).map((batch) => () => step({ ...of, batch })),
+  draws: (of) => numbers(flags.batch).map((batch) => () => draws({ ...of, batch })),
   options: (of) => [() => optionScoring({ ...of, batch: 16 })],
+  evaluation: (of) => {
+    const common = { ...of, model: flags.model };
+    const few = flags.quick ? { prompts: 4, tokens: 4 } : {};
+    return [
+      () => scoring({ ...common, rowCount: Number(flags.rows) }),
+      () => generation({ ...common, ...few }),
+    ];
+  },
   memory: (of) => [() => memory(of)],
   paper: () => [paper],
   predicted: () => [() => predicted(flags.quick ? { shapes: ["opt-13b"] } : {})],

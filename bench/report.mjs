@@ -44,11 +44,37 @@ const sections = {
     const head = ["f32, Gaussian", "zo2, a step", "tokens/s", "MeZO on PyTorch", "ratio"];
     return table(head, rows);
   },
+  draws(results) {
+    const rows = results.flatMap((r) =>
+      r.rows.map(({ name, stepMs, ratio }, i) => [
+        i === 0 ? `${r.shape}, ${r.batchSize} x ${r.length}` : "",
+        name,
+        `${stepMs} ms`,
+        ratio,
+      ]),
+    );
+    return table(["f32", "directions", "a step", "Gaussian's time over it"], rows);
+  },
   options([r]) {
     if (r.skipped) return `skipped: ${r.skipped}`;
     const rows = r.peers.map((peer) => [peer.name, `${peer.stepMs} ms`, peer.ratio]);
     const head = [`${r.model}, reviews, batch ${r.batchSize}`, "a step", "ratio"];
     return table(head, [["zo2", `${r.stepMs} ms`, 1], ...rows]);
+  },
+  evaluation([scoring, generation]) {
+    if (scoring.skipped) return `skipped: ${scoring.skipped}`;
+    const { peerSeconds, ratio } = scoring;
+    const beside = peerSeconds
+      ? `; MeZO's evaluation loop on transformers ${peerSeconds} s (without loading): ${ratio} times`
+      : "";
+    const g = generation;
+    return [
+      `Two options of ${scoring.rows} review snippets: ${scoring.seconds} s, loading the model included${beside}.`,
+      "",
+      `Greedy generation, f32, ${megabytes(g.memory)} of memory for ${megabytes(g.weightBytes)} of weights on disk: ` +
+        `${g.prompts} prompts at once ${g.tokensPerSecond} tokens/s; each alone, so that the model is read again for ` +
+        `every token of every row, ${g.oneByOne}: ${g.ratio} times.`,
+    ].join("\n");
   },
   memory([r]) {
     const peer = r.peerPeakBytes ? `; MeZO on PyTorch ${megabytes(r.peerPeakBytes)}` : "";

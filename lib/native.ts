@@ -118,6 +118,8 @@ export interface NativeTrainOptions {
   lambdaReg?: number;
   adamBeta2?: number;
   adamEpsilon?: number;
+  rank?: number;
+  updateInterval?: number;
   distribution: Distribution;
   /** Largest |projected gradient|; 0: no clipping. */
   clip: number;

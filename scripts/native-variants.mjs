@@ -68,5 +68,8 @@ if (!cudaOnly) {
   run(cross ? "qemu-aarch64-static" : tests, cross ? [tests, ...chosen] : chosen, sanitizers);
 }
 if (withCuda) {
-  for (const name of onEmulator) run(join(out, "test/cuda", name), [], sanitizers);
+  for (const name of onEmulator) {
+    // Losses of many seeds say something about rounding, not about memory.
+    run(join(out, "test/cuda", name), name === "zo2_cuda_tests" ? ["!losses"] : [], sanitizers);
+  }
 }

@@ -6,6 +6,7 @@ One process, asked line by line on stdin with JSON, answering line by line on st
   {"task": "lm", "ids": [[...], ...]}                   rows of token ids, each predicting the next
   {"task": "options", "rows": [[text, label], ...], "options": [...], "share": bool}
   {"steps": N}                                          -> {"ms": [...], "loss": ...}
+  {"evaluate": [[text, label], ...], "options": [...]}  -> {"ms": ..., "accuracy": ...}
   {"peak": true}                                        -> {"bytes": peak resident memory}
 
 The step is Algorithm 1 of MeZO (arXiv 2305.17333) as its repository has it: perturb in place by +eps,
@@ -15,6 +16,8 @@ for noise, inference mode, all threads, eager fp32 (bf16 is slower on CPUs witho
 
 Option scoring follows MeZO: every option is a sequence of its own, padded. With "share" (not in MeZO)
 options of one token are read off one forward pass per row, and logits are computed at that position only.
+
+Evaluation is MeZO's own loop (run.py, one_step_pred): a forward pass for every option of every row.
 """
 
 import json
@@ -99,6 +102,19 @@ class Mezo:
 
         self.loss = scored
 
+    def accuracy(self, rows, options):
+        tokenizer = AutoTokenizer.from_pretrained(**self.where)
+        right = 0
+        for text, label in rows:
+            start = len(tokenizer(text)["input_ids"])
+            scores = []
+            for option in options:
+                ids = torch.tensor(tokenizer(text + option)["input_ids"])
+                logprobs = self.model(input_ids=ids[None]).logits[0, :-1].log_softmax(-1)
+                scores.append(logprobs[torch.arange(len(ids) - 1), ids[1:]][start - 1:].mean())
+            right += int(torch.stack(scores).argmax()) == label
+        return right / len(rows)
+
 
 def pad(sequences):
     longest = max(map(len, sequences))
@@ -127,6 +143,10 @@ def main():
                 loss = mezo.step()
                 times.append(1e3 * (time.perf_counter() - began))
             answer = {"ms": times, "loss": loss}
+        elif "evaluate" in asked:
+            began = time.perf_counter()
+            accuracy = mezo.accuracy(asked["evaluate"], asked["options"])
+            answer = {"ms": 1e3 * (time.perf_counter() - began), "accuracy": accuracy}
         elif "peak" in asked:
             answer = {"bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
         print(json.dumps(answer), flush=True)

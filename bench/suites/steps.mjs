@@ -60,8 +60,8 @@ async function besidePyTorch({ rounds, steps, threads, isa, withPeers, ...run },
   }
 }
 
-/** Language modelling on a random model of a shape. */
-export async function step({ work, shape, batch, length, ...how }) {
+/** A run of language modelling on a random model of a shape, and its rows. */
+async function modelling({ work, shape, batch, length }) {
   const model = await randomModel(work, shape);
   const { vocabulary } = shapes[shape];
   const ids = Array.from({ length: batch }, (_, row) =>
@@ -70,7 +70,37 @@ export async function step({ work, shape, batch, length, ...how }) {
   const train = join(work, "rows.jsonl");
   await writeFile(train, `${ids.map((row) => JSON.stringify({ input_ids: row })).join("\n")}\n`);
   const data = { train, task: "lm" };
-  const run = { model, data, batchSize: batch, output: join(work, "run") };
+  return { run: { model, data, batchSize: batch, output: join(work, "run") }, ids };
+}
+
+const directions = [
+  { name: "Gaussian", method: {} },
+  { name: "Rademacher", method: { distribution: "rademacher" } },
+  { name: "rank 2", method: { name: "lozo", rank: 2 } },
+  { name: "rank 1", method: { name: "lozo", rank: 1 } },
+];
+
+/** What directions cost: steps of mezo and of lozo in turns. */
+export async function draws({ work, shape, batch, length, rounds, steps, threads, isa }) {
+  const { run } = await modelling({ work, shape, batch, length });
+  const times = directions.map(() => []);
+  for (let round = 0; round < rounds; round++) {
+    for (const [i, { method }] of directions.entries()) {
+      times[i].push(...(await ourSteps({ ...run, method, schedule: { threads, isa } }, steps)));
+    }
+  }
+  const gaussian = median(times[0]);
+  const rows = directions.map(({ name }, i) => ({
+    name,
+    stepMs: digits(median(times[i]), 4),
+    ratio: digits(gaussian / median(times[i])),
+  }));
+  return { shape, batchSize: batch, length, storage: "f32", rows };
+}
+
+/** Language modelling on a random model of a shape. */
+export async function step({ work, shape, batch, length, ...how }) {
+  const { run, ids } = await modelling({ work, shape, batch, length });
   const result = await besidePyTorch({ ...run, ...how }, [
     { name: "MeZO, PyTorch", task: { task: "lm", ids } },
   ]);

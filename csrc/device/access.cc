@@ -155,16 +155,17 @@ void list(const Materialize& op, Accesses& to) {
 // ---- work
 // -----------------------------------------------------------------------------------------
 
-uint64_t pending_draws(const Weight& w) {
-  uint64_t count = 0;
-  if (!w.trainable) return 0;
-  for (int i = 0; i < w.pending.count; ++i)
-    count += static_cast<uint64_t>(w.pending.updates[i].directions);
-  return count;
-}
-
-void draw(uint64_t count, Distribution distribution, Work& to) {
-  (distribution == Distribution::kGaussian ? to.normals : to.signs) += count;
+// z of so many elements in so many directions. Of low rank, draws are too few to count; each
+// element is a sum of products.
+void draw(int directions, const Weight& w, uint64_t elements, const Factors& factors,
+          Distribution distribution, Work& to) {
+  const uint64_t count = static_cast<uint64_t>(directions) * elements;
+  const int rank = rank_of(w, factors);
+  if (rank > 0) {
+    to.flops += 2.0 * rank * static_cast<double>(count);
+  } else {
+    (distribution == Distribution::kGaussian ? to.normals : to.signs) += count;
+  }
 }
 
 // The stored bytes of `rows` of the weight's rows and the draws of what is pending for them.
@@ -174,7 +175,10 @@ void advance(const Weight& w, int64_t rows, Distribution distribution, Rounding 
   const uint64_t aux = storage_aux_bytes(w.type, rows, w.columns);
   to.bytes += touched * storage_bytes(w.type) * (stores(w) ? 2 : 1);
   if (reads_aux(w, exact)) to.bytes += aux * (writes_aux(w) ? 2 : 1);
-  draw(pending_draws(w) * touched, distribution, to);
+  for (int i = 0; w.trainable && i < w.pending.count; ++i) {
+    const Update& update = w.pending.updates[i];
+    draw(update.directions, w, touched, update.factors, distribution, to);
+  }
   if (!w.trainable || w.type == StorageType::kF32 || rounding == Rounding::kNearest) return;
   for (int i = 0; i < w.pending.count; ++i)
     if (w.pending.updates[i].rounds) to.uniforms += touched;
@@ -184,7 +188,7 @@ void use(const Weight& w, int64_t rows, const Branches& branches, Work& to) {
   advance(w, rows, branches.distribution, branches.rounding, to);
   if (!w.trainable) return;
   const uint64_t touched = static_cast<uint64_t>(rows * w.columns);
-  draw(static_cast<uint64_t>(perturbed_directions(branches)) * touched, branches.distribution, to);
+  draw(perturbed_directions(branches), w, touched, branches.factors, branches.distribution, to);
 }
 
 void use(const Vector& v, const Branches& branches, Work& to) {

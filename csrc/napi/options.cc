@@ -116,6 +116,8 @@ MethodOptions method_options(const Napi::Object& object) {
   constant("lambdaReg", o.lambda_reg);
   constant("adamBeta2", o.beta2);
   constant("adamEpsilon", o.adam_epsilon);
+  if (object.Has("rank")) o.rank = int_field(object, "rank");
+  if (object.Has("updateInterval")) o.update_interval = count_field(object, "updateInterval");
   if (o.directions < 1) wrong(env, "directions", "at least 1");
   if (!(o.epsilon > 0)) wrong(env, "epsilon", "positive");
   return o;

@@ -57,6 +57,7 @@ void BatchLimits::include(const BatchLimits& o) {
   label_rows = std::max(label_rows, o.label_rows);
   targets = std::max(targets, o.targets);
   branches = std::max(branches, o.branches);
+  rank = std::max(rank, o.rank);
   logits = logits || o.logits;
   cache_rows = std::max(cache_rows, o.cache_rows);
 }

@@ -18,6 +18,7 @@ struct BatchLimits {
   int64_t label_rows = 0;
   int64_t targets = 0;
   int branches = 1;
+  int rank = 0;  // of their directions (Factors)
   bool logits = false;
   int64_t cache_rows = 0;  // of key/value caches; 0: none
 

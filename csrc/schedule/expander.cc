@@ -120,6 +120,7 @@ size_t scratch_for(const Device& device, const ModelSpec& model,
   Branches branches;
   branches.branch = branch.data();
   branches.count = limits.branches;
+  branches.factors.rank = limits.rank;
   Sizer sizer(device, tensors, layout, type);
   for (size_t i = 0; i < tensors.size(); ++i) sizer.apply(static_cast<TensorId>(i));
   emit_forward(model, plan.batch, branches, plan.activations, sizer);

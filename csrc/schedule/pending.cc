@@ -22,6 +22,7 @@ Pending PendingUpdates::since(uint64_t held, bool decayed, bool store, bool f32_
       update.coefficients = u.coefficients.data();
       update.directions = static_cast<int>(u.coefficients.size());
       update.rounds = rounds(u.step);
+      update.factors = {rules_.rank, u.basis};
       list.push_back(update);
     }
   }

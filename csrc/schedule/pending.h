@@ -18,6 +18,7 @@ struct StepUpdate {
   uint64_t seed = 0;
   float decay = 0;
   std::vector<float> coefficients;
+  uint64_t basis = 0;  // Factors::basis, where directions are of low rank
 };
 
 struct UpdateRules {
@@ -25,6 +26,7 @@ struct UpdateRules {
   int round_every = 1;
   Distribution distribution = Distribution::kGaussian;
   Rounding rounding = Rounding::kStochastic;
+  int rank = 0;  // Factors::rank
 };
 
 class PendingUpdates {

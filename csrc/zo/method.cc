@@ -2,16 +2,15 @@
 
 #include <algorithm>
 
+#include "core/error.h"
 #include "zo/methods/methods.h"
 
 namespace zo2 {
 namespace {
 
-constexpr MethodEntry kMethods[] = {{"mezo", 1, make_mezo},
-                                    {"fzoo", 1, make_fzoo},
-                                    {"spsa1.5", 1, make_spsa15},
-                                    {"es", 1, make_es},
-                                    {"meazo", 1, make_meazo}};
+constexpr MethodEntry kMethods[] = {{"mezo", 1, make_mezo},      {"fzoo", 1, make_fzoo},
+                                    {"spsa1.5", 1, make_spsa15}, {"es", 1, make_es},
+                                    {"meazo", 1, make_meazo},    {"lozo", 1, make_lozo}};
 
 }  // namespace
 
@@ -19,6 +18,14 @@ const MethodEntry* find_method(const std::string& name) {
   for (const MethodEntry& entry : kMethods)
     if (entry.name == name) return &entry;
   return nullptr;
+}
+
+std::unique_ptr<Method> make_method(const MethodOptions& options) {
+  const MethodEntry* entry = find_method(options.name);
+  if (!entry)
+    throw Error(ErrorCode::kInvalidConfig,
+                "method.name is \"" + options.name + "\"; there are " + method_names());
+  return entry->make(options);
 }
 
 std::string method_names() {

@@ -23,6 +23,8 @@ struct MethodOptions {
   double lambda_reg = 1;
   double beta2 = 0.99;
   double adam_epsilon = 1e-8;
+  int rank = 2;
+  uint64_t update_interval = 50;
 };
 
 class Method {
@@ -37,6 +39,10 @@ class Method {
   // makes results that are not. `last`: the record before, null at the first step. A pure function.
   virtual void finish(const Record* last, const std::vector<double>& losses,
                       Record& record) const = 0;
+  // Of directions of low rank (device/ops.h, Factors); 0: every element is drawn.
+  virtual int rank() const { return 0; }
+  // The step whose seed is the basis of step t's directions, where they have one.
+  virtual uint64_t basis_step(uint64_t t) const { return t; }
   // Adds to the header's "method" what it has beside the common fields.
   virtual void describe(Json& /*method*/) const {}
 
@@ -57,6 +63,8 @@ struct MethodEntry {
 };
 // By name; null: none.
 const MethodEntry* find_method(const std::string& name);
+// Throws Error(kInvalidConfig) for a name that there is not, or options that the method refuses.
+std::unique_ptr<Method> make_method(const MethodOptions& options);
 // "a, b or c", for messages.
 std::string method_names();
 

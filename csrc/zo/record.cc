@@ -62,6 +62,7 @@ Json Record::to_json() const {
   json.set("step", step);
   json.set("seed", seed);
   json.set("learningRate", learning_rate);
+  if (basis_seed) json.set("basisSeed", *basis_seed);
   if (loss) json.set("loss", finite_or_null(*loss));
   json.set("lossPlus", numbers(loss_plus));
   json.set("lossMinus", numbers(loss_minus));
@@ -93,6 +94,7 @@ Record Record::from_json(const Json& json, const std::string& what) {
     if (!loss->is_number() && !loss->is_null()) damaged(what, "loss", "a number");
     r.loss = loss->is_null() ? NAN : loss->number();
   }
+  if (json.find("basisSeed")) r.basis_seed = integer(json, "basisSeed", what);
   if (json.find("count")) {
     r.count = integer(json, "count", what);
     r.second_moment = number(json, "secondMoment", what);

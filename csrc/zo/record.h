@@ -24,12 +24,14 @@ struct Record {
   // What meazo carries on; count: records that were applied. 0: the method has no such thing.
   double second_moment = 0;
   uint64_t count = 0;
+  // Of directions of low rank: what their columns are drawn from.
+  std::optional<uint64_t> basis_seed;
 
   Json to_json() const;
   // Throws Error(kJournalCorrupt) with `what` where a field is missing or of the wrong kind.
   static Record from_json(const Json& json, const std::string& what);
 
-  StepUpdate update() const { return {step, seed, decay, coefficients}; }
+  StepUpdate update() const { return {step, seed, decay, coefficients, basis_seed.value_or(0)}; }
   // Into the pending updates, as committed or skipped.
   void commit(PendingUpdates& pending) const;
 };

@@ -139,6 +139,13 @@ UpdateRules rules_of(const Json& header, const std::string& path) {
         path + ": method is " + method.dump() + "; this version knows " +
             (known ? std::string(known->name) + ", version " + std::to_string(known->version)
                    : method_names()));
+  if (const Json* rank = method.find("rank")) {
+    rules.rank = rank->type() == Json::Type::kInteger ? static_cast<int>(rank->integer()) : 0;
+    if (rules.rank < 1 || rules.rank > Factors::kMostRank)
+      throw Error(ErrorCode::kJournalMismatch, path + ": method.rank is " + rank->dump() +
+                                                   "; this version knows 1 to " +
+                                                   std::to_string(Factors::kMostRank));
+  }
   return rules;
 }
 

@@ -128,6 +128,7 @@ TrainResult Session::train(const TrainOptions& options, const RawRows& train, co
   if (eval) eval_rows.emplace(*eval, model_);
   TrainOptions complete = options;
   complete.rules.type = schedule_.storage;
+  complete.rules.rank = make_method(options.method)->rank();
   schedule_.write_every = options.write_every;
   if (complete.rules.type == StorageType::kF32) {  // nothing is ever rounded: one spelling for that
     complete.rules.round_every = 1;

@@ -44,11 +44,7 @@ Trainer::Trainer(Env& env, const ModelSpec& model, const DeviceInfo& device,
       train_(train),
       sampler_(options.seed, train.size(), options.batch_size) {
   if (eval) evaluator_ = std::make_unique<Evaluator>(*eval, options.eval_batch_tokens);
-  const MethodEntry* entry = find_method(options.method.name);
-  if (!entry)
-    throw Error(ErrorCode::kInvalidConfig,
-                "method.name is \"" + options.method.name + "\"; there are " + method_names());
-  method_ = entry->make(options.method);
+  method_ = make_method(options.method);
   branches_ = method_->branches();
 }
 
@@ -168,6 +164,7 @@ std::vector<BatchLimits> Trainer::batches() const {
     for (size_t i = 0; i < options_.batch_size; ++i) limits.append(costliest);
   }
   limits.branches = static_cast<int>(branches_.size());
+  limits.rank = options_.rules.rank;
   std::vector<BatchLimits> batches = {limits};
   if (evaluator_) batches.push_back(evaluator_->limits());
   return batches;
@@ -263,6 +260,7 @@ Record Trainer::step(uint64_t t, const PendingUpdates& pending, const TrainHooks
   record.step = t;
   record.seed = step_seed(options_.seed, t);
   record.learning_rate = options_.learning_rate.at(t);
+  if (options_.rules.rank > 0) record.basis_seed = step_seed(options_.seed, method_->basis_step(t));
   if (next_.step == t) std::swap(batch_, next_);
   if (batch_.step != t) choose(t, batch_);
   const bool last = t == options_.steps;
@@ -271,6 +269,7 @@ Record Trainer::step(uint64_t t, const PendingUpdates& pending, const TrainHooks
   branches.seed = record.seed;
   branches.branch = branches_.data();
   branches.count = static_cast<int>(branches_.size());
+  branches.factors = {options_.rules.rank, record.basis_seed.value_or(0)};
   pipeline_->forward(batch_.packed, branches, pending, options_.deferred_update, false,
                      last ? nullptr : &next_.packed);
   finish_record(record, losses(t, batch_.rows, hooks));

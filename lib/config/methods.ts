@@ -2,7 +2,13 @@
 import { invalid } from "./problems.js";
 import type { MethodConfig, ResolvedTrainConfig, TrainConfig } from "./types.js";
 
-type Constant = "saturatingAlpha" | "lambdaReg" | "adamBeta2" | "adamEpsilon";
+type Constant =
+  | "saturatingAlpha"
+  | "lambdaReg"
+  | "adamBeta2"
+  | "adamEpsilon"
+  | "rank"
+  | "updateInterval";
 interface Method {
   /** Beside the schema's, which are mezo's. */
   defaults: Omit<MethodConfig, "name">;
@@ -31,12 +37,20 @@ const methods: Record<NonNullable<MethodConfig["name"]>, Method> = {
     defaults: { learningRate: 1e-5, adamBeta2: 0.99, adamEpsilon: 1e-8 },
     fewestDirections: 1,
   },
+  lozo: { defaults: { rank: 2, updateInterval: 50 }, fewestDirections: 1 },
 };
 
 type Name = keyof typeof methods;
 export const methodNames: [Name, ...Name[]] = Object.keys(methods) as [Name, ...Name[]];
 
-const constants: readonly Constant[] = ["saturatingAlpha", "lambdaReg", "adamBeta2", "adamEpsilon"];
+const constants: readonly Constant[] = [
+  "saturatingAlpha",
+  "lambdaReg",
+  "adamBeta2",
+  "adamEpsilon",
+  "rank",
+  "updateInterval",
+];
 
 const of = (name: string | undefined): Method | undefined =>
   Object.hasOwn(methods, name ?? "mezo") ? methods[(name ?? "mezo") as Name] : undefined;

@@ -140,6 +140,8 @@ const method = z.strictObject({
   lambdaReg: leaf(z.number().gt(0), "a number above 0", "of spsa1.5: least divisor").optional(),
   adamBeta2: share("of meazo: decay of the mean of squared projected gradients").optional(),
   adamEpsilon: leaf(z.number().gt(0), "a number above 0", "of meazo: added to its root").optional(),
+  rank: integer(1, "of lozo: columns of the two factors of a direction", 32).optional(),
+  updateInterval: integer(1, "of lozo: steps that share one of the factors").optional(),
   distribution: choice(["gaussian", "rademacher"], "distribution of the perturbation").default(
     "gaussian",
   ),

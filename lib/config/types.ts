@@ -66,7 +66,7 @@ export type TaskConfig = Omit<DataConfig, RowsOnly>;
 
 /** How weights are changed. Defaults are mezo's; docs/methods.md has those of the others. */
 export interface MethodConfig {
-  name?: "mezo" | "fzoo" | "spsa1.5" | "es" | "meazo" | undefined;
+  name?: "mezo" | "fzoo" | "spsa1.5" | "es" | "meazo" | "lozo" | undefined;
   /** Peak learning rate (default 1e-6). */
   learningRate?: number | undefined;
   /** Length of the perturbation (default 1e-3). */
@@ -81,6 +81,10 @@ export interface MethodConfig {
   adamBeta2?: number | undefined;
   /** Of meazo: added to its root (default 1e-8). */
   adamEpsilon?: number | undefined;
+  /** Of lozo: columns of the two factors of a direction (default 2). */
+  rank?: number | undefined;
+  /** Of lozo: steps that share one of the factors (default 50). */
+  updateInterval?: number | undefined;
   distribution?: "gaussian" | "rademacher" | undefined;
   /** Decoupled decay of everything but norms and biases (default 0). */
   weightDecay?: number | undefined;
@@ -198,7 +202,7 @@ export type ResolvedTask = Omit<ResolvedData, RowsOnly>;
 /** {@link MethodConfig} with its defaults. */
 export type ResolvedMethod = Filled<
   MethodConfig,
-  "saturatingAlpha" | "lambdaReg" | "adamBeta2" | "adamEpsilon"
+  "saturatingAlpha" | "lambdaReg" | "adamBeta2" | "adamEpsilon" | "rank" | "updateInterval"
 >;
 type Sizes = "memory" | "hostMemory" | "disk" | "extentBytes";
 

@@ -38,6 +38,7 @@ struct RandomWeight {
   int store_after = 0;
   Distribution distribution = Distribution::kGaussian;
   Rounding rounding = Rounding::kStochastic;
+  Factors factors;  // of all records and branches; records have one of two bases
 
   RandomWeight(Random& random, int64_t rows_, int64_t columns_, bool store)
       : type(one_of(random, {StorageType::kF32, StorageType::kBF16, StorageType::kF16,
@@ -48,7 +49,8 @@ struct RandomWeight {
         columns(columns_),
         trainable(random() % 8 != 0),
         distribution(random() % 4 == 0 ? Distribution::kRademacher : Distribution::kGaussian),
-        rounding(random() % 4 == 0 ? Rounding::kNearest : Rounding::kStochastic) {
+        rounding(random() % 4 == 0 ? Rounding::kNearest : Rounding::kStochastic),
+        factors{one_of(random, {0, 0, 0, 1, 2, 6}), random()} {
     const std::vector<float> values = random_floats(random, rows * columns, kWeightScale);
     data.resize(static_cast<size_t>(rows * columns) * storage_bytes(type));
     aux.resize(storage_aux_bytes(type, rows, columns));
@@ -86,8 +88,9 @@ struct RandomWeight {
     static constexpr const char* kTypes[] = {"f32", "bf16", "f16", "bf16+8", "q8"};
     return std::string(kTypes[static_cast<size_t>(type)]) + " " + std::to_string(rows) + "x" +
            std::to_string(columns) + (trainable ? "" : " frozen") +
-           (distribution == Distribution::kRademacher ? " rademacher" : "") + " pending " +
-           std::to_string(updates.size()) + " stored " + std::to_string(store_after);
+           (distribution == Distribution::kRademacher ? " rademacher" : "") + " rank " +
+           std::to_string(factors.rank) + " pending " + std::to_string(updates.size()) +
+           " stored " + std::to_string(store_after);
   }
 
  private:
@@ -102,6 +105,8 @@ struct RandomWeight {
       lists_.push_back(random_floats(random, update.directions, 1e-2f));
       update.coefficients = lists_.back().data();
       update.rounds = type != StorageType::kF32 && random() % 3 == 0;
+      update.factors = factors;
+      if (random() % 3 == 0) update.factors.basis ^= 1;
       updates.push_back(update);
     }
     if (!store) return;
@@ -128,7 +133,11 @@ struct RandomBranches {
       list.push_back({k, -1e-2f});
     }
   }
-  Branches of(const RandomWeight& weight) const { return of(weight.distribution, weight.rounding); }
+  Branches of(const RandomWeight& weight) const {
+    Branches b = of(weight.distribution, weight.rounding);
+    b.factors = weight.factors;
+    return b;
+  }
   Branches of(Distribution distribution, Rounding rounding) const {
     Branches b;
     b.seed = seed;

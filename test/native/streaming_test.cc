@@ -83,6 +83,27 @@ TEST_CASE("streaming: the same in bf16+8, K 1 and 3, of which parts are loaded")
   check_ways(StorageType::kBF16R8, 3, false);
 }
 
+TEST_CASE("streaming: directions of low rank, pending ones of two bases among them") {
+  FaultEnv env(1);
+  write_tiny_model(env, kModel, 1, several_panels(true));
+  TinyRun resident;
+  resident.steps = 7;
+  resident.storage = StorageType::kBF16;
+  resident.round_every = 3;
+  resident.checkpoint_every = 0;
+  resident.method.name = "lozo";
+  resident.method.directions = 2;
+  resident.method.update_interval = 2;
+  const TinyOutcome expected = train_tiny(env, kModel, "/runs/resident", resident);
+  CHECK_EQ(expected.error, std::string());
+  TinyRun two_threads = streamed(resident, Offload::kDisk, 3, 4 << 20);
+  two_threads.threads = 2;
+  const TinyRun one_thread = streamed(resident, Offload::kHost, 2, 1);
+  check_same(train_tiny(env, kModel, "/runs/disk", two_threads), expected, "disk");
+  check_same(train_tiny(env, kModel, "/runs/host", one_thread), expected, "host");
+  CHECK(replay_tiny(env, kModel, "/runs/disk/journal.ndjson", resident, {}) == expected.weights);
+}
+
 TEST_CASE(
     "streaming: a schedule without overlap, reuse, asynchrony or deferred updates: the same bits") {
   FaultEnv env(1);

@@ -51,4 +51,4 @@ def meazo(method, last, record):
     return g, c, {"secondMoment": second, "count": count}
 
 
-RULES = {"mezo": mezo, "fzoo": fzoo, "spsa1.5": spsa15, "es": es, "meazo": meazo}
+RULES = {"mezo": mezo, "fzoo": fzoo, "spsa1.5": spsa15, "es": es, "meazo": meazo, "lozo": mezo}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-PERTURBATION, ROUNDING, DATA_ORDER, STEP_SEEDS = 0, 1, 2, 6
+PERTURBATION, ROUNDING, DATA_ORDER, LOW_RANK_U, LOW_RANK_V, STEP_SEEDS = 0, 1, 2, 3, 4, 6
 
 F = np.float32
 U = np.uint64
@@ -75,12 +75,22 @@ def box_muller(x0, x1):
     return r * cosine, r * sine
 
 
-def normals(seed, tensor, rows, columns, direction=0):
+def normals(seed, tensor, rows, columns, direction=0, purpose=PERTURBATION):
     """z of a whole tensor, fp32 [rows, columns]."""
     x = words(seed, np.arange(rows)[:, None], np.arange((columns + 3) // 4)[None, :], tensor,
-              PERTURBATION, direction)
+              purpose, direction)
     z = np.stack([*box_muller(x[0], x[1]), *box_muller(x[2], x[3])], axis=-1)
     return z.reshape(rows, -1)[:, :columns]
+
+
+def low_rank(seed, basis, rank, tensor, rows, columns, direction=0):
+    """LOZO: U V^T, U of the step and direction, V of the basis, divided by the root of the rank."""
+    u = normals(seed, tensor, rows, rank, direction, LOW_RANK_U)
+    v = normals(basis, tensor, columns, rank, 0, LOW_RANK_V) * (F(1) / np.sqrt(F(rank)))
+    z = u[:, :1] * v[:, 0]
+    for l in range(1, rank):
+        z = z + u[:, l:l + 1] * v[:, l]
+    return z
 
 
 def signs(seed, tensor, rows, columns, direction=0):

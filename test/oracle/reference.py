@@ -55,17 +55,21 @@ def check_record(report, header, record, last, t):
                   f"{where}: learning rate {record['learningRate']}, expected {lr}")
     decay = float(np.float32(record["learningRate"] * method["weightDecay"]))
     report.expect(record["decay"] == decay, f"{where}: decay {record['decay']}, expected {decay}")
+    if "rank" in method:
+        first = t - (t - 1) % method["updateInterval"]
+        report.expect(record["basisSeed"] == step_seed(header["seed"], first), f"{where}: basis")
     report.expect(len(record["coefficients"]) == method["directions"], f"{where}: coefficients")
     if record["skipped"]:
         return
     g, c, carried = RULES[method["name"]](method, last, record)
-    # Sums over losses may be taken in another order; mezo has none.
-    tolerance = 0 if method["name"] == "mezo" else 1e-12
+    # Sums over losses may be taken in another order; mezo's rule has none.
+    exact = RULES[method["name"]] is RULES["mezo"]
+    tolerance = 0 if exact else 1e-12
     close = lambda a, b: len(a) == len(b) and np.allclose(a, b, rtol=tolerance, atol=0)
     report.expect(close(record["projectedGrad"], g),
                   f"{where}: projected gradients {record['projectedGrad']}, losses give {g}")
     rounded = np.float32(c)
-    ulps = 0 if method["name"] == "mezo" else 1
+    ulps = 0 if exact else 1
     got = np.float32(record["coefficients"])
     report.expect(len(got) == len(rounded) and
                   np.all(np.abs(got - rounded) <= ulps * np.spacing(np.abs(rounded))),
@@ -93,7 +97,7 @@ def check_losses(report, config, weights, z, record, rows, batch):
         if not record["lossMinus"]:
             continue
         minus, _ = check(record["lossMinus"][k], -scale, k, where)
-        if method["name"] != "mezo":  # in other units
+        if RULES[method["name"]] is not RULES["mezo"]:  # in other units
             continue
         g64 = (plus - minus) / (2 * epsilon)
         if method["clip"] > 0:

@@ -91,6 +91,19 @@ const cases: Case[] = [
     train: { method: "meazo", directions: 2, adamBeta2: 0.9, learningRate: 1e-3 },
   },
   {
+    name: "lozo, two directions, three intervals, decay",
+    model: "opt-tied",
+    rows: "lm",
+    train: { method: "lozo", directions: 2, rank: 2, updateInterval: 3, weightDecay: 0.1 },
+  },
+  {
+    name: "lozo of rank 6 in bf16, K 3",
+    model: "llama-tied-gqa",
+    rows: "options",
+    load: { storage: "bf16" },
+    train: { method: "lozo", rank: 6, updateInterval: 2, epsilon: 1e-2, roundEvery: 3 },
+  },
+  {
     name: "fzoo in bf16, K 3",
     model: "opt-tied",
     rows: "lm",

@@ -78,15 +78,18 @@ class Weights:
             self.values[t["name"]], self.scales[t["name"]] = w, scale
             self.seen[t["name"]] = seen(w, header["storage"]) if w.ndim == 2 else w
 
-    def noise(self, name, seed, direction):
+    def noise(self, name, record, direction):
+        shape, seed = self.values[name].shape, record["seed"]
+        rank = self.header["method"].get("rank", 0)
+        if rank > 0 and len(shape) == 2:
+            return noise.low_rank(seed, record["basisSeed"], rank, self.ids[name], *shape, direction)
         draw = noise.signs if self.header["distribution"] == "rademacher" else noise.normals
-        shape = self.values[name].shape
         rows, columns = shape if len(shape) == 2 else (1, shape[0])
         return draw(seed, self.ids[name], rows, columns, direction).reshape(shape)
 
     def draw(self, record, directions):
         """z of every tensor and direction of a step."""
-        return {name: [self.noise(name, record["seed"], k) for k in range(directions)]
+        return {name: [self.noise(name, record, k) for k in range(directions)]
                 for name in self.values}
 
     def perturbed(self, z, scale, direction):

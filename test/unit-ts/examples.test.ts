@@ -62,7 +62,7 @@ t.test("npm run bench", async (t) => {
   const results = t.testdir();
   const small = ["--results", results, "--shape", "opt-tiny", "--rounds", "1", "--length", "8"];
   const kernels = ["--size", "128,256", "--tokens", "2,16"];
-  const suites = ["--suite", "kernels,step,memory,storage", "--batch", "1,2", ...kernels];
+  const suites = ["--suite", "kernels,step,draws,memory,storage", "--batch", "1,2", ...kernels];
   const study = ["--seeds", "2", "--train-steps", "2", "--rows", "8"];
   const { stdout } = await node("bench/main.mjs", "--json", ...small, ...suites, ...study);
   const machine = { machine: /cores/, threads: Number, date: /^\d{4}-\d{2}-\d{2}$/ };
@@ -82,12 +82,26 @@ t.test("npm run bench", async (t) => {
       { suite: "kernels", in: 128, out: 256, linear: [row, row], ...machine },
       { ...step, batchSize: 1, tokensPerSecond: Number, ...machine },
       { ...step, batchSize: 2, tokensPerSecond: Number, ...machine },
+      { suite: "draws", batchSize: 1, rows: [{ name: "Gaussian", stepMs: Number, ratio: 1 }] },
+      { suite: "draws", batchSize: 2, rows: [{}, {}, { name: "rank 2" }, {}] },
       { suite: "memory", weightBytes: Number, peakBytes: Number, ...machine },
       { suite: "storage", seeds: 2, lossBefore: Number, updateInUlps: Number, ...machine },
     ],
   );
-  for (const suite of ["kernels", "step", "memory", "storage"]) {
+  for (const suite of ["kernels", "step", "draws", "memory", "storage"]) {
     t.match(readFileSync(join(results, `${suite}.md`), "utf8"), /^## .*Measured on /s, suite);
     t.ok(JSON.parse(readFileSync(join(results, `${suite}.json`), "utf8")));
   }
+});
+
+t.test("npm run bench, evaluation", async (t) => {
+  const how = ["--suite", "evaluation", "--quick", "--no-peers", "--rows", "8"];
+  const model = ["--model", "models/reviews-tiny", "--results", t.testdir()];
+  const { stdout } = await node("bench/main.mjs", "--json", ...how, ...model);
+  const [scoring, generation] = stdout
+    .trim()
+    .split("\n")
+    .map((line): unknown => JSON.parse(line));
+  t.match(scoring, { part: "scoring", rows: 8, seconds: Number });
+  t.match(generation, { part: "generation", tokensPerSecond: Number, ratio: Number });
 });

@@ -27,11 +27,13 @@ t.test("what a method cannot use is refused by name", (t) => {
     t.throws(() => resolved(method), { code, message });
   refused({ name: "fzoo", directions: 1 }, /method\.directions is 1; fzoo needs 2/);
   refused({ lambdaReg: 2 }, /method\.lambdaReg is given, but mezo has no such constant/);
+  refused({ rank: 2 }, /method\.rank is given, but mezo has no such constant/);
+  refused({ name: "lozo", rank: 33 }, /method\.rank/);
   refused({ name: "adam" as "mezo" }, /method\.name is "adam"; .*"fzoo"/);
   t.end();
 });
 
-for (const name of ["mezo", "fzoo", "spsa1.5", "es", "meazo"] as const) {
+for (const name of ["mezo", "fzoo", "spsa1.5", "es", "meazo", "lozo"] as const) {
   t.test(`${name}: a run that goes on is the run that was not interrupted`, async (t) => {
     const dir = t.testdir();
     const method = { name, directions: 2 };

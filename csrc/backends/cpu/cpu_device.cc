@@ -162,9 +162,11 @@ class CpuDevice final : public Device {
     return linear;
   }
   void execute(const HeadLoss& op) {
+    const Linear product = logits_op(op, scratch_);
     float* logits = scratch_.as<float>();
-    float* local = logits + logits_floats(op);
-    run(logits_op(op, scratch_), static_cast<float*>(nullptr), local);
+    float* shared = logits + logits_floats(op);
+    float* local = shared + shared_floats(product);
+    run(product, shared, local);
     run(HeadReduce{&op}, logits, local);
     collect_targets(op, logits);
     if (op.last) combine(op);

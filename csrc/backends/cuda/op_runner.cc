@@ -12,8 +12,11 @@ struct Drawing {
   Distribution distribution;
   Rounding rounding;
   bool exact = false;  // of bf16+8 the value itself, not what a forward pass sees of it
+  Factors factors = {};
 };
-Drawing drawing_of(const Branches& branches) { return {branches.distribution, branches.rounding}; }
+Drawing drawing_of(const Branches& branches) {
+  return {branches.distribution, branches.rounding, false, branches.factors};
+}
 
 // Some rows of a weight.
 StoredRows stored_rows(const Weight& w, int64_t first, int64_t count, const Drawing& drawing) {
@@ -28,6 +31,8 @@ StoredRows stored_rows(const Weight& w, int64_t first, int64_t count, const Draw
   rows.tensor = w.tensor;
   rows.row = static_cast<uint32_t>(w.row + first);
   rows.distribution = drawing.distribution;
+  const Factors factors = w.pending.count > 0 ? w.pending.updates[0].factors : drawing.factors;
+  rows.rank = rank_of(w, factors);  // of a run's records and branches the same
   rows.stochastic = drawing.rounding == Rounding::kStochastic;
   rows.whole = reads_aux(w, drawing.exact);
   if (w.saturated) rows.saturated = w.saturated.as<unsigned long long>();
@@ -47,6 +52,7 @@ bool perturbs(const Weight& w, const Branches& branches) {
 BranchList branch_list(const Branches& branches, bool perturbed, int first) {
   BranchList list;
   list.seed = branches.seed;
+  list.basis = branches.factors.basis;
   list.perturbed = perturbed;
   list.count = std::min(branches.count - first, BranchList::kMost);
   for (int i = 0; i < list.count; ++i) {
@@ -73,6 +79,7 @@ std::vector<UpdateEntry> entries_of(const Weight& w, bool exact) {
     for (int k = 0; k < update.directions; ++k) {
       UpdateEntry entry;
       entry.seed = update.seed;
+      entry.basis = update.factors.basis;
       entry.decay = update.decay;
       entry.coefficient = update.coefficients[k];
       entry.direction = static_cast<uint32_t>(k);

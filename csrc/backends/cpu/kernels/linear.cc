@@ -56,8 +56,11 @@ struct Block {
 };
 
 // Packs a block for every copy, kWidth rows of a strip at a time.
-void pack_block(const Linear& op, const Block& at, const Sizes& size, float* packed) {
+void pack_block(const Linear& op, const Block& at, const Sizes& size, const BasisTable& table,
+                float* packed) {
   const Weight& weight = op.weight;
+  Factors factors = op.branches.factors;
+  factors.rank = rank_of(weight, factors);
   const bool perturbed = perturbs(weight, op.branches);
   int64_t saturated = 0;
   for (int64_t row = 0; row < at.rows; row += kWidth) {
@@ -65,7 +68,7 @@ void pack_block(const Linear& op, const Block& at, const Sizes& size, float* pac
       Tall shape = tall_strip(weight, at.first + row, at.column + column);
       shape.rows = static_cast<int>(smaller(at.rows - row, shape.rows));
       F value[kStripVectors<Tall>];
-      saturated += update_strip(weight, {op.branches.distribution, op.branches.rounding}, shape,
+      saturated += update_strip(weight, noise_of(op.branches, table), shape,
                                 (at.first + row) * weight.columns + at.column + column, value);
       float* to =
           packed + row / kTileColumns * size.tile() + column * kTileColumns + row % kTileColumns;
@@ -74,7 +77,7 @@ void pack_block(const Linear& op, const Block& at, const Sizes& size, float* pac
         for (int i = 0; i < 4; ++i) store(group + i * kTileColumns, x[i]);
       };
       if (perturbed) {
-        perturb_strip(op.branches, shape, value, put);
+        perturb_strip(op.branches, factors, table, shape, value, put);
       } else {
         for (int u = 0; u < shape.groups(); ++u) put(0, u, value + 4 * u);
       }
@@ -89,7 +92,7 @@ int64_t prepare_bias(const Linear& op, int64_t first, int64_t rows, const Sizes&
   const Weight weight = as_weight(op.bias);
   const int64_t begin = (op.weight.row + first) / kStripColumns * kStripColumns;
   for (int64_t column = begin; column < op.weight.row + first + rows; column += kStripColumns)
-    prepare_strip(weight, op.branches, 0, column, bias + (column - begin), size.bias());
+    prepare_strip(weight, op.branches, 0, column, {}, bias + (column - begin), size.bias());
   return op.weight.row + first - begin;
 }
 
@@ -127,11 +130,12 @@ void run(const Linear& op, int64_t task, const TaskScratch& memory) {
   at.first = task * size.rows;
   at.rows = smaller(op.weight.rows - at.first, size.rows);
   if (op.bias.data) bias += prepare_bias(op, at.first, at.rows, size, bias);
+  const BasisTable table = basis_table(op.weight, op.branches.factors, memory.shared);
   if (is_few(op)) return multiply_few(op, at.first, at.rows, op.bias.data ? bias : nullptr);
 
   for (; at.column < op.weight.columns; at.column += size.columns) {
     at.columns = smaller(op.weight.columns - at.column, size.columns);
-    pack_block(op, at, size, packed);
+    pack_block(op, at, size, table, packed);
     for (int b = 0; b < op.branches.count; ++b) {
       const float* copy = packed + (copied > 1 ? b : 0) * size.copy();
       for (int64_t m = 0; m < op.m; m += kRowsOfX)
@@ -140,8 +144,13 @@ void run(const Linear& op, int64_t task, const TaskScratch& memory) {
   }
 }
 
+size_t shared_floats(const Linear& op) { return basis_floats(op.weight, op.branches.factors); }
+void prepare(const Linear& op, const TaskScratch& memory) {
+  fill_basis(op.weight, op.branches.factors, memory.shared);
+}
+
 }  // namespace
 
-const Kernel<Linear> kLinear = {tasks, local_floats, run, nullptr, nullptr};
+const Kernel<Linear> kLinear = {tasks, local_floats, run, shared_floats, prepare};
 
 }  // namespace zo2::ISA_NS

@@ -80,33 +80,38 @@ void round_strip(StorageType type, Rounding rounding, uint64_t seed, const Shape
 }
 
 // s = d w; s = s + c_k z_k for k ascending; w = w - s (design rule 5).
-template <class Draw, class Shape>
-void subtract(const Update& update, const Shape& shape, F* value) {
+template <class Shape>
+void subtract(const Update& update, RowNoise noise, const Factors& factors, const Shape& shape,
+              F* value) {
   const F decay = splat(update.decay);
+  const auto with_direction = [&](int k, const auto& body) {
+    with_draw(noise.distribution, shape, update.seed, k, factors, noise.table, body);
+  };
   if (update.directions == 1) {
-    const Draw noise(shape, update.seed, 0);
     const F c = splat(update.coefficients[0]);
-    for (int u = 0; u < shape.groups(); u += 2) {
-      F z[8];
-      noise.draw(u, z);
+    return with_direction(0, [&](const auto& draws) {
+      for (int u = 0; u < shape.groups(); u += 2) {
+        F z[8];
+        draws.draw(u, z);
 #pragma GCC unroll 8
-      for (int i = 0; i < 8; ++i) {
-        const F w = value[4 * u + i];
-        value[4 * u + i] = w - (w * decay + c * z[i]);
+        for (int i = 0; i < 8; ++i) {
+          const F w = value[4 * u + i];
+          value[4 * u + i] = w - (w * decay + c * z[i]);
+        }
       }
-    }
-    return;
+    });
   }
   F sum[kStripVectors<Shape>];
   for (int i = 0; i < kStripVectors<Shape>; ++i) sum[i] = value[i] * decay;
   for (int k = 0; k < update.directions; ++k) {
-    const Draw noise(shape, update.seed, static_cast<uint32_t>(k));
     const F c = splat(update.coefficients[k]);
-    for (int u = 0; u < shape.groups(); u += 2) {
-      F z[8];
-      noise.draw(u, z);
-      for (int i = 0; i < 8; ++i) sum[4 * u + i] += c * z[i];
-    }
+    with_direction(k, [&](const auto& draws) {
+      for (int u = 0; u < shape.groups(); u += 2) {
+        F z[8];
+        draws.draw(u, z);
+        for (int i = 0; i < 8; ++i) sum[4 * u + i] += c * z[i];
+      }
+    });
   }
   for (int i = 0; i < kStripVectors<Shape>; ++i) value[i] -= sum[i];
 }
@@ -145,11 +150,9 @@ int64_t advance(const Weight& weight, RowNoise noise, const Shape& shape, int64_
   if (!weight.trainable) return saturated;
   for (int u = 0; u < weight.pending.count; ++u) {
     const Update& update = weight.pending.updates[u];
-    if (noise.distribution == Distribution::kGaussian) {
-      subtract<GaussianDraw<Shape>>(update, shape, value);
-    } else {
-      subtract<RademacherDraw<Shape>>(update, shape, value);
-    }
+    Factors factors = update.factors;
+    factors.rank = rank_of(weight, factors);
+    subtract(update, noise, factors, shape, value);
     if (update.rounds && aux) {
       const int64_t met = round_with_aux(weight, noise.rounding, update.seed, shape, value);
       // What is not written back is rounded again by a later pass.
@@ -200,11 +203,10 @@ void store_strip(const Tall& shape, const F* value, float* to) {
 }
 
 void prepare_strip(const Weight& weight, const Branches& branches, int64_t r, int64_t column,
-                   float* out, int64_t stride) {
+                   const BasisTable& table, float* out, int64_t stride) {
   const Flat shape = flat_strip(weight, r, column);
   F value[kStripVectors<Flat>];
-  update_strip(weight, {branches.distribution, branches.rounding}, shape,
-               r * weight.columns + column, value);
+  update_strip(weight, noise_of(branches, table), shape, r * weight.columns + column, value);
   Flat full = shape;  // `out` has room for the whole strip
   full.columns = kStripColumns;
   const auto put = [&](int b, int u, const F* from) {
@@ -213,7 +215,9 @@ void prepare_strip(const Weight& weight, const Branches& branches, int64_t r, in
     scatter_group(full, u, x, out + b * stride);
   };
   if (perturbs(weight, branches)) {
-    perturb_strip(branches, shape, value, put);
+    Factors factors = branches.factors;
+    factors.rank = rank_of(weight, factors);
+    perturb_strip(branches, factors, table, shape, value, put);
     return;
   }
   for (int b = 0; b < branches.count; ++b)
@@ -223,7 +227,7 @@ void prepare_strip(const Weight& weight, const Branches& branches, int64_t r, in
 void prepare_vector(const Vector& vector, const Branches& branches, float* out) {
   const Weight weight = as_weight(vector);
   for (int64_t column = 0; column < vector.n; column += kStripColumns)
-    prepare_strip(weight, branches, 0, column, out + column, vector_stride(vector.n));
+    prepare_strip(weight, branches, 0, column, {}, out + column, vector_stride(vector.n));
 }
 
 void noise_columns(const NoiseRow& row, int64_t column, int64_t n, float* out) {
@@ -241,11 +245,8 @@ void noise_columns(const NoiseRow& row, int64_t column, int64_t n, float* out) {
     const auto fill = [&](const auto& noise) {
       for (int u = 0; u < Flat::kGroups; u += 2) noise.draw(u, z + 4 * u);
     };
-    if (row.distribution == Distribution::kGaussian) {
-      fill(GaussianDraw<Flat>(shape, row.seed, row.direction));
-    } else {
-      fill(RademacherDraw<Flat>(shape, row.seed, row.direction));
-    }
+    with_draw(row.distribution, shape, row.seed, static_cast<int>(row.direction), row.factors, {},
+              fill);
     for (int u = 0; u < Flat::kGroups; ++u) {
       transpose_lanes(z + 4 * u);
       scatter_group(shape, u, z + 4 * u, block);

@@ -1,7 +1,7 @@
 // Rows of a weight matrix on their way into a computation: decoded, brought up to date, perturbed.
 #pragma once
 
-#include "backends/cpu/kernels/draws.h"
+#include "backends/cpu/kernels/low_rank.h"
 #include "backends/cpu/kernels/storage.h"
 
 namespace zo2::ISA_NS {
@@ -11,7 +11,11 @@ struct RowNoise {
   Distribution distribution;
   Rounding rounding;
   bool exact = false;  // of bf16+8 the value itself, not what a forward pass sees of it
+  BasisTable table = {};
 };
+ZO2_INLINE RowNoise noise_of(const Branches& branches, const BasisTable& table = {}) {
+  return {branches.distribution, branches.rounding, false, table};
+}
 
 // The strip's stored value with everything pending applied, written back when the weight says so.
 // `index`: of the strip's first element in weight.data. value: [kStripVectors<Shape>]. Returns how
@@ -37,26 +41,29 @@ Flat flat_strip(const Weight& weight, int64_t r, int64_t column);
 Tall tall_strip(const Weight& weight, int64_t r, int64_t column);
 
 // Hands one perturbed copy per branch to put(branch, group, F[4]).
-template <class Shape, class Draw, class Put>
-ZO2_INLINE void perturb_with(const Branches& branches, const Shape& shape, const F* value,
-                             const Put& put) {
+template <class Shape, class Put>
+ZO2_INLINE void perturb_strip(const Branches& branches, const Factors& factors,
+                              const BasisTable& table, const Shape& shape, const F* value,
+                              const Put& put) {
   for (int b = 0; b < branches.count;) {
     const int direction = branches.branch[b].direction;
     int end = b + 1;  // branches of one direction share its noise
     while (end < branches.count && branches.branch[end].direction == direction) ++end;
-    const Draw noise(shape, branches.seed, static_cast<uint32_t>(direction));
-    for (int u = 0; u < shape.groups(); u += 2) {
-      F z[8];
-      noise.draw(u, z);
-      for (int k = b; k < end; ++k) {
-        const F scale = splat(branches.branch[k].scale);
-        F x[8];
+    const auto move = [&](const auto& noise) {
+      for (int u = 0; u < shape.groups(); u += 2) {
+        F z[8];
+        noise.draw(u, z);
+        for (int k = b; k < end; ++k) {
+          const F scale = splat(branches.branch[k].scale);
+          F x[8];
 #pragma GCC unroll 8
-        for (int i = 0; i < 8; ++i) x[i] = value[4 * u + i] + scale * z[i];
-        put(k, u, x);
-        put(k, u + 1, x + 4);
+          for (int i = 0; i < 8; ++i) x[i] = value[4 * u + i] + scale * z[i];
+          put(k, u, x);
+          put(k, u + 1, x + 4);
+        }
       }
-    }
+    };
+    with_draw(branches.distribution, shape, branches.seed, direction, factors, table, move);
     b = end;
   }
 }
@@ -69,20 +76,10 @@ inline bool perturbs(const Weight& weight, const Branches& branches) {
   return false;
 }
 
-template <class Shape, class Put>
-ZO2_INLINE void perturb_strip(const Branches& branches, const Shape& shape, const F* value,
-                              const Put& put) {
-  if (branches.distribution == Distribution::kGaussian) {
-    perturb_with<Shape, GaussianDraw<Shape>>(branches, shape, value, put);
-  } else {
-    perturb_with<Shape, RademacherDraw<Shape>>(branches, shape, value, put);
-  }
-}
-
 // Columns [column, column + 128) of row r as every branch sees them, n of them valid:
 // out[branch * stride + i], whole strips.
 void prepare_strip(const Weight& weight, const Branches& branches, int64_t r, int64_t column,
-                   float* out, int64_t stride);
+                   const BasisTable& table, float* out, int64_t stride);
 
 // All of a 1-D parameter, perturbed: out[branch][n rounded up to whole strips].
 void prepare_vector(const Vector& vector, const Branches& branches, float* out);

@@ -46,15 +46,21 @@ Weight one_row(const Embed& op, int32_t id) {
   return w;
 }
 
+size_t embed_shared(const Embed& op) { return basis_floats(op.table, op.branches.factors); }
+void embed_prepare(const Embed& op, const TaskScratch& memory) {
+  fill_basis(op.table, op.branches.factors, memory.shared);
+}
+
 void embed_run(const Embed& op, int64_t task, const TaskScratch& memory) {
   const int32_t id = op.ids.as<const int32_t>()[task];
   if (id < op.table.row || id >= op.table.row + op.table.rows) return;
   const Weight table = one_row(op, id);
   float* rows = memory.local;
+  const BasisTable basis = basis_table(op.table, op.branches.factors, memory.shared);
   const int64_t columns = op.table.columns;
   for (int64_t column = 0; column < columns; column += kStripColumns) {
     const int64_t n = columns - column < kStripColumns ? columns - column : kStripColumns;
-    prepare_strip(table, op.branches, 0, column, rows, kStripColumns);
+    prepare_strip(table, op.branches, 0, column, basis, rows, kStripColumns);
     for (int b = 0; b < op.branches.count; ++b) {
       float* y = op.y.as<float>() + (b * op.tokens + task) * columns + column;
       const float* x = rows + b * kStripColumns;
@@ -163,7 +169,7 @@ void materialize_run(const Materialize& op, int64_t task, const TaskScratch&) {
 
 }  // namespace
 
-const Kernel<Embed> kEmbed = {embed_tasks, embed_local, embed_run, nullptr, nullptr};
+const Kernel<Embed> kEmbed = {embed_tasks, embed_local, embed_run, embed_shared, embed_prepare};
 const Kernel<HeadReduce> kHeadReduce = {reduce_tasks, no_local<HeadReduce>, reduce_run, nullptr,
                                         nullptr};
 const Kernel<Apply> kApply = {apply_tasks, no_local<Apply>, apply_run, nullptr, nullptr};

@@ -34,11 +34,62 @@ __device__ __forceinline__ void quad_words(const Quad& at, uint64_t seed, uint32
                           static_cast<uint32_t>(seed >> 32), words);
 }
 
-__device__ __forceinline__ void draw_quad(Distribution distribution, const Quad& at, uint64_t seed,
+// Where z of a direction comes from, beside its seed.
+struct Drawn {
+  Distribution distribution;
+  int rank;  // Factors; 0: every element is drawn
+  uint64_t basis;
+};
+
+// Four columns of a thin matrix of standard normals.
+__device__ __forceinline__ void factor_normals(uint32_t row, int column, uint32_t tensor,
+                                               uint32_t word3, uint64_t seed, float z[4]) {
+  uint32_t words[4];
+  quad_words({tensor, row, static_cast<uint32_t>(column / 4)}, seed, word3, words);
+  box_muller<ThreadLanes>(words[0], words[1], &z[0], &z[1]);
+  box_muller<ThreadLanes>(words[2], words[3], &z[2], &z[3]);
+}
+
+// z of low rank (device/ops.h, Factors). A call, not inlined: its registers are not everybody's.
+// Each thread draws the basis of its columns itself: five times the draws of full rank, which
+// streamed runs hide behind their copies.
+__device__ __noinline__ inline float4 low_rank_quad(Quad at, uint64_t seed, uint32_t direction,
+                                                    int rank, uint64_t basis) {
+  const uint32_t u_word3 = counter_word3(Purpose::kLowRankU, direction);
+  const uint32_t v_word3 = counter_word3(Purpose::kLowRankV, 0);
+  const float scale = 1.0f / __fsqrt_rn(static_cast<float>(rank));
+  float z[4] = {0, 0, 0, 0};
+  for (int first = 0; first < rank; first += 4) {
+    float u[4];
+    factor_normals(at.row, first, at.tensor, u_word3, seed, u);
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      float v[4];
+      factor_normals(4 * at.quad + static_cast<uint32_t>(j), first, at.tensor, v_word3, basis, v);
+#pragma unroll
+      for (int l = 0; l < 4; ++l) {
+        if (first + l >= rank) continue;
+        const float product = u[l] * (v[l] * scale);
+        z[j] = first + l == 0 ? product : z[j] + product;
+      }
+    }
+  }
+  return make_float4(z[0], z[1], z[2], z[3]);
+}
+
+__device__ __forceinline__ void draw_quad(const Drawn& how, const Quad& at, uint64_t seed,
                                           uint32_t direction, float z[4]) {
+  if (how.rank > 0) {
+    const float4 four = low_rank_quad(at, seed, direction, how.rank, how.basis);
+    z[0] = four.x;
+    z[1] = four.y;
+    z[2] = four.z;
+    z[3] = four.w;
+    return;
+  }
   const uint32_t word3 = counter_word3(Purpose::kPerturbation, direction);
   uint32_t words[4];
-  if (distribution == Distribution::kGaussian) {
+  if (how.distribution == Distribution::kGaussian) {
     quad_words(at, seed, word3, words);
     box_muller<ThreadLanes>(words[0], words[1], &z[0], &z[1]);
     box_muller<ThreadLanes>(words[2], words[3], &z[2], &z[3]);

@@ -47,7 +47,8 @@ __global__ void embed_kernel(StoredRows rows, UpdateList updates, BranchList bra
     const uint32_t direction = branches.branch[b].direction;
     const float scale = branches.branch[b].scale;
     if (branches.perturbed && (b == 0 || direction != branches.branch[b - 1].direction))
-      draw_quad(rows.distribution, {rows.tensor, at.drawn, at.quad}, branches.seed, direction, z);
+      draw_quad({rows.distribution, rows.rank, branches.basis}, {rows.tensor, at.drawn, at.quad},
+                branches.seed, direction, z);
     typename Out::T* to = y + (b * tokens.tokens + token) * rows.columns + 4 * quad;
 #pragma unroll
     for (int j = 0; j < 4; ++j) {

@@ -47,7 +47,8 @@ __global__ void prepare_kernel(StoredRows rows, UpdateList updates, BranchList b
     const uint32_t direction = branches.branch[b].direction;
     // Branches of one direction share its noise.
     if (b == 0 || direction != branches.branch[b - 1].direction)
-      draw_quad(rows.distribution, {rows.tensor, at.drawn, at.quad}, branches.seed, direction, z);
+      draw_quad({rows.distribution, rows.rank, branches.basis}, {rows.tensor, at.drawn, at.quad},
+                branches.seed, direction, z);
     const float scale = branches.branch[b].scale;
     float moved[4];
     for (int j = 0; j < 4; ++j) moved[j] = w[j] + scale * z[j];
@@ -66,7 +67,7 @@ __global__ void prepare_columns_kernel(StoredRows row, BranchList branches, int6
   for (int b = 0; b < branches.count; ++b) {
     const uint32_t direction = branches.branch[b].direction;
     if (branches.perturbed && (b == 0 || direction != branches.branch[b - 1].direction))
-      draw_quad(row.distribution, at, branches.seed, direction, z);
+      draw_quad({row.distribution, 0, 0}, at, branches.seed, direction, z);
     const float scale = branches.branch[b].scale;
 #pragma unroll
     for (int j = 0; j < 4; ++j)

@@ -175,7 +175,7 @@ __device__ __forceinline__ void bring_up_to_date(const StoredRows& rows, const U
     if ((entry.flags & UpdateEntry::kBegins) != 0)
       for (int i = 0; i < 4; ++i) sum[i] = w[i] * entry.decay;
     float z[4];
-    draw_quad(rows.distribution, quad, entry.seed, entry.direction, z);
+    draw_quad({rows.distribution, rows.rank, entry.basis}, quad, entry.seed, entry.direction, z);
     for (int i = 0; i < 4; ++i) sum[i] = sum[i] + entry.coefficient * z[i];
     if ((entry.flags & UpdateEntry::kEnds) == 0) continue;
     for (int i = 0; i < 4; ++i) w[i] = w[i] - sum[i];

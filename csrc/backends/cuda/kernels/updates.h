@@ -19,6 +19,7 @@ struct UpdateEntry {
     kPlane = 32,   // from here on the plane of bf16+8 alone is seen
   };
   uint64_t seed = 0;
+  uint64_t basis = 0;  // Factors
   float decay = 0;
   float coefficient = 0;
   uint32_t direction = 0;
@@ -36,6 +37,7 @@ struct UpdateList {
 struct BranchList {
   static constexpr int kMost = 64;
   uint64_t seed = 0;
+  uint64_t basis = 0;  // Factors
   int count = 0;
   bool perturbed = false;  // else all are equal
   struct {
@@ -52,6 +54,7 @@ struct StoredRows {
   uint32_t tensor = 0;
   uint32_t row = 0;  // of the tensor
   Distribution distribution = Distribution::kGaussian;
+  int rank = 0;  // Factors
   bool stochastic = true;
   bool whole = false;  // of bf16+8: residuals are read
   unsigned long long* saturated = nullptr;
