@@ -2,10 +2,12 @@
 // metrics.ndjson, and decides what the run rejects with.
 import { access } from "node:fs/promises";
 import type { ResolvedTrainConfig } from "./config/types.js";
-import { evalPart, trainPart } from "./data/draw.js";
+import { evalPart, type Part, trainPart } from "./data/draw.js";
 import { type LoadedData, loadData } from "./data/load.js";
+import { locatePart } from "./data/locate.js";
 import { fromIo, fromNative, messageOf, Zo2Error } from "./errors.js";
 import type { EvaluationEvent, TrainEvent, TrainResult, TrainStep } from "./events.js";
+import type { HubOptions } from "./hub/snapshot.js";
 import { Metrics } from "./metrics.js";
 import { limitsFor, locateModel, type OpenModel, openModel } from "./model.js";
 import type { NativeEvent, NativeScoreEvent, NativeTrainResult } from "./native.js";
@@ -68,6 +70,11 @@ export class EngineDriver {
     private readonly hooks: DriverHooks,
   ) {
     this.#metrics = new Metrics(runFiles(config.output).metrics);
+  }
+
+  /** Tells of what is fetched from the Hub. */
+  get hub(): Pick<HubOptions, "onDownload"> {
+    return { onDownload: (event) => this.#tell(event) };
   }
 
   /** The model with the run's weights; only after run() has resolved. */
@@ -140,10 +147,8 @@ export class EngineDriver {
     const { signal } = this.#ending;
     this.#user.throwIfFailed();
     try {
-      for (const path of [config.data.train, config.data.eval]) {
-        if (path) await access(path).catch((error) => Promise.reject(fromIo(error, "read", path)));
-      }
-      const path = await locateModel(config.model);
+      const parts = await this.#locateRows();
+      const path = await locateModel(config.model, { signal, ...this.hub });
       this.#resumedFrom = (await findRun(config)) ?? 0;
       this.#model = await openModel(
         this.runtime,
@@ -151,7 +156,7 @@ export class EngineDriver {
         { ...config.schedule, run: config.output },
         signal,
       );
-      const data = await this.#loadData(this.#model);
+      const data = await this.#loadData(this.#model, parts);
       // Looked at again: loading took a while, and another process may have begun a run there.
       this.#resumedFrom = (await findRun(config)) ?? 0;
       if (this.#resumedFrom === 0 && config.evalEvery > 0) {
@@ -202,7 +207,25 @@ export class EngineDriver {
     };
   }
 
-  async #loadData(model: OpenModel): Promise<TrainingData> {
+  /** Rows to train on and to evaluate, which are there: a wrong name is told before the model is opened. */
+  async #locateRows(): Promise<{ train: Part; eval: Part | undefined }> {
+    const { data } = this.config;
+    const locate = async (part: Part): Promise<Part> => {
+      const { signal } = this.#ending;
+      const located = await locatePart(part, { signal, ...this.hub });
+      const { source: path } = located;
+      if (typeof path !== "string") return located;
+      await access(path).catch((error) => Promise.reject(fromIo(error, "read", path)));
+      return located;
+    };
+    const part = evalPart(data);
+    return { train: await locate(trainPart(data)), eval: part && (await locate(part)) };
+  }
+
+  async #loadData(
+    model: OpenModel,
+    parts: { train: Part; eval: Part | undefined },
+  ): Promise<TrainingData> {
     const { data } = this.config;
     const task = taskOf(data);
     const request = {
@@ -213,14 +236,13 @@ export class EngineDriver {
     const keepRows = this.options.objective !== undefined;
     const train = await loadData({
       ...request,
-      ...trainPart(data),
+      ...parts.train,
       task: trainingTask(task, data.trainAsClassification),
       keepRows,
     });
     this.#tell({ event: "data", role: "train", ...train.report });
-    const part = evalPart(data);
-    if (part === undefined) return { train, eval: undefined };
-    const evaluated = await loadData({ ...request, ...part, task });
+    if (parts.eval === undefined) return { train, eval: undefined };
+    const evaluated = await loadData({ ...request, ...parts.eval, task });
     this.#tell({ event: "data", role: "eval", ...evaluated.report });
     return { train, eval: evaluated };
   }

@@ -1,6 +1,7 @@
 // Loss, accuracy and per-row results of an opened model.
 import { drawContexts, withContext } from "./data/demonstrations.js";
-import { countRows, type Part, type Source } from "./data/draw.js";
+import { countRows, type Part } from "./data/draw.js";
+import type { Source } from "./data/formats.js";
 import { type LoadedData, loadData } from "./data/load.js";
 import type { DataReport } from "./data/report.js";
 import type { Limits } from "./data/row-plan.js";

@@ -1,5 +1,6 @@
 // What a run tells while it goes on, and what it ends with.
 import type { DataReport } from "./data/report.js";
+import type { DownloadEvent } from "./hub/snapshot.js";
 import type {
   NativeCheckpointEvent,
   NativeEvalEvent,
@@ -19,8 +20,9 @@ export type DataEvent = { event: "data"; role: "train" | "eval" } & DataReport;
 /** A snapshot of the weights has become complete. */
 export type CheckpointEvent = NativeCheckpointEvent;
 
-/** Data reports come first, then the start, then steps; evaluations may come before the start. */
+/** What is downloaded and data reports come first, then the start, then steps; evaluations may come before the start. */
 export type TrainEvent =
+  | DownloadEvent
   | DataEvent
   | NativeStartEvent
   | TrainStep

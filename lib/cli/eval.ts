@@ -4,6 +4,7 @@ import { show } from "../config/problems.js";
 import type { EvaluateConfig } from "../config/types.js";
 import { evaluate } from "../evaluate.js";
 import type { EvaluatedRow } from "../evaluation.js";
+import { downloadHooks } from "./downloads.js";
 import { dataNotes } from "./notes.js";
 import { type Output, percent, short } from "./output.js";
 import { type Given, gather } from "./settings.js";
@@ -26,7 +27,10 @@ function describe(row: EvaluatedRow): string {
 export async function evalCommand(given: Given, output: Output): Promise<number> {
   // What is gathered is unchecked; evaluate() checks it.
   const config = (await gather(evaluateFlags, given)) as unknown as EvaluateConfig;
-  const { loss, accuracy, f1, exactMatch, rows, data } = await evaluate(config);
+  const { loss, accuracy, f1, exactMatch, rows, data } = await evaluate(
+    config,
+    downloadHooks(output),
+  );
   output.object({ event: "data", role: "eval", ...data });
   for (const note of dataNotes("eval", data)) output.note(note);
   if (given.perExample) {

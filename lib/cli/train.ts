@@ -3,19 +3,28 @@ import { trainFlags } from "../config/flags.js";
 import type { TrainConfig } from "../config/types.js";
 import type { TrainEvent, TrainResult } from "../events.js";
 import { Trainer } from "../trainer.js";
+import { Downloads } from "./downloads.js";
 import { interrupted, listenForInterrupts, resumeCommand } from "./interrupt.js";
 import { dataNotes } from "./notes.js";
 import { type Output, percent, short } from "./output.js";
 import { Progress } from "./progress.js";
 import { type Given, gather } from "./settings.js";
 
-function show(event: TrainEvent, progress: Progress, output: Output): void {
+function show(
+  event: TrainEvent,
+  { progress, downloads }: { progress: Progress; downloads: Downloads },
+  output: Output,
+): void {
   output.object(event);
   if (event.event === "step") {
     progress.step(event);
     return;
   }
   if (event.event === "checkpoint") return; // people have nothing to do about it
+  if (event.event === "download") {
+    downloads.show(event);
+    return;
+  }
   progress.clear();
   if (event.event === "data") {
     for (const note of dataNotes(event.role, event)) output.note(note);
@@ -66,11 +75,12 @@ export async function trainCommand(given: Given, output: Output): Promise<number
   const config = (await gather(trainFlags, given)) as unknown as TrainConfig;
   let progress: Progress | undefined;
   let loading = true;
+  const downloads = new Downloads(output);
   const trainer = new Trainer(config, {
     onEvent: (event) => {
       loading &&= event.event !== "start";
       progress ??= new Progress(trainer.config.steps);
-      show(event, progress, output);
+      show(event, { progress, downloads }, output);
     },
   });
   const interrupts = listenForInterrupts(() => {
