@@ -95,10 +95,21 @@ export async function evaluateRows(
   request: RowsToEvaluate,
   signal?: AbortSignal,
 ): Promise<EvaluateResult> {
+  const limits = limitsFor(model.info, request.maxLength);
+  const loaded = await load(model, request, limits, signal);
+  return evaluateLoaded(model, loaded, request, signal);
+}
+
+/** {@link evaluateRows} of rows that are encoded, with their examples where the task is no language modelling. */
+export async function evaluateLoaded(
+  model: OpenModel,
+  loaded: LoadedData,
+  request: Pick<RowsToEvaluate, "task" | "maxLength" | "batchTokens" | "calibration">,
+  signal?: AbortSignal,
+): Promise<EvaluateResult> {
   const { engine, info } = model;
   const { task, maxLength, batchTokens, calibration = "none" } = request;
   const limits = limitsFor(info, maxLength);
-  const loaded = await load(model, request, limits, signal);
   const work = (): Promise<NativeEvalResult> => engine.evaluate({ rows: loaded.rows, batchTokens });
   const result = await interruptible(engine, signal, work);
   const { kind, answer: settings } = task;

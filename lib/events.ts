@@ -12,7 +12,11 @@ import type {
 export type TrainStep = NativeStepEvent;
 
 /** An evaluation on `data.eval`; `step` 0 is the model before the first step. */
-export type EvaluationEvent = NativeEvalEvent;
+export interface EvaluationEvent extends NativeEvalEvent {
+  /** As in {@link EvaluateResult}; null where there are no texts to compare, or while the engine takes steps. */
+  f1: number | null;
+  exactMatch: number | null;
+}
 
 /** What became of a file of rows. */
 export type DataEvent = { event: "data"; role: "train" | "eval" } & DataReport;

@@ -6,7 +6,7 @@ import { evaluate } from "../evaluate.js";
 import type { EvaluatedRow } from "../evaluation.js";
 import { downloadHooks } from "./downloads.js";
 import { dataNotes } from "./notes.js";
-import { type Output, percent, short } from "./output.js";
+import { type Output, percent, shares, short } from "./output.js";
 import { type Given, gather } from "./settings.js";
 
 function verdict({ prediction, label, labels = [], text, answers = [], f1 }: EvaluatedRow): string {
@@ -41,9 +41,7 @@ export async function evalCommand(given: Given, output: Output): Promise<number>
   }
   const inWords = f1 === null ? {} : { f1, exactMatch };
   output.object({ event: "done", loss, accuracy, ...inWords, rows: rows.length });
-  const shares = Object.entries({ accuracy, F1: f1, "exact match": exactMatch })
-    .map(([name, share]) => (share === null ? "" : `  ${name} ${percent(share)}`))
-    .join("");
-  output.text(`loss ${short(loss)}${shares}  rows ${rows.length}`);
+  const right = shares({ accuracy, f1, exactMatch }, "  ");
+  output.text(`loss ${short(loss)}${right}  rows ${rows.length}`);
   return 0;
 }

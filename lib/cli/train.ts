@@ -6,7 +6,7 @@ import { Trainer } from "../trainer.js";
 import { Downloads } from "./downloads.js";
 import { interrupted, listenForInterrupts, resumeCommand } from "./interrupt.js";
 import { dataNotes } from "./notes.js";
-import { type Output, percent, short } from "./output.js";
+import { type Output, shares, short } from "./output.js";
 import { Progress } from "./progress.js";
 import { type Given, gather } from "./settings.js";
 
@@ -35,8 +35,7 @@ function show(
       output.note(`resuming after step ${event.resumedFrom}, from ${from}`);
     }
   } else {
-    const accuracy = event.accuracy === null ? "" : `  accuracy ${percent(event.accuracy)}`;
-    output.note(`step ${event.step}: evaluation loss ${short(event.loss)}${accuracy}`);
+    output.note(`step ${event.step}: evaluation loss ${short(event.loss)}${shares(event, "  ")}`);
   }
 }
 
@@ -47,6 +46,8 @@ function conclude(result: TrainResult, command: string, output: Output): void {
     event: "done",
     ...result,
     accuracy: evaluation?.accuracy ?? null,
+    ...(evaluation &&
+      evaluation.f1 !== null && { f1: evaluation.f1, exactMatch: evaluation.exactMatch }),
     ...(stopped && { resume: command }),
   });
   output.text(
@@ -54,10 +55,8 @@ function conclude(result: TrainResult, command: string, output: Output): void {
       `training loss ${short(firstLoss)} -> ${short(lastLoss)}`,
   );
   if (evaluation) {
-    const { loss, accuracy } = evaluation;
     const before = lossBefore === null ? "" : `${short(lossBefore)} -> `;
-    const right = accuracy === null ? "" : `, accuracy ${percent(accuracy)}`;
-    output.text(`evaluation loss ${before}${short(loss)}${right}`);
+    output.text(`evaluation loss ${before}${short(evaluation.loss)}${shares(evaluation, ", ")}`);
   }
   if (saturated > 0) {
     output.note(
