@@ -2,13 +2,29 @@
 // metrics.ndjson, and decides what the run rejects with.
 import { access } from "node:fs/promises";
 import type { ResolvedTrainConfig } from "./config/types.js";
-import { evalPart, trainPart } from "./data/draw.js";
+import { evalPart, type Part, trainPart } from "./data/draw.js";
 import { type LoadedData, loadData } from "./data/load.js";
+import { locatePart } from "./data/locate.js";
 import { fromIo, fromNative, messageOf, Zo2Error } from "./errors.js";
+import { requireRoom } from "./evaluation/answering.js";
+import { evaluateLoaded } from "./evaluation.js";
+import {
+  canStop,
+  engineEvaluation,
+  evaluationOf,
+  needsAnswers,
+  nextStop,
+} from "./evaluation/in-training.js";
 import type { EvaluationEvent, TrainEvent, TrainResult, TrainStep } from "./events.js";
+import type { HubOptions } from "./hub/snapshot.js";
 import { Metrics } from "./metrics.js";
 import { limitsFor, locateModel, type OpenModel, openModel } from "./model.js";
-import type { NativeEvent, NativeScoreEvent, NativeTrainResult } from "./native.js";
+import type {
+  NativeEvalEvent,
+  NativeEvent,
+  NativeScoreEvent,
+  NativeTrainResult,
+} from "./native.js";
 import { scoreStep } from "./objective.js";
 import { RecentLosses } from "./recent-losses.js";
 import { checkLength, findRun, runFiles, saveConfig } from "./run-directory.js";
@@ -28,11 +44,8 @@ export interface DriverHooks {
 interface TrainingData {
   train: LoadedData;
   eval: LoadedData | undefined;
-}
-
-/** The engine knows one right option of a row: its accuracy is wrong where there are several. */
-function withoutWrong(event: EvaluationEvent, { eval: rows }: TrainingData): EvaluationEvent {
-  return rows?.severalRight ? { ...event, accuracy: null } : event;
+  /** Evaluations are more than the engine's own. */
+  needsAnswers: boolean;
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {
@@ -58,6 +71,7 @@ export class EngineDriver {
   readonly #losses = new RecentLosses();
   readonly #metrics: Metrics;
   #resumedFrom = 0;
+  #hasStarted = false;
   #evaluation: EvaluationEvent | undefined;
   #lossBefore: number | null = null;
 
@@ -68,6 +82,11 @@ export class EngineDriver {
     private readonly hooks: DriverHooks,
   ) {
     this.#metrics = new Metrics(runFiles(config.output).metrics);
+  }
+
+  /** Tells of what is fetched from the Hub. */
+  get hub(): Pick<HubOptions, "onDownload"> {
+    return { onDownload: (event) => this.#tell(event) };
   }
 
   /** The model with the run's weights; only after run() has resolved. */
@@ -140,10 +159,8 @@ export class EngineDriver {
     const { signal } = this.#ending;
     this.#user.throwIfFailed();
     try {
-      for (const path of [config.data.train, config.data.eval]) {
-        if (path) await access(path).catch((error) => Promise.reject(fromIo(error, "read", path)));
-      }
-      const path = await locateModel(config.model);
+      const parts = await this.#locateRows();
+      const path = await locateModel(config.model, { signal, ...this.hub });
       this.#resumedFrom = (await findRun(config)) ?? 0;
       this.#model = await openModel(
         this.runtime,
@@ -151,7 +168,7 @@ export class EngineDriver {
         { ...config.schedule, run: config.output },
         signal,
       );
-      const data = await this.#loadData(this.#model);
+      const data = await this.#loadData(this.#model, parts);
       // Looked at again: loading took a while, and another process may have begun a run there.
       this.#resumedFrom = (await findRun(config)) ?? 0;
       if (this.#resumedFrom === 0 && config.evalEvery > 0) {
@@ -167,23 +184,33 @@ export class EngineDriver {
   async #takeSteps({ engine }: OpenModel, data: TrainingData): Promise<TrainResult> {
     const { objective } = this.options;
     this.hooks.onTraining();
+    const { steps, evalEvery } = this.config;
+    const inStretches = data.needsAnswers && canStop(this.config);
+    const engineEvaluates = !data.needsAnswers || (evalEvery > 0 && !inStretches);
     const options = nativeTrainOptions(this.config, {
       trainRows: data.train.rows,
-      evalRows: data.eval?.rows ?? null,
+      evalRows: (engineEvaluates && data.eval?.rows) || null,
       customObjective: objective !== undefined,
       identity: { objective: objective ? { maximize: objective.maximize ?? false } : null },
     });
     const receive = (json: string): void => this.#receive(json, data);
-    const {
-      step,
-      stopped: stoppedEarly,
-      saturated,
-    } = await this.#work(() => engine.train(options, receive));
-    this.#user.throwIfFailed();
-    if (!stoppedEarly && this.#evaluation?.step !== step) await this.#evaluate(data, step);
-    this.#user.throwIfFailed();
-    const stopped = stoppedEarly || (data.eval !== undefined && this.#evaluation?.step !== step);
-    return this.#result({ step, stopped, saturated });
+    let [step, saturated] = [this.#resumedFrom, 0];
+    for (;;) {
+      const until = inStretches ? nextStop(step, this.config) : steps;
+      const resume = this.#hasStarted ? "required" : this.config.resume;
+      const ended = await this.#work(() =>
+        engine.train({ ...options, steps: until, resume }, receive),
+      );
+      this.#user.throwIfFailed();
+      step = ended.step;
+      saturated += ended.saturated;
+      if (ended.stopped) return this.#result({ step, stopped: true, saturated });
+      if (this.#evaluation?.step !== step) await this.#evaluate(data, step);
+      this.#user.throwIfFailed();
+      const isMeasured = data.eval === undefined || this.#evaluation?.step === step;
+      const stopped = !isMeasured || (step < steps && this.#ending.signal.aborted);
+      if (stopped || step >= steps) return this.#result({ step, stopped, saturated });
+    }
   }
 
   #result({ step, stopped, saturated }: NativeTrainResult): TrainResult {
@@ -202,7 +229,25 @@ export class EngineDriver {
     };
   }
 
-  async #loadData(model: OpenModel): Promise<TrainingData> {
+  /** Rows to train on and to evaluate, which are there: a wrong name is told before the model is opened. */
+  async #locateRows(): Promise<{ train: Part; eval: Part | undefined }> {
+    const { data } = this.config;
+    const locate = async (part: Part): Promise<Part> => {
+      const { signal } = this.#ending;
+      const located = await locatePart(part, { signal, ...this.hub });
+      const { source: path } = located;
+      if (typeof path !== "string") return located;
+      await access(path).catch((error) => Promise.reject(fromIo(error, "read", path)));
+      return located;
+    };
+    const part = evalPart(data);
+    return { train: await locate(trainPart(data)), eval: part && (await locate(part)) };
+  }
+
+  async #loadData(
+    model: OpenModel,
+    parts: { train: Part; eval: Part | undefined },
+  ): Promise<TrainingData> {
     const { data } = this.config;
     const task = taskOf(data);
     const request = {
@@ -213,32 +258,30 @@ export class EngineDriver {
     const keepRows = this.options.objective !== undefined;
     const train = await loadData({
       ...request,
-      ...trainPart(data),
+      ...parts.train,
       task: trainingTask(task, data.trainAsClassification),
       keepRows,
     });
     this.#tell({ event: "data", role: "train", ...train.report });
-    const part = evalPart(data);
-    if (part === undefined) return { train, eval: undefined };
-    const evaluated = await loadData({ ...request, ...part, task });
+    if (parts.eval === undefined) return { train, eval: undefined, needsAnswers: false };
+    const keepExamples = task.kind !== "lm";
+    if (task.kind === "generation") requireRoom(request.limits, task.answer);
+    const evaluated = await loadData({ ...request, ...parts.eval, task, keepExamples });
     this.#tell({ event: "data", role: "eval", ...evaluated.report });
-    return { train, eval: evaluated };
+    return { train, eval: evaluated, needsAnswers: needsAnswers(task, evaluated) };
   }
 
   /** Evaluates outside native training: before its first step, and after its last; not once stopped. */
   async #evaluate(data: TrainingData, step: number): Promise<EvaluationEvent | undefined> {
-    const rows = data.eval?.rows;
-    if (!rows || this.#ending.signal.aborted) return undefined;
+    const { signal } = this.#ending;
+    if (!data.eval || signal.aborted) return undefined;
     const started = performance.now();
-    const batchTokens = this.config.schedule.evalBatchTokens;
+    const { data: rows, schedule } = this.config;
+    const { maxLength } = rows;
+    const request = { task: taskOf(rows), maxLength, batchTokens: schedule.evalBatchTokens };
     try {
-      const { loss, accuracy } = await this.#work(() =>
-        this.model.engine.evaluate({ rows, batchTokens }),
-      );
-      const elapsedMs = performance.now() - started;
-      const shown = Number.isFinite(loss) ? loss : null;
-      const measured: EvaluationEvent = { event: "eval", step, loss: shown, accuracy, elapsedMs };
-      const event = withoutWrong(measured, data);
+      const result = await evaluateLoaded(this.model, data.eval, request, signal);
+      const event = evaluationOf(result, step, performance.now() - started);
       this.#onEvaluation(event);
       return event;
     } catch (error) {
@@ -270,10 +313,11 @@ export class EngineDriver {
     try {
       const event = JSON.parse(json) as NativeEvent;
       if (event.event === "score") void this.#score(event, data.train);
-      else if (event.event === "eval") this.#onEvaluation(withoutWrong(event, data));
+      else if (event.event === "eval") this.#onEngineEvaluation(event, data);
       else if (event.event === "step") this.#onStep(event);
       else if (event.event === "checkpoint") this.#tell(event);
-      else {
+      else if (!this.#hasStarted) {
+        this.#hasStarted = true;
         // The run directory is locked now, and its journal belongs to this configuration.
         this.#resumedFrom = event.resumedFrom;
         checkLength(this.config, event.resumedFrom);
@@ -292,6 +336,12 @@ export class EngineDriver {
     this.hooks.onStep(step);
     this.#user.call(this.options.onStep, step);
     this.#tell(step);
+  }
+
+  #onEngineEvaluation(event: NativeEvalEvent, data: TrainingData): void {
+    // After the last step it is made here.
+    if (data.needsAnswers && event.step === this.config.steps) return;
+    this.#onEvaluation(engineEvaluation(event, data.eval));
   }
 
   #onEvaluation(event: EvaluationEvent): void {

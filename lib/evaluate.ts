@@ -8,16 +8,16 @@ import type {
 } from "./config/types.js";
 import { checkShots } from "./data/demonstrations.js";
 import { drawnPart, evalPart } from "./data/draw.js";
+import { locatePart, locateRows } from "./data/locate.js";
 import { checkCalibration } from "./evaluation/choices.js";
 import { type EvaluateResult, evaluateRows, type RowsToEvaluate } from "./evaluation.js";
+import type { HubOptions } from "./hub/snapshot.js";
 import { nativeRuntime, type Runtime } from "./runtime.js";
 import { taskOf } from "./tasks/registry.js";
 import { openTuned, withTuned } from "./tuned.js";
 
-export interface EvaluateOptions {
-  /** Ends it: loading and computing at once. */
-  signal?: AbortSignal | undefined;
-}
+/** `signal` ends it: loading and computing at once. */
+export type EvaluateOptions = HubOptions;
 
 /**
  * Evaluates a base model (`model`) or a tuned one (`run`) on rows.
@@ -34,13 +34,26 @@ export async function evaluate(
 export async function evaluateWith(
   runtime: Runtime,
   config: EvaluateConfig,
-  { signal }: EvaluateOptions,
+  options: EvaluateOptions,
 ): Promise<EvaluateResult> {
+  const { signal } = options;
   const resolved = resolveEvaluateConfig(config);
   signal?.throwIfAborted();
   const tuned = await openTuned(resolved);
-  const rows = rowsOf(resolved, tuned.run?.config);
-  return withTuned(runtime, tuned, signal, (opened) => evaluateRows(opened, rows, signal));
+  const rows = await locateAll(rowsOf(resolved, tuned.run?.config), options);
+  return withTuned(runtime, tuned, options, (opened) => evaluateRows(opened, rows, signal));
+}
+
+/** Rows and demonstrations, fetched where they are named on the Hub. */
+async function locateAll(rows: RowsToEvaluate, options: HubOptions): Promise<RowsToEvaluate> {
+  const { demonstrations } = rows;
+  const source =
+    demonstrations?.shots && (await locateRows(demonstrations.source, "train", options));
+  return {
+    ...rows,
+    ...(await locatePart(rows, options)),
+    ...(demonstrations && source && { demonstrations: { ...demonstrations, source } }),
+  };
 }
 
 /** What is evaluated, and how. @throws Zo2Error ZO2_INVALID_CONFIG */

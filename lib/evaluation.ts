@@ -1,6 +1,7 @@
 // Loss, accuracy and per-row results of an opened model.
 import { drawContexts, withContext } from "./data/demonstrations.js";
-import { countRows, type Part, type Source } from "./data/draw.js";
+import { countRows, type Part } from "./data/draw.js";
+import type { Source } from "./data/formats.js";
 import { type LoadedData, loadData } from "./data/load.js";
 import type { DataReport } from "./data/report.js";
 import type { Limits } from "./data/row-plan.js";
@@ -94,10 +95,21 @@ export async function evaluateRows(
   request: RowsToEvaluate,
   signal?: AbortSignal,
 ): Promise<EvaluateResult> {
+  const limits = limitsFor(model.info, request.maxLength);
+  const loaded = await load(model, request, limits, signal);
+  return evaluateLoaded(model, loaded, request, signal);
+}
+
+/** {@link evaluateRows} of rows that are encoded, with their examples where the task is no language modelling. */
+export async function evaluateLoaded(
+  model: OpenModel,
+  loaded: LoadedData,
+  request: Pick<RowsToEvaluate, "task" | "maxLength" | "batchTokens" | "calibration">,
+  signal?: AbortSignal,
+): Promise<EvaluateResult> {
   const { engine, info } = model;
   const { task, maxLength, batchTokens, calibration = "none" } = request;
   const limits = limitsFor(info, maxLength);
-  const loaded = await load(model, request, limits, signal);
   const work = (): Promise<NativeEvalResult> => engine.evaluate({ rows: loaded.rows, batchTokens });
   const result = await interruptible(engine, signal, work);
   const { kind, answer: settings } = task;

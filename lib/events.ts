@@ -1,5 +1,6 @@
 // What a run tells while it goes on, and what it ends with.
 import type { DataReport } from "./data/report.js";
+import type { DownloadEvent } from "./hub/snapshot.js";
 import type {
   NativeCheckpointEvent,
   NativeEvalEvent,
@@ -11,7 +12,11 @@ import type {
 export type TrainStep = NativeStepEvent;
 
 /** An evaluation on `data.eval`; `step` 0 is the model before the first step. */
-export type EvaluationEvent = NativeEvalEvent;
+export interface EvaluationEvent extends NativeEvalEvent {
+  /** As in {@link EvaluateResult}; null where there are no texts to compare, or while the engine takes steps. */
+  f1: number | null;
+  exactMatch: number | null;
+}
 
 /** What became of a file of rows. */
 export type DataEvent = { event: "data"; role: "train" | "eval" } & DataReport;
@@ -19,8 +24,9 @@ export type DataEvent = { event: "data"; role: "train" | "eval" } & DataReport;
 /** A snapshot of the weights has become complete. */
 export type CheckpointEvent = NativeCheckpointEvent;
 
-/** Data reports come first, then the start, then steps; evaluations may come before the start. */
+/** What is downloaded and data reports come first, then the start, then steps; evaluations may come before the start. */
 export type TrainEvent =
+  | DownloadEvent
   | DataEvent
   | NativeStartEvent
   | TrainStep

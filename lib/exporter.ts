@@ -5,15 +5,14 @@ import { invalid } from "./config/problems.js";
 import { resolveExportConfig } from "./config/resolve.js";
 import type { ExportConfig } from "./config/types.js";
 import { fromIo, fromNative } from "./errors.js";
+import type { HubOptions } from "./hub/snapshot.js";
 import type { OpenModel } from "./model.js";
 import { nativeRuntime, type Runtime } from "./runtime.js";
 import { tokenizerFromGguf } from "./tokenizer/gguf.js";
 import { openTuned, withTuned } from "./tuned.js";
 
-export interface ExportOptions {
-  /** Ends it: loading at once, writing when the weights are written; nothing is left then. */
-  signal?: AbortSignal | undefined;
-}
+/** `signal` ends it: loading at once, writing when the weights are written; nothing is left then. */
+export type ExportOptions = HubOptions;
 export interface ExportResult {
   /** Absolute path of what was written. */
   out: string;
@@ -119,14 +118,15 @@ export async function exportModel(
 export async function exportModelWith(
   runtime: Runtime,
   given: ExportConfig,
-  { signal }: ExportOptions,
+  options: ExportOptions,
 ): Promise<ExportResult> {
+  const { signal } = options;
   const resolved = resolveExportConfig(given);
   const { out } = resolved;
   signal?.throwIfAborted();
   const tuned = await openTuned(resolved);
   await requireEmpty(out);
-  return withTuned(runtime, tuned, signal, async (opened, step) => {
+  return withTuned(runtime, tuned, options, async (opened, step) => {
     await exportFrom(opened, runtime, out, signal);
     return { out, step };
   });

@@ -49,7 +49,7 @@ async function generateChecked(
   const tuned = await openTuned(resolved);
   const chatTemplate = resolved.chatTemplate ?? tuned.run?.config.data.chatTemplate;
   const settings = { ...resolved, chatTemplate };
-  return withTuned(runtime, tuned, signal, (opened) =>
+  return withTuned(runtime, tuned, options, (opened) =>
     generateFrom(opened, settings, options, user),
   );
 }

@@ -20,6 +20,7 @@ export type {
 export { resolveTrainConfig } from "./config/resolve.js";
 export type { DataReport, RowProblem } from "./data/report.js";
 export { type DoctorReport, doctor } from "./doctor.js";
+export type { DownloadEvent, HubOptions } from "./hub/snapshot.js";
 export { Zo2Error, type Zo2ErrorCode } from "./errors.js";
 export { type EvaluateOptions, evaluate } from "./evaluate.js";
 export type { EvaluatedRow, EvaluateResult } from "./evaluation.js";

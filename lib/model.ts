@@ -1,10 +1,12 @@
 // A model, opened: engine, facts, and its tokenizer when there is text to encode.
-import { access, readFile } from "node:fs/promises";
-import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import type { ResolvedPlacement, ResolvedSchedule, Storage } from "./config/types.js";
 import { invalid } from "./config/problems.js";
 import { fromNative, Zo2Error } from "./errors.js";
+import { isThere } from "./hub/cache.js";
+import { cachedModel, fetchModel, type ModelPart } from "./hub/models.js";
+import { parseReference } from "./hub/reference.js";
+import type { HubOptions } from "./hub/snapshot.js";
 import type { NativeEngine, NativeLoadOptions, NativeModelInfo } from "./native.js";
 import type { Runtime } from "./runtime.js";
 import { loadTokenizer, type TextEncoder } from "./tokenizer/tokenizer.js";
@@ -19,40 +21,30 @@ export interface OpenModel {
   readonly encoder: () => Promise<TextEncoder>;
 }
 
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
-}
-
-/** Where Hugging Face's tools keep what they have downloaded. */
-function hubCache(): string {
-  const { HF_HUB_CACHE, HF_HOME } = process.env;
-  return HF_HUB_CACHE ?? join(HF_HOME ?? join(homedir(), ".cache", "huggingface"), "hub");
-}
-
 /**
- * Absolute path of a model given as a path, or as an id that is in Hugging Face's local cache;
- * nothing is downloaded. @throws Zo2Error ZO2_INVALID_MODEL
+ * Absolute path of a model given as a path that exists, or else as its name on the Hugging Face Hub. What
+ * is missing of it in the local cache is fetched.
+ * @throws Zo2Error ZO2_INVALID_MODEL, ZO2_DOWNLOAD, ZO2_IO; the signal's reason
  */
-export async function locateModel(model: string): Promise<string> {
+export async function locateModel(
+  model: string,
+  options: HubOptions = {},
+  part: ModelPart = "all",
+): Promise<string> {
   const path = resolve(model);
-  if (await exists(path)) return path;
-  let tried = path;
-  if (/^[\w.-]+(\/[\w.-]+)?$/.test(model)) {
-    const repository = join(hubCache(), `models--${model.replace("/", "--")}`);
-    tried += ` and ${repository}`;
-    const revision = await readFile(join(repository, "refs", "main"), "utf8").catch(
-      () => undefined,
-    );
-    const snapshot = join(repository, "snapshots", revision?.trim() ?? "");
-    if (revision !== undefined && (await exists(snapshot))) return snapshot;
+  if (await isThere(path)) return path;
+  // "gpt2" may be an old repository, but more often it is a folder that is not there: not asked for.
+  const isBare = /^[A-Za-z0-9][\w.-]*$/.test(model);
+  const reference = parseReference(isBare ? `hf://${model}` : model, "model");
+  if (reference) {
+    const cached = await cachedModel(reference, part);
+    if (cached !== undefined) return cached;
+    if (!isBare) return fetchModel(reference, part, options);
   }
   throw new Zo2Error(
     "ZO2_INVALID_MODEL",
-    `model ${JSON.stringify(model)} is not there (looked at ${tried}); give a directory with ` +
-      "config.json and safetensors files, or a .gguf file",
+    `model ${JSON.stringify(model)} is not there (looked at ${path}); give a directory with ` +
+      'config.json and safetensors files, a .gguf file, or a name on the Hugging Face Hub ("org/name")',
   );
 }
 

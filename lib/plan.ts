@@ -38,10 +38,11 @@ async function isFile(path: string): Promise<boolean> {
 async function configOf(model: string): Promise<Record<string, unknown>> {
   const shape = shapeOf(model);
   if (shape) return shape;
-  const path = await locateModel(model).catch((error: unknown) => {
+  const path = await locateModel(model, {}, "config").catch((error: unknown) => {
+    if (!(error instanceof Zo2Error) || error.code !== "ZO2_INVALID_MODEL") throw error;
     throw new Zo2Error(
       "ZO2_INVALID_MODEL",
-      `${fromNative(error).message}; or one of the shapes ${shapeNames.join(", ")}`,
+      `${error.message}; or one of the shapes ${shapeNames.join(", ")}`,
       { cause: error },
     );
   });

@@ -11,7 +11,7 @@ import { interruptible, locateModel, openModel } from "./model.js";
 import { nativeRuntime, type Runtime } from "./runtime.js";
 
 export interface ReplayRequest {
-  /** The model the run was started from: directory, .gguf file, or id in the local cache. */
+  /** The model the run was started from: directory, .gguf file, or name on the Hub. */
   base: string;
   /** The run's journal.ndjson; nothing else of the run is needed. */
   journal: string;
@@ -67,15 +67,21 @@ export async function replay(
 export async function replayWith(
   runtime: Runtime,
   request: ReplayRequest,
-  { signal }: ExportOptions,
+  options: ExportOptions,
 ): Promise<ExportResult> {
+  const { signal } = options;
   checkRequest(request);
   signal?.throwIfAborted();
   const journal = resolve(request.journal);
   const out = resolve(request.out);
   await requireEmpty(out);
   const schedule = resolveSchedule({ storage: await storageOf(journal) });
-  const model = await openModel(runtime, await locateModel(request.base), schedule, signal);
+  const model = await openModel(
+    runtime,
+    await locateModel(request.base, options),
+    schedule,
+    signal,
+  );
   const upTo = request.step === undefined ? {} : { step: request.step };
   try {
     const step = await interruptible(model.engine, signal, () =>

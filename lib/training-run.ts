@@ -22,6 +22,7 @@ import { invalid } from "./config/problems.js";
 import { resolveTrainConfig } from "./config/resolve.js";
 import type { JsonRow, ResolvedTrainConfig, TrainConfig } from "./config/types.js";
 import { evalPart } from "./data/draw.js";
+import { locatePart } from "./data/locate.js";
 import { fromNative, Zo2Error } from "./errors.js";
 import { type EvaluateResult, evaluateRows } from "./evaluation.js";
 import type { TrainEvent, TrainResult, TrainStep } from "./events.js";
@@ -100,7 +101,7 @@ export class TrainingRun implements AsyncIterable<TrainStep>, AsyncDisposable {
 
   /**
    * Loss and accuracy of the tuned weights.
-   * @param rows JSONL file or rows in memory (default: those of `data.eval` or `data.numDev`), of the run's task
+   * @param rows file, name of a data set or rows in memory (default: those of `data.eval` or `data.numDev`), of the run's task
    */
   async evaluate(rows?: string | JsonRow[]): Promise<EvaluateResult> {
     this.#require("evaluate()");
@@ -108,7 +109,13 @@ export class TrainingRun implements AsyncIterable<TrainStep>, AsyncDisposable {
     const part = rows === undefined ? evalPart(data) : { source: rows };
     if (part === undefined) throw invalid("data.eval is not set; give evaluate() rows");
     const { maxLength } = data;
-    const given = { ...part, task: taskOf(data), maxLength, batchTokens: schedule.evalBatchTokens };
+    const located = await locatePart(part, this.#driver.hub);
+    const given = {
+      ...located,
+      task: taskOf(data),
+      maxLength,
+      batchTokens: schedule.evalBatchTokens,
+    };
     const compute = async (): Promise<EvaluateResult> => evaluateRows(this.#driver.model, given);
     // A stop() that reached the engine when the training had just ended waits for its next work;
     // nothing else aborts this.

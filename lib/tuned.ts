@@ -7,6 +7,7 @@ import type {
   ResolvedTrainConfig,
 } from "./config/types.js";
 import { fromNative, Zo2Error } from "./errors.js";
+import type { HubOptions } from "./hub/snapshot.js";
 import { interruptible, locateModel, type OpenModel, openModel } from "./model.js";
 import { openRun, runFiles } from "./run-directory.js";
 import type { Runtime } from "./runtime.js";
@@ -40,10 +41,10 @@ export async function openTuned(asked: {
   return { run: { directory, config }, model, schedule };
 }
 
-async function locate({ run, model }: Tuned): Promise<string> {
+async function locate({ run, model }: Tuned, options: HubOptions): Promise<string> {
   const saved = run?.config.model;
   try {
-    return await locateModel(model ?? saved ?? "");
+    return await locateModel(model ?? saved ?? "", options);
   } catch (error) {
     if (model !== undefined || !(error instanceof Zo2Error)) throw error;
     const advice = `${run?.directory} was started with it; give model to say where it is now`;
@@ -59,9 +60,10 @@ async function locate({ run, model }: Tuned): Promise<string> {
 export async function withTuned<T>(
   runtime: Runtime,
   tuned: Tuned,
-  signal: AbortSignal | undefined,
+  options: HubOptions,
   use: (model: OpenModel, step: number) => Promise<T>,
 ): Promise<T> {
+  const { signal } = options;
   try {
     // How a run was computed says nothing of this machine; what its weights are stored as is theirs.
     const { storage } = tuned.run?.config.schedule ?? defaultSchedule;
@@ -71,7 +73,12 @@ export async function withTuned<T>(
       storage: tuned.run ? storage : (own.storage ?? storage),
     };
     const run = tuned.run?.directory;
-    const model = await openModel(runtime, await locate(tuned), { ...schedule, run }, signal);
+    const model = await openModel(
+      runtime,
+      await locate(tuned, options),
+      { ...schedule, run },
+      signal,
+    );
     try {
       const { engine } = model;
       const replay = async (): Promise<number> =>

@@ -4,8 +4,9 @@ import { show } from "../config/problems.js";
 import type { EvaluateConfig } from "../config/types.js";
 import { evaluate } from "../evaluate.js";
 import type { EvaluatedRow } from "../evaluation.js";
+import { downloadHooks } from "./downloads.js";
 import { dataNotes } from "./notes.js";
-import { type Output, percent, short } from "./output.js";
+import { type Output, percent, shares, short } from "./output.js";
 import { type Given, gather } from "./settings.js";
 
 function verdict({ prediction, label, labels = [], text, answers = [], f1 }: EvaluatedRow): string {
@@ -26,7 +27,10 @@ function describe(row: EvaluatedRow): string {
 export async function evalCommand(given: Given, output: Output): Promise<number> {
   // What is gathered is unchecked; evaluate() checks it.
   const config = (await gather(evaluateFlags, given)) as unknown as EvaluateConfig;
-  const { loss, accuracy, f1, exactMatch, rows, data } = await evaluate(config);
+  const { loss, accuracy, f1, exactMatch, rows, data } = await evaluate(
+    config,
+    downloadHooks(output),
+  );
   output.object({ event: "data", role: "eval", ...data });
   for (const note of dataNotes("eval", data)) output.note(note);
   if (given.perExample) {
@@ -37,9 +41,7 @@ export async function evalCommand(given: Given, output: Output): Promise<number>
   }
   const inWords = f1 === null ? {} : { f1, exactMatch };
   output.object({ event: "done", loss, accuracy, ...inWords, rows: rows.length });
-  const shares = Object.entries({ accuracy, F1: f1, "exact match": exactMatch })
-    .map(([name, share]) => (share === null ? "" : `  ${name} ${percent(share)}`))
-    .join("");
-  output.text(`loss ${short(loss)}${shares}  rows ${rows.length}`);
+  const right = shares({ accuracy, f1, exactMatch }, "  ");
+  output.text(`loss ${short(loss)}${right}  rows ${rows.length}`);
   return 0;
 }

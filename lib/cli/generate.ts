@@ -3,6 +3,7 @@ import { generateFlags } from "../config/flags.js";
 import type { GenerateConfig } from "../config/types.js";
 import { generate } from "../generate.js";
 import type { GenerationTimes } from "../generation/generation.js";
+import { downloadHooks } from "./downloads.js";
 import { interrupted, listenForInterrupts } from "./interrupt.js";
 import { type Output, short } from "./output.js";
 import { type Given, gather } from "./settings.js";
@@ -65,6 +66,7 @@ export async function generateCommand(given: Given, output: Output): Promise<num
   try {
     const results = await generate(config, {
       signal,
+      ...downloadHooks(output),
       onToken: (token) => {
         output.object(token);
         texts.add(token.index, token.text);

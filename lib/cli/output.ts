@@ -64,6 +64,16 @@ export function percent(share: number): string {
   return `${(100 * share).toFixed(1)} %`;
 }
 
+/** What is known of how right answers are, each behind `separator`. */
+export function shares(
+  { accuracy, f1, exactMatch }: Record<"accuracy" | "f1" | "exactMatch", number | null>,
+  separator: string,
+): string {
+  return Object.entries({ accuracy, F1: f1, "exact match": exactMatch })
+    .map(([name, share]) => (share === null ? "" : `${separator}${name} ${percent(share)}`))
+    .join("");
+}
+
 /** Seconds as "1h 02m", "3m 20s", "12s". */
 export function duration(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));

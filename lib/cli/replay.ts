@@ -15,5 +15,5 @@ export async function replayCommand(given: Given, output: Output): Promise<numbe
     throw invalid(`step is ${JSON.stringify(step)}; it must be an integer of at least 0`);
   }
   const last = typeof step === "string" ? Number(step) : undefined;
-  return writing(output, (signal) => replay({ base, journal, out, step: last }, { signal }));
+  return writing(output, (options) => replay({ base, journal, out, step: last }, options));
 }

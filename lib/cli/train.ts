@@ -3,19 +3,28 @@ import { trainFlags } from "../config/flags.js";
 import type { TrainConfig } from "../config/types.js";
 import type { TrainEvent, TrainResult } from "../events.js";
 import { Trainer } from "../trainer.js";
+import { Downloads } from "./downloads.js";
 import { interrupted, listenForInterrupts, resumeCommand } from "./interrupt.js";
 import { dataNotes } from "./notes.js";
-import { type Output, percent, short } from "./output.js";
+import { type Output, shares, short } from "./output.js";
 import { Progress } from "./progress.js";
 import { type Given, gather } from "./settings.js";
 
-function show(event: TrainEvent, progress: Progress, output: Output): void {
+function show(
+  event: TrainEvent,
+  { progress, downloads }: { progress: Progress; downloads: Downloads },
+  output: Output,
+): void {
   output.object(event);
   if (event.event === "step") {
     progress.step(event);
     return;
   }
   if (event.event === "checkpoint") return; // people have nothing to do about it
+  if (event.event === "download") {
+    downloads.show(event);
+    return;
+  }
   progress.clear();
   if (event.event === "data") {
     for (const note of dataNotes(event.role, event)) output.note(note);
@@ -26,8 +35,7 @@ function show(event: TrainEvent, progress: Progress, output: Output): void {
       output.note(`resuming after step ${event.resumedFrom}, from ${from}`);
     }
   } else {
-    const accuracy = event.accuracy === null ? "" : `  accuracy ${percent(event.accuracy)}`;
-    output.note(`step ${event.step}: evaluation loss ${short(event.loss)}${accuracy}`);
+    output.note(`step ${event.step}: evaluation loss ${short(event.loss)}${shares(event, "  ")}`);
   }
 }
 
@@ -38,6 +46,8 @@ function conclude(result: TrainResult, command: string, output: Output): void {
     event: "done",
     ...result,
     accuracy: evaluation?.accuracy ?? null,
+    ...(evaluation &&
+      evaluation.f1 !== null && { f1: evaluation.f1, exactMatch: evaluation.exactMatch }),
     ...(stopped && { resume: command }),
   });
   output.text(
@@ -45,10 +55,8 @@ function conclude(result: TrainResult, command: string, output: Output): void {
       `training loss ${short(firstLoss)} -> ${short(lastLoss)}`,
   );
   if (evaluation) {
-    const { loss, accuracy } = evaluation;
     const before = lossBefore === null ? "" : `${short(lossBefore)} -> `;
-    const right = accuracy === null ? "" : `, accuracy ${percent(accuracy)}`;
-    output.text(`evaluation loss ${before}${short(loss)}${right}`);
+    output.text(`evaluation loss ${before}${short(evaluation.loss)}${shares(evaluation, ", ")}`);
   }
   if (saturated > 0) {
     output.note(
@@ -66,11 +74,12 @@ export async function trainCommand(given: Given, output: Output): Promise<number
   const config = (await gather(trainFlags, given)) as unknown as TrainConfig;
   let progress: Progress | undefined;
   let loading = true;
+  const downloads = new Downloads(output);
   const trainer = new Trainer(config, {
     onEvent: (event) => {
       loading &&= event.event !== "start";
       progress ??= new Progress(trainer.config.steps);
-      show(event, progress, output);
+      show(event, { progress, downloads }, output);
     },
   });
   const interrupts = listenForInterrupts(() => {

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { extname, resolve } from "node:path";
 import { evalPart } from "../data/draw.js";
 import { readerOf } from "../data/formats.js";
+import { rowsPath } from "../data/locate.js";
 import { taskOf } from "../tasks/registry.js";
 import { checkMethod, withMethodDefaults } from "./methods.js";
 import { check, invalid } from "./problems.js";
@@ -48,8 +49,8 @@ export function resolveTrainConfig(config: TrainConfig): ResolvedTrainConfig {
   const { data, evalEvery } = resolved;
   checkMethod(resolved.method);
   taskOf(data);
-  readerOf(data.train, "data.train");
-  if (data.eval !== undefined) readerOf(data.eval, "data.eval");
+  const trainPath = rowsPath(data.train, "data.train");
+  const evalPath = data.eval === undefined ? undefined : rowsPath(data.eval, "data.eval");
   if (data.eval !== undefined && data.numDev !== undefined) {
     throw invalid("give either data.eval (a file), or data.numDev (rows of data.train)");
   }
@@ -63,8 +64,8 @@ export function resolveTrainConfig(config: TrainConfig): ResolvedTrainConfig {
     model: modelPath(resolved.model),
     data: {
       ...data,
-      train: resolve(data.train),
-      ...(data.eval && { eval: resolve(data.eval) }),
+      train: trainPath,
+      ...(evalPath && { eval: evalPath }),
       ...(data.chatTemplate && { chatTemplate: resolve(data.chatTemplate) }),
     },
     schedule: {
@@ -79,8 +80,8 @@ export function resolveTrainConfig(config: TrainConfig): ResolvedTrainConfig {
 export function resolveEvaluateConfig(config: EvaluateConfig): ResolvedEvaluateConfig {
   const resolved = check(evaluateSchema, config);
   const { model, run, data, demonstrations, shots, numEval } = resolved;
-  if (typeof data === "string") readerOf(data, "data");
-  if (typeof demonstrations === "string") readerOf(demonstrations, "demonstrations");
+  if (typeof data === "string") rowsPath(data, "data");
+  if (typeof demonstrations === "string") rowsPath(demonstrations, "demonstrations");
   if (shots > 0 && demonstrations === undefined && run === undefined) {
     throw invalid(`shots is ${shots}, but demonstrations is missing; give a file or rows`);
   }

@@ -104,7 +104,7 @@ const task = z.strictObject({
   completionOnlyLoss: taskFields.completionOnlyLoss.default(true),
 });
 
-const rowFile = "file of rows (.jsonl, .json, .csv, .tsv, .parquet)";
+const rowFile = "file of rows (.jsonl, .json, .csv, .tsv, .parquet) or data set on the Hub";
 const rowsOrFile = (what: string) =>
   leaf(
     z.union([z.string().min(1), z.array(z.record(z.string(), z.unknown()))]),
@@ -217,7 +217,7 @@ const schedule = z.strictObject({
 });
 
 const train = z.strictObject({
-  model: text("directory of Hugging Face files, a .gguf file, or an id in the local cache"),
+  model: text("directory of Hugging Face files, a .gguf file, or a name on the Hugging Face Hub"),
   data,
   method: method.prefault({}),
   steps: integer(1, "steps of the whole run"),
@@ -234,7 +234,7 @@ const train = z.strictObject({
 
 // Of a base model or a run's, for what does not train.
 const baseOrRuns = text(
-  "directory of Hugging Face files, a .gguf file, or an id in the local cache; with run: where " +
+  "directory of Hugging Face files, a .gguf file, or a name on the Hugging Face Hub; with run: where " +
     "its model is now",
 ).optional();
 const runsStorage = {

@@ -14,9 +14,9 @@ export type Storage = "f32" | "bf16" | "f16" | "bf16+8" | "q8";
 
 /** Rows, and what is done with each of them. */
 export interface DataConfig {
-  /** File to train on: .jsonl, .json, .csv, .tsv or .parquet. */
+  /** File to train on: .jsonl, .json, .csv, .tsv or .parquet; or a data set on the Hugging Face Hub (docs/hub.md). */
   train: string;
-  /** File to evaluate on, while training (`evalEvery`) and at its end. */
+  /** As `train`, to evaluate on, while training (`evalEvery`) and at its end. */
   eval?: string | undefined;
   /** Train on so many rows of `train`, drawn by `drawSeed` (default: all). */
   numTrain?: number | undefined;
@@ -164,7 +164,7 @@ export interface ScheduleConfig extends EvaluateScheduleConfig {
 
 /** Everything {@link train} needs to know. */
 export interface TrainConfig {
-  /** Directory of Hugging Face files, a .gguf file, or a Hugging Face id in the local cache. */
+  /** Directory of Hugging Face files, a .gguf file, or a name on the Hugging Face Hub: "org/name" (docs/hub.md). */
   model: string;
   data: DataConfig;
   method?: MethodConfig | undefined;
@@ -303,7 +303,7 @@ export interface ResolvedExportConfig extends Omit<ExportConfig, "schedule"> {
 
 /** What a plan is asked for: {@link plan}. */
 export interface PlanConfig {
-  /** Name of a shape ("opt-175b" ...), config.json, directory, .gguf file or id in the local cache. */
+  /** Name of a shape ("opt-175b" ...), config.json, directory, .gguf file or name on the Hub. */
   model: string;
   /** Rows a step (default 1). */
   batch?: number | undefined;

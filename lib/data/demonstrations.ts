@@ -3,8 +3,8 @@ import { setImmediate as turn } from "node:timers/promises";
 import { invalid, show } from "../config/problems.js";
 import { Zo2Error } from "../errors.js";
 import { type Example, RowError, rightOptions, type Task, type Text } from "../tasks/task.js";
-import { countRows, type Source } from "./draw.js";
-import { readRows } from "./formats.js";
+import { countRows } from "./draw.js";
+import { readRows, type Source, sourceName } from "./formats.js";
 import { MersenneTwister, permutation } from "./mersenne-twister.js";
 
 /** @throws Zo2Error ZO2_INVALID_CONFIG when the rows of a task cannot demonstrate anything */
@@ -73,7 +73,7 @@ async function read(
   wanted: ReadonlySet<number>,
 ): Promise<Map<number, string>> {
   const found = new Map<number, string>();
-  const name = typeof source === "string" ? source : "demonstrations";
+  const name = sourceName(source, "demonstrations");
   let position = 0;
   for await (const placed of readRows(source)) {
     signal?.throwIfAborted();
@@ -102,7 +102,7 @@ export async function drawContexts(
   const { source, shots, perRow, signal } = request;
   const total = await countRows(source, signal);
   if (total < shots) {
-    const name = typeof source === "string" ? source : "demonstrations";
+    const name = sourceName(source, "demonstrations");
     throw new Zo2Error("ZO2_INVALID_DATA", `shots is ${shots}, but ${name} has ${total} rows`);
   }
   const sets = await drawSets(request, total);

@@ -1,20 +1,20 @@
 // Rows drawn by a seed: MeZO's protocol of 1000 rows to train on, 500 to choose by and 1000 to test on
 // (arXiv 2305.17333, and its code: the same seed draws the same rows of the same files).
 import { stat } from "node:fs/promises";
-import type { JsonRow, ResolvedData } from "../config/types.js";
+import type { ResolvedData } from "../config/types.js";
 import { invalid } from "../config/problems.js";
 import { fromIo, Zo2Error } from "../errors.js";
-import { readRows } from "./formats.js";
+import type { RowsRole } from "../hub/data.js";
+import { readRows, type Source } from "./formats.js";
 import { permutation } from "./mersenne-twister.js";
-
-/** File, or rows in memory. */
-export type Source = string | readonly JsonRow[];
 
 /** Rows of a source. */
 export interface Part {
   source: Source;
   /** Positions of the rows from 0, of so many in the source; without it, all of them. */
   draw?: ((total: number) => readonly number[]) | undefined;
+  /** The split that the source is looked for in, where it names a data set (default: "eval"). */
+  role?: RowsRole | undefined;
 }
 
 /** So many rows at the end of those drawn for both parts are for evaluation; the others train. */
@@ -36,6 +36,7 @@ export function trainPart(data: ResolvedData): Part {
   const isWhole = data.numTrain === undefined && data.numDev === undefined;
   return {
     source: data.train,
+    role: "train",
     draw: isWhole ? undefined : (total) => split(data, total).train,
   };
 }
@@ -44,7 +45,7 @@ export function trainPart(data: ResolvedData): Part {
 export function evalPart(data: ResolvedData): Part | undefined {
   if (data.eval !== undefined) return { source: data.eval };
   if (data.numDev === undefined) return undefined;
-  return { source: data.train, draw: (total) => split(data, total).dev };
+  return { source: data.train, role: "train", draw: (total) => split(data, total).dev };
 }
 
 /** At most so many rows of a source. */
@@ -55,10 +56,11 @@ export function drawnPart(source: Source, most: number | undefined, seed: number
 
 /** Rows of a source, the unusable ones as well. @throws Zo2Error ZO2_IO, ZO2_INVALID_DATA */
 export async function countRows(source: Source, signal?: AbortSignal): Promise<number> {
-  if (typeof source !== "string") return source.length;
-  const stats = await stat(source).catch((error) => Promise.reject(fromIo(error, "read", source)));
-  if (!stats.isFile()) {
-    throw invalid(`${source} is no file that can be read twice, so no rows can be drawn from it`);
+  if (typeof source !== "string" && !("files" in source)) return source.length;
+  for (const file of typeof source === "string" ? [source] : source.files) {
+    const stats = await stat(file).catch((error) => Promise.reject(fromIo(error, "read", file)));
+    if (stats.isFile()) continue;
+    throw invalid(`${file} is no file that can be read twice, so no rows can be drawn from it`);
   }
   let total = 0;
   for await (const _ of readRows(source)) {

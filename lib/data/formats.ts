@@ -32,8 +32,36 @@ export function readerOf(path: string, name: string): Reader {
   throw invalid(`${name} is ${JSON.stringify(path)}; it must end in one of ${known}`);
 }
 
-/** Rows of a file or of a list in memory. @throws Zo2Error ZO2_IO, ZO2_INVALID_DATA */
-export async function* readRows(source: string | readonly JsonRow[]): AsyncGenerator<Placed> {
+/** Files whose rows follow each other, and what they are called together. */
+export interface RowFiles {
+  name: string;
+  files: readonly string[];
+}
+/** File, files, or rows in memory. */
+export type Source = string | RowFiles | readonly JsonRow[];
+
+/** What a source is called in reports; `other`: rows in memory. */
+export function sourceName(source: Source, other: string): string {
+  if (typeof source === "string") return source;
+  return "files" in source ? source.name : other;
+}
+
+/** Lines of several files are counted as if they were one. */
+async function* readFiles({ files }: RowFiles): AsyncGenerator<Placed> {
+  let before = 0;
+  for (const file of files) {
+    let last = 0;
+    for await (const placed of readerOf(file, "data")(file)) {
+      last = placed.line;
+      yield { ...placed, line: before + placed.line };
+    }
+    before += last;
+  }
+}
+
+/** Rows of a source. @throws Zo2Error ZO2_IO, ZO2_INVALID_DATA */
+export async function* readRows(source: Source): AsyncGenerator<Placed> {
   if (typeof source === "string") yield* readerOf(source, "data")(source);
+  else if ("files" in source) yield* readFiles(source);
   else for (const [index, row] of source.entries()) yield place(index + 1, row, "an object");
 }

@@ -11,7 +11,7 @@ import {
 import type { TextEncoder } from "../tokenizer/tokenizer.js";
 import { countRows, type Part } from "./draw.js";
 import { encodeExamples } from "./encode.js";
-import { readRows } from "./formats.js";
+import { readRows, sourceName } from "./formats.js";
 import { RowPacker } from "./packer.js";
 import type { Placed } from "./placed.js";
 import { addProblem, type DataReport, emptyReport, requireRows } from "./report.js";
@@ -71,7 +71,7 @@ class Loading {
 
   constructor(private readonly request: LoadRequest) {
     const { source, task } = request;
-    this.report = emptyReport(typeof source === "string" ? source : "rows");
+    this.report = emptyReport(sourceName(source, "rows"));
     this.#packer = new RowPacker(task.kind === "options" ? "options" : "lm");
   }
 

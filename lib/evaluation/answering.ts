@@ -70,19 +70,23 @@ async function generateAll(
   }
 }
 
+/** Tokens that a prompt may have. @throws Zo2Error ZO2_INVALID_CONFIG when there are none */
+export function requireRoom(limits: Limits, { maxNewTokens }: AnswerSettings): number {
+  const room = limits.maxLength - maxNewTokens;
+  if (room >= 1) return room;
+  throw invalid(
+    `data.maxLength is ${limits.maxLength}, which leaves no room for a prompt before the task's ` +
+      `${maxNewTokens} new tokens`,
+  );
+}
+
 /** Answers to all rows. @throws Zo2Error; the signal's reason */
 export async function answerAll(
   { rows, examples }: LoadedData,
   answering: Answering,
 ): Promise<Answer[]> {
   const { model, limits, settings } = answering;
-  const room = limits.maxLength - settings.maxNewTokens;
-  if (room < 1) {
-    throw invalid(
-      `data.maxLength is ${limits.maxLength}, which leaves no room for a prompt before the task's ` +
-        `${settings.maxNewTokens} new tokens`,
-    );
-  }
+  const room = requireRoom(limits, settings);
   const { prefix } = await model.encoder();
   const generated = await generateAll(promptsOf(rows, prefix, room), answering);
   return generated.map(({ text }, index) => {

@@ -1,6 +1,7 @@
 // Prompts continued by an opened model: what the engine says becomes text, and text may end it.
 import type { ResolvedGenerateConfig } from "../config/types.js";
 import { interruptible, type OpenModel } from "../model.js";
+import type { HubOptions } from "../hub/snapshot.js";
 import type { NativeSequenceEnd, NativeTokensEvent } from "../native.js";
 import type { UserCode } from "../user-code.js";
 import { endIds } from "./ends.js";
@@ -39,8 +40,7 @@ export interface GenerationTimes {
   decodedTokens: number;
 }
 
-export interface GenerationHooks {
-  signal?: AbortSignal | undefined;
+export interface GenerationHooks extends HubOptions {
   /** Called with each token; may throw. */
   onToken?: ((token: TokenEvent) => unknown) | undefined;
   /** Called with each piece of text that is not empty. */

@@ -44,7 +44,7 @@ t.test("rows to train on, to choose by and to test on", (t) => {
   const data = (given: Partial<ResolvedData>) =>
     ({ train: "t.jsonl", ...given }) as unknown as ResolvedData;
   const whole = data({ eval: "e.jsonl" });
-  t.same(trainPart(whole), { source: "t.jsonl", draw: undefined });
+  t.same(trainPart(whole), { source: "t.jsonl", role: "train", draw: undefined });
   t.same(evalPart(whole), { source: "e.jsonl" });
   t.equal(evalPart(data({})), undefined);
   const both = data({ numTrain: 3, numDev: 2, drawSeed: 0 });

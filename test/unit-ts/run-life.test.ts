@@ -336,7 +336,7 @@ t.test("refusals before training", async (t) => {
   const fits = start({ ...config, schedule: { memory: "40kB" } });
   t.match(await fits.run.result, { step: 5 });
   await fits.run.close();
-  const absent = { ...config, model: "no/such-model" };
+  const absent = { ...config, model: "./no/such-model" };
   await t.rejects(start(absent).run.result, {
     code: "ZO2_INVALID_MODEL",
     message: /no\/such-model/,

@@ -1,0 +1,104 @@
+// The cache of Hugging Face's tools, which they and zo2 share: blobs by checksum, a folder of links for each
+// commit, and which commit a branch was at. Of zo2 alone: what a commit holds, so that it need not be asked again.
+import { mkdir, readFile, rename, stat, symlink, writeFile } from "node:fs/promises";
+import { dirname, join, relative } from "node:path";
+import { fromIo } from "../errors.js";
+import { hubCache } from "./environment.js";
+import type { HubReference } from "./reference.js";
+
+/** A file of a repository at a commit. */
+export interface RepositoryFile {
+  path: string;
+  size: number;
+  /** SHA-256 of its bytes, where the Hub has it, or else the SHA-1 that git knows it by. */
+  sha256?: string | undefined;
+  oid: string;
+}
+export interface Listing {
+  commit: string;
+  files: RepositoryFile[];
+}
+
+async function textOf(path: string): Promise<string | undefined> {
+  return readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw fromIo(error, "read", path);
+  });
+}
+
+export class RepositoryCache {
+  readonly folder: string;
+  readonly #revision: string;
+
+  constructor({ type, name, revision }: HubReference) {
+    this.folder = join(hubCache(), `${type}s--${name.replace("/", "--")}`);
+    this.#revision = revision;
+  }
+
+  /** Of the revision, when it was last asked for. */
+  async commit(): Promise<string | undefined> {
+    if (/^[0-9a-f]{40}$/.test(this.#revision)) return this.#revision;
+    return (await textOf(join(this.folder, "refs", this.#revision)))?.trim();
+  }
+
+  /** Folder of what is here of a commit. */
+  snapshot(commit: string): string {
+    return join(this.folder, "snapshots", commit);
+  }
+
+  blob({ sha256, oid }: RepositoryFile): string {
+    return join(this.folder, "blobs", sha256 ?? oid);
+  }
+
+  #listing(commit: string): string {
+    return join(this.folder, "zo2", `${commit}.json`);
+  }
+
+  async listing(commit: string): Promise<Listing | undefined> {
+    const text = await textOf(this.#listing(commit));
+    try {
+      return text === undefined ? undefined : (JSON.parse(text) as Listing);
+    } catch {
+      return undefined; // Asked for again.
+    }
+  }
+
+  async save(listing: Listing): Promise<void> {
+    await this.#write(this.#listing(listing.commit), JSON.stringify(listing));
+    if (this.#revision === listing.commit) return;
+    await this.#write(join(this.folder, "refs", this.#revision), listing.commit);
+  }
+
+  async #write(path: string, text: string): Promise<void> {
+    const temporary = `${path}.${process.pid}.tmp`;
+    try {
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(temporary, text);
+      await rename(temporary, path);
+    } catch (error) {
+      throw fromIo(error, "write", path);
+    }
+  }
+
+  /** A file of a commit as a link to its blob, which is there. */
+  async link(commit: string, file: RepositoryFile): Promise<void> {
+    const path = join(this.snapshot(commit), file.path);
+    const [folder, blob] = [dirname(path), this.blob(file)];
+    const temporary = `${path}.${process.pid}.tmp`;
+    try {
+      await mkdir(folder, { recursive: true });
+      await symlink(relative(folder, blob), temporary);
+      await rename(temporary, path);
+    } catch (error) {
+      throw fromIo(error, "write", path);
+    }
+  }
+}
+
+/** Whether there is something, behind links as well. */
+export async function isThere(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
