@@ -12,7 +12,11 @@
 
 #include "cuda_emulator.h"
 
+#define ZO2_NOINLINE [[gnu::noinline]]
+
 #else
+
+#define ZO2_NOINLINE __noinline__
 
 // launch(kernel, grid, block, dynamic shared bytes, stream, arguments...)
 #define ZO2_LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
