@@ -7,7 +7,7 @@ import { type LoadedData, loadData } from "./data/load.js";
 import { fromIo, fromNative, messageOf, Zo2Error } from "./errors.js";
 import type { EvaluationEvent, TrainEvent, TrainResult, TrainStep } from "./events.js";
 import { Metrics } from "./metrics.js";
-import { limitsFor, locateModel, type OpenModel, openModel } from "./model.js";
+import { limitsFor, locateModel, type OpenModel, openModel, trainedOf } from "./model.js";
 import type { NativeEvent, NativeScoreEvent, NativeTrainResult } from "./native.js";
 import { scoreStep } from "./objective.js";
 import { RecentLosses } from "./recent-losses.js";
@@ -148,7 +148,7 @@ export class EngineDriver {
       this.#model = await openModel(
         this.runtime,
         path,
-        { ...config.schedule, run: config.output },
+        { ...config.schedule, ...trainedOf(config), run: config.output },
         signal,
       );
       const data = await this.#loadData(this.#model);

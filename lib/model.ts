@@ -2,7 +2,7 @@
 import { access, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import type { ResolvedPlacement, ResolvedSchedule, Storage } from "./config/types.js";
+import type { NamePattern, ResolvedPlacement, ResolvedSchedule, ResolvedTrainConfig, Storage } from "./config/types.js";
 import { invalid } from "./config/problems.js";
 import { fromNative, Zo2Error } from "./errors.js";
 import type { NativeEngine, NativeLoadOptions, NativeModelInfo } from "./native.js";
@@ -76,8 +76,18 @@ export async function interruptible<T>(
   }
 }
 
+/** Which of a model's weights are trained. */
+export interface Trained {
+  trainable?: NamePattern | undefined;
+}
+
+/** What a run's configuration says of it. */
+export function trainedOf({ trainable }: ResolvedTrainConfig): Trained {
+  return { trainable };
+}
+
 /** Where a model's weights are put; `run`: whose stored weights may be needed. */
-export interface OpenSchedule extends ResolvedPlacement {
+export interface OpenSchedule extends ResolvedPlacement, Trained {
   storage: Storage;
   disk?: number | undefined;
   ablation?: ResolvedSchedule["ablation"] | undefined;
@@ -89,7 +99,13 @@ function nativeLoadOptions(path: string, schedule: OpenSchedule): NativeLoadOpti
   const { storage, device, matmul, threads, isa } = schedule;
   const { run = "", trace = "", disk: diskBytes = 0 } = schedule;
   const computing = { storage, device, matmul, threads, isa };
-  return { ...nativePlacement(schedule), path, run, trace, ...computing, diskBytes };
+  const trained = nativeTrained(schedule);
+  return { ...nativePlacement(schedule), ...trained, path, run, trace, ...computing, diskBytes };
+}
+
+/** What is trained, in the engine's terms. */
+export function nativeTrained({ trainable }: Trained): Pick<NativeLoadOptions, "trainable"> {
+  return { ...(trainable !== undefined && { trainable }) };
 }
 
 type Placing = Pick<
@@ -113,6 +129,7 @@ export function nativePlacement(
     ...(ablation && {
       overlap: ablation.overlap,
       reuseSlots: ablation.reuseSlots,
+      shareBranches: ablation.shareBranches,
       hostSync: ablation.hostSync,
       writeLag: ablation.writeLag,
     }),

@@ -45,6 +45,8 @@ export interface NativeLoadOptions {
   threads: number;
   /** "auto", or one of doctor().isas. */
   isa: string;
+  /** What is trained ({@link TrainConfig.trainable}); left out: everything. */
+  trainable?: string | string[];
   /** A run's directory: its extents on disk are cut as they were. Empty: none. */
   run?: string;
   /** File for the timeline of train(), written when it ends. Left out or empty: none. */
@@ -66,6 +68,7 @@ export interface NativeLoadOptions {
   residentBlocks?: number;
   overlap?: boolean;
   reuseSlots?: boolean;
+  shareBranches?: boolean;
   hostSync?: boolean;
   writeLag?: number;
 }

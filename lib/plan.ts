@@ -7,7 +7,7 @@ import { planSchema } from "./config/schema.js";
 import type { PlanConfig, ResolvedPlanConfig } from "./config/types.js";
 import { fromIo, fromNative, Zo2Error } from "./errors.js";
 import { measureCpu } from "./measure-cpu.js";
-import { locateModel, nativePlacement } from "./model.js";
+import { locateModel, nativePlacement, nativeTrained } from "./model.js";
 import type { CpuFigures, DeviceProfile, NativePlan, NativePrediction } from "./native-plan.js";
 import { native } from "./native.js";
 import { shapeNames, shapeOf } from "./shapes.js";
@@ -88,6 +88,7 @@ export async function plan(config: PlanConfig, figures?: CpuFigures): Promise<Pl
   try {
     const made = native.plan({
       ...nativePlacement(resolved),
+      ...nativeTrained(resolved),
       name: model,
       config: JSON.stringify(json),
       storage,

@@ -7,7 +7,7 @@ import type { Storage } from "./config/types.js";
 import { readLines } from "./data/lines.js";
 import { fromNative, Zo2Error } from "./errors.js";
 import { type ExportOptions, type ExportResult, exportFrom, requireEmpty } from "./exporter.js";
-import { interruptible, locateModel, openModel } from "./model.js";
+import { interruptible, locateModel, openModel, type Trained } from "./model.js";
 import { nativeRuntime, type Runtime } from "./runtime.js";
 
 export interface ReplayRequest {
@@ -30,8 +30,19 @@ function checkRequest({ base, journal, out, step }: ReplayRequest): void {
   }
 }
 
-/** How the journal's weights were stored; everything else in it is judged by the engine. */
-async function storageOf(journal: string): Promise<Storage> {
+/** What a header says of the weights; everything else in a journal is judged by the engine. */
+interface JournalHead extends Trained {
+  storage: Storage;
+}
+
+/** Names of trained tensors, where some are frozen. */
+function trainedIn(tensors: unknown): Trained {
+  const list = Array.isArray(tensors) ? (tensors as { name: string; trainable: boolean }[]) : [];
+  const trained = list.filter(({ trainable }) => trainable).map(({ name }) => name);
+  return trained.length < list.length ? { trainable: trained } : {};
+}
+
+async function headOf(journal: string): Promise<JournalHead> {
   let header: unknown;
   for await (const { text } of readLines(journal)) {
     try {
@@ -41,13 +52,13 @@ async function storageOf(journal: string): Promise<Storage> {
     }
     break;
   }
-  const { format, storage } = (header ?? {}) as { format?: unknown; storage?: unknown };
+  const { format, storage, tensors } = (header ?? {}) as Record<string, unknown>;
   if (format !== "zo2-journal") {
     const message = `${journal}: is not a journal of zo2, or its first line is damaged`;
     throw new Zo2Error("ZO2_JOURNAL_CORRUPT", `${message}; give the journal.ndjson of a run`);
   }
   const known = storageTypes.find((name) => name === storage);
-  if (known) return known;
+  if (known) return { storage: known, ...trainedIn(tensors) };
   const message = `${journal}: storage is ${JSON.stringify(storage)}; this version knows ${storageTypes.join(", ")}`;
   throw new Zo2Error("ZO2_JOURNAL_MISMATCH", message);
 }
@@ -74,7 +85,8 @@ export async function replayWith(
   const journal = resolve(request.journal);
   const out = resolve(request.out);
   await requireEmpty(out);
-  const schedule = resolveSchedule({ storage: await storageOf(journal) });
+  const { storage, ...trained } = await headOf(journal);
+  const schedule = { ...resolveSchedule({ storage }), ...trained };
   const model = await openModel(runtime, await locateModel(request.base), schedule, signal);
   const upTo = request.step === undefined ? {} : { step: request.step };
   try {

@@ -90,6 +90,9 @@ struct ModelSpec {
   std::vector<BlockSpec> blocks;
   NormSpec final_norm;
   TensorId head = -1;  // token_table when tied
+  // Below its first trained tensor the model is evaluated once for all branches. False: once each,
+  // for comparison.
+  bool shares_branches = true;
   RopeSpec rope;
   std::vector<TensorSpec> tensors;  // canonical order; the index is the tensor id
 

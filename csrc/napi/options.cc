@@ -86,7 +86,25 @@ ScheduleOptions schedule_options(const Napi::Object& object) {
   flag("overlap", s.overlap);
   flag("reuseSlots", s.reuse_slots);
   flag("hostSync", s.host_sync);
+  flag("shareBranches", s.share_branches);
   return s;
+}
+
+NamePattern name_pattern(const Napi::Object& object, const char* name) {
+  NamePattern pattern;
+  const Napi::Value value = object.Get(name);
+  if (value.IsUndefined()) return pattern;
+  const auto text = [&](const Napi::Value& of) {
+    if (!of.IsString()) wrong(object.Env(), name, "a regular expression, or a list of names");
+    return of.As<Napi::String>().Utf8Value();
+  };
+  if (!value.IsArray()) {
+    pattern.regex = text(value);
+    return pattern;
+  }
+  const auto list = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < list.Length(); ++i) pattern.names.push_back(text(list.Get(i)));
+  return pattern;
 }
 
 EngineLoadOptions load_options(const Napi::Object& object) {
@@ -95,6 +113,7 @@ EngineLoadOptions load_options(const Napi::Object& object) {
   if (object.Has("run")) options.load.run = string_field(object, "run");
   if (object.Has("trace")) options.trace = string_field(object, "trace");
   options.load.schedule = schedule_options(object);
+  options.load.trainable = name_pattern(object, "trainable");
   if (object.Has("device")) options.device = string_field(object, "device");
   if (object.Has("matmul")) options.matmul = string_field(object, "matmul");
   options.threads = int_field(object, "threads");

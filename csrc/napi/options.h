@@ -22,6 +22,8 @@ struct EngineLoadOptions {
 };
 
 // Throw a JavaScript TypeError that names the field.
+// string | string[] | undefined
+NamePattern name_pattern(const Napi::Object& object, const char* name);
 ScheduleOptions schedule_options(const Napi::Object& object);
 EngineLoadOptions load_options(const Napi::Object& object);
 TrainOptions train_options(const Napi::Object& object);

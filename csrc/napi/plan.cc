@@ -5,6 +5,7 @@
 #include "backends/sim/sim_device.h"
 #include "core/trace.h"
 #include "model/families.h"
+#include "model/trainable.h"
 #include "napi/options.h"
 #include "napi/values.h"
 #include "schedule/rehearsal.h"
@@ -45,6 +46,8 @@ PlanRequest request_of(const Napi::Object& object) {
   const std::string config = string_field(object, "config");
   r.model = describe_model(Json::parse(config, "config.json"), string_field(object, "name"));
   r.schedule = schedule_options(object);
+  train_only(r.model, name_pattern(object, "trainable"));
+  r.model.shares_branches = r.schedule.share_branches;
   r.schedule.write_every = count_field(object, "roundEvery");
   if (object.Has("deferredUpdate"))
     r.schedule.deferred_update = boolean_field(object, "deferredUpdate");
@@ -101,15 +104,12 @@ Json predicted(const PlanRequest& r, SimDevice& device, const Plan& plan) {
   return json;
 }
 
-uint64_t trainable_bytes(const ModelSpec& model, const Plan& plan, bool disk_only) {
+uint64_t trainable_bytes(const Plan& plan, bool disk_only) {
   uint64_t bytes = 0;
   for (size_t i = 0; i < plan.layout.extents.size(); ++i) {
     const Extent& extent = plan.layout.extents[i];
-    const bool trained =
-        std::any_of(extent.panels.begin(), extent.panels.end(),
-                    [&](const Panel& panel) { return model.tensors[panel.tensor].trainable; });
     const bool counts = disk_only ? plan.homes[i] == Home::kDisk : plan.homes[i] != Home::kDevice;
-    if (trained && counts) bytes += extent.bytes;
+    if (extent.trainable && counts) bytes += extent.bytes;
   }
   return bytes;
 }
@@ -156,10 +156,8 @@ Json plan_json(const PlanRequest& r, const Plan& plan) {
   json.set("diskBytes", plan.disk_bytes);
   json.set("leastMemoryBytes", plan.least_device_bytes);
   json.set("uploadBytesPerStep", streamed);
-  json.set("offloadBytesPerStep",
-           static_cast<double>(trainable_bytes(r.model, plan, false)) / every);
-  json.set("diskWriteBytesPerStep",
-           static_cast<double>(trainable_bytes(r.model, plan, true)) / every);
+  json.set("offloadBytesPerStep", static_cast<double>(trainable_bytes(plan, false)) / every);
+  json.set("diskWriteBytesPerStep", static_cast<double>(trainable_bytes(plan, true)) / every);
   json.set("residentBlocks", plan.resident_blocks);
   json.set("streamedBlocks", plan.streamed_blocks);
   json.set("slots", plan.slots.count);

@@ -18,6 +18,7 @@ class Sizer final : public Expander {
       : Expander(layout), device_(device), tensors_(tensors), type_(type) {}
 
   void enqueue(Op op) override { bytes = std::max(bytes, device_.scratch_bytes(op)); }
+  void copy(View, View) override {}
   void embed(TensorId table, Embed op) override {
     for (const uint32_t piece : layout_.tensors[static_cast<size_t>(table)]) {
       op.table = use(piece);

@@ -112,7 +112,7 @@ bool Pipeline::gathered_only(TensorId tensor) const {
 }
 
 bool Pipeline::stores(uint32_t extent) const {
-  if (!storing_) return false;
+  if (!storing_ || !layout_.extents[extent].trainable) return false;
   if (!streamed(extent)) return true;
   const UpdateRules& rules = pending_->rules();
   const uint64_t every =
@@ -122,7 +122,7 @@ bool Pipeline::stores(uint32_t extent) const {
 }
 
 bool Pipeline::needs_aux(uint32_t extent, bool next) const {
-  if (next && store_.type() == StorageType::kBF16R8) {
+  if (next && store_.type() == StorageType::kBF16R8 && layout_.extents[extent].trainable) {
     const uint64_t every = static_cast<uint64_t>(pending_->rules().round_every);
     return (pending_->step() + 1) / every > store_.extent_step(extent) / every;
   }
@@ -141,6 +141,7 @@ uint64_t Pipeline::stored_step(uint32_t piece) const {
 
 Pending Pipeline::pending_for(uint32_t tensor, uint64_t held, bool store) const {
   const TensorSpec& spec = model_.tensors[tensor];
+  if (!spec.trainable) return {};
   return pending_->since(held, spec.decayed(), store, !spec.is_matrix());
 }
 
@@ -174,16 +175,12 @@ void Pipeline::close_extent() {
   if (open_ < 0) return;
   const uint32_t extent = static_cast<uint32_t>(std::exchange(open_, -1));
   const std::vector<uint32_t>& pieces = layout_.extents[extent].pieces;
-  bool trainable = false;
-  for (const uint32_t piece : pieces)
-    trainable = trainable || store_.tensors()[layout_.pieces[piece].tensor].trainable;
   const uint64_t step = stores(extent) ? stored_step(pieces[0]) : store_.extent_step(extent);
   if (step == store_.extent_step(extent)) return slots_.leave(extent, std::nullopt);
   // Bytes of a piece that was left out would silently fall behind.
   if (open_pieces_ != pieces.size())
     throw Error(ErrorCode::kInternal, "a pass left out a part of extent " + std::to_string(extent));
   for (const uint32_t piece : pieces) store_.set_step(piece, step);
-  if (!trainable) return slots_.leave(extent, std::nullopt);
   slots_.leave(extent, WriteBack{step, journal_});
 }
 

@@ -90,6 +90,7 @@ class Pipeline final : private Expander {
 
  private:
   void enqueue(Op op) override { device_.enqueue(Lane::kCompute, op); }
+  void copy(View to, View from) override { device_.copy(Lane::kCompute, to, from); }
   void embed(TensorId table, Embed op) override;
   Vector vector(TensorId tensor) override { return store_.vector(static_cast<uint32_t>(tensor)); }
   Weight use(uint32_t piece) override;

@@ -22,7 +22,7 @@ std::vector<MatrixShape> matrices_of(const std::vector<StoredTensor>& tensors,
   std::vector<MatrixShape> matrices;
   for (const int32_t id : order) {
     const StoredTensor& t = tensors[static_cast<size_t>(id)];
-    matrices.push_back({static_cast<uint32_t>(id), t.shape[0], t.shape[1], t.block});
+    matrices.push_back({static_cast<uint32_t>(id), t.shape[0], t.shape[1], t.block, t.trainable});
   }
   return matrices;
 }

@@ -56,6 +56,11 @@ void compare(const Json& saved, const Json& given, const std::string& field, con
     }
     return;
   }
+  if (saved.is_array() && given.is_array() && saved.items().size() == given.items().size()) {
+    for (size_t i = 0; i < given.items().size(); ++i)
+      compare(saved.items()[i], given.items()[i], field + "[" + std::to_string(i) + "]", what);
+    return;
+  }
   const std::string before = saved.dump(), now = given.dump();
   if (before == now) return;
   const auto shorten = [](const std::string& text) {

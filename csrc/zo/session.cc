@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "model/families.h"
+#include "model/trainable.h"
 #include "store/run_store.h"
 #include "store/snapshot.h"
 #include "zo/exporter.h"
@@ -28,6 +29,8 @@ void Session::load(const LoadOptions& options, const std::function<bool()>& stop
   checkpoint_ =
       open_checkpoint(env_, options.path, may_stream() ? PageCache::kDrop : PageCache::kKeep);
   model_ = describe_model(checkpoint_->config(), options.path);
+  train_only(model_, options.trainable);
+  model_.shares_branches = schedule_.share_branches;
   if (!options.run.empty())
     if (const auto geometry = read_geometry(env_, options.run + "/store"))
       schedule_.extent_bytes = geometry->extent_bytes;

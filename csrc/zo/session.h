@@ -11,6 +11,7 @@
 
 #include "core/env.h"
 #include "device/device.h"
+#include "model/name_pattern.h"
 #include "schedule/pipeline.h"
 #include "schedule/plan.h"
 #include "store/checkpoint.h"
@@ -22,6 +23,7 @@ namespace zo2 {
 
 struct LoadOptions {
   std::string path;
+  NamePattern trainable;  // what is trained; empty: everything
   ScheduleOptions schedule;
   // Of a run with a disk tier: its extents are cut as they were. Empty, or without one: as planned.
   std::string run;

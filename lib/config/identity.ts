@@ -30,6 +30,7 @@ const free = new Set([
   "schedule.ablation.overlap",
   "schedule.ablation.reuseSlots",
   "schedule.ablation.deferredUpdate",
+  "schedule.ablation.shareBranches",
   "schedule.ablation.hostSync",
   "schedule.ablation.writeLag",
   "schedule.threads",

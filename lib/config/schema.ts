@@ -169,6 +169,15 @@ const residentBlocks = leaf(
   "transformer blocks that stay on the device",
 );
 const flag = (what: string) => leaf(z.boolean(), "true or false", what);
+const namePattern = (what: string) =>
+  leaf(
+    z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]),
+    "a regular expression, or a list of names or their last parts",
+    what,
+  );
+const trainable = namePattern(
+  "tensors to train: a regular expression of whole names, or a list of names or their ends (default: all)",
+);
 export const storageTypes = ["f32", "bf16", "f16", "bf16+8", "q8"] as const;
 const placement = {
   device: choice(["auto", "cpu", "cuda"], "where to compute").default("auto"),
@@ -194,6 +203,7 @@ const ablation = z
     overlap: flag("lanes work at the same time").default(true),
     reuseSlots: flag("slots keep their memory").default(true),
     deferredUpdate: flag("updates ride on the next upload").default(true),
+    shareBranches: flag("what is below the first trained tensor runs once a step").default(true),
     hostSync: flag("wait for all lanes behind every extent").default(false),
     writeLag: integer(0, "rounding steps that a write waits for", 1000).default(0),
   })
@@ -218,6 +228,7 @@ const train = z.strictObject({
   model: text("directory of Hugging Face files, a .gguf file, or an id in the local cache"),
   data,
   method: method.prefault({}),
+  trainable: trainable.optional(),
   steps: integer(1, "steps of the whole run"),
   batchSize: integer(1, "rows a step").default(16),
   seed: integer(0, "seed of everything random").default(42),
@@ -335,6 +346,7 @@ const planning = z.strictObject({
     "gaussian",
   ),
   storage: choice(storageTypes, "type of stored weights").default("f16"),
+  trainable: trainable.optional(),
   roundEvery: roundEvery.default("auto"),
   memory,
   hostMemory,

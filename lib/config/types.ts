@@ -101,6 +101,8 @@ export interface AblationConfig {
   reuseSlots?: boolean | undefined;
   /** The update of a step rides on the upload of the next (default true); only for training. */
   deferredUpdate?: boolean | undefined;
+  /** What is below the first trained tensor is computed once for all branches (default true). */
+  shareBranches?: boolean | undefined;
   /** The engine waits for all lanes behind every extent, as ZO2's does (default false). */
   hostSync?: boolean | undefined;
   /** Rounding steps that a write to the slow tier waits for (default 0). */
@@ -158,12 +160,21 @@ export interface ScheduleConfig extends EvaluateScheduleConfig {
   rounding?: "stochastic" | "nearest" | undefined;
 }
 
+/** One regular expression (JavaScript's) of whole names, or a list of names or their last parts. */
+export type NamePattern = string | string[];
+
 /** Everything {@link train} needs to know. */
 export interface TrainConfig {
   /** Directory of Hugging Face files, a .gguf file, or a Hugging Face id in the local cache. */
   model: string;
   data: DataConfig;
   method?: MethodConfig | undefined;
+  /**
+   * What is trained; all else stays as it is (default: everything). As PEFT's target_modules, of
+   * tensors: one text is a regular expression that a tensor's whole name must match, a list holds
+   * names of tensors or of their modules, in full or their last parts ("lm_head", "v_proj.weight").
+   */
+  trainable?: NamePattern | undefined;
   /** Steps of the whole run, those before a resume included. */
   steps: number;
   /** Rows a step (default 16). */
@@ -228,6 +239,7 @@ export interface ResolvedTrainConfig {
   model: string;
   data: ResolvedData;
   method: ResolvedMethod;
+  trainable?: NamePattern | undefined;
   steps: number;
   batchSize: number;
   seed: number;
@@ -310,6 +322,8 @@ export interface PlanConfig {
   distribution?: "gaussian" | "rademacher" | undefined;
   /** Type of stored weights (default "f16"). */
   storage?: Storage | undefined;
+  /** As in {@link TrainConfig}. */
+  trainable?: NamePattern | undefined;
   /** As in {@link ScheduleConfig}. */
   roundEvery?: "auto" | number | undefined;
   /** Ceiling of the device; default: none. */
@@ -333,7 +347,7 @@ export interface PlanConfig {
 type PlanSizes = "memory" | "hostMemory" | "extentBytes";
 /** {@link PlanConfig} with its defaults; sizes are bytes. */
 export interface ResolvedPlanConfig
-  extends Omit<Filled<PlanConfig, "length" | "slots" | "trace">, PlanSizes | "ablation"> {
+  extends Omit<Filled<PlanConfig, "trainable" | "length" | "slots" | "trace">, PlanSizes | "ablation"> {
   memory?: number | undefined;
   hostMemory?: number | undefined;
   extentBytes?: number | undefined;

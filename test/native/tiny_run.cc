@@ -70,6 +70,7 @@ std::unique_ptr<Session> load_tiny(Env& env, const std::string& model, const Tin
   LoadOptions options;
   options.path = model;
   options.schedule = run.schedule;
+  options.trainable = run.trainable;
   options.schedule.storage = run.storage;
   session->load(options, [] { return false; });
   return session;

@@ -33,6 +33,7 @@ struct TinyRun {
   bool background = false;
   uint64_t seed = 7;
   MethodOptions method;
+  NamePattern trainable;  // empty: everything
   // What the device is put into, to be watched; null: nothing.
   std::function<std::unique_ptr<Device>(std::unique_ptr<Device>)> wrap;
 };
