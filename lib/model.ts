@@ -2,7 +2,13 @@
 import { access, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import type { NamePattern, ResolvedPlacement, ResolvedSchedule, ResolvedTrainConfig, Storage } from "./config/types.js";
+import type {
+  NamePattern,
+  ResolvedPlacement,
+  ResolvedSchedule,
+  ResolvedTrainConfig,
+  Storage,
+} from "./config/types.js";
 import { invalid } from "./config/problems.js";
 import { fromNative, Zo2Error } from "./errors.js";
 import type { NativeEngine, NativeLoadOptions, NativeModelInfo } from "./native.js";

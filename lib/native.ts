@@ -104,7 +104,10 @@ export interface NativeTrainOptions {
   output: string;
   resume: "auto" | "never" | "required";
   steps: number;
+  /** Rows of a pass. */
   batchSize: number;
+  /** Passes of a step, whose loss is over the rows of all; left out: 1. */
+  gradientAccumulationSteps?: number;
   seed: number;
   learningRate: number;
   schedule: "constant" | "linear" | "cosine";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { check, invalid } from "./config/problems.js";
 import { writeEveryOf } from "./config/rounding.js";
 import { planSchema } from "./config/schema.js";
-import type { PlanConfig, ResolvedPlanConfig } from "./config/types.js";
+import type { PlanConfig, ResolvedPlanConfig } from "./config/plan-types.js";
 import { fromIo, fromNative, Zo2Error } from "./errors.js";
 import { measureCpu } from "./measure-cpu.js";
 import { locateModel, nativePlacement, nativeTrained } from "./model.js";
@@ -93,6 +93,7 @@ export async function plan(config: PlanConfig, figures?: CpuFigures): Promise<Pl
       config: JSON.stringify(json),
       storage,
       batchSize: batch,
+      gradientAccumulationSteps: resolved.gradientAccumulationSteps,
       length,
       directions,
       distribution,

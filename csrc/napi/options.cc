@@ -147,6 +147,8 @@ TrainOptions train_options(const Napi::Object& object) {
   o.resume = named_field<Resume>(object, "resume");
   o.steps = count_field(object, "steps");
   o.batch_size = count_field(object, "batchSize");
+  if (object.Has("gradientAccumulationSteps"))
+    o.accumulation = count_field(object, "gradientAccumulationSteps");
   o.seed = count_field(object, "seed");
   o.learning_rate.peak = number_field(object, "learningRate");
   o.learning_rate.kind = named_field<ScheduleKind>(object, "schedule");
@@ -166,6 +168,7 @@ TrainOptions train_options(const Napi::Object& object) {
   if (object.Has("checkpointEvery")) o.checkpoints.every = count_field(object, "checkpointEvery");
   o.identity = json_field(object, "identity");
   if (o.batch_size < 1) wrong(env, "batchSize", "at least 1");
+  if (o.accumulation < 1) wrong(env, "gradientAccumulationSteps", "at least 1");
   if (o.rules.round_every < 1) wrong(env, "roundEvery", "at least 1");
   if (o.write_every < 1) wrong(env, "writeEvery", "at least 1");
   return o;

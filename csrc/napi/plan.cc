@@ -56,6 +56,7 @@ PlanRequest request_of(const Napi::Object& object) {
   r.rules.distribution =
       named<Distribution>(object.Env(), "distribution", string_field(object, "distribution"));
   r.shape.batch_size = int_field(object, "batchSize");
+  r.shape.passes = int_field(object, "gradientAccumulationSteps");
   r.shape.length = int_field(object, "length");
   r.shape.directions = int_field(object, "directions");
   if (r.shape.length > r.model.max_positions)
@@ -87,7 +88,8 @@ Json predicted(const PlanRequest& r, SimDevice& device, const Plan& plan) {
     if (lane.busy_s > report.lanes[busiest].busy_s) busiest = i;
   }
   json.set("stepMs", step_s * kMillisecondsPerSecond);
-  json.set("tokensPerSecond", static_cast<double>(r.shape.batch_size * r.shape.length) / step_s);
+  json.set("tokensPerSecond",
+           static_cast<double>(r.shape.passes * r.shape.batch_size * r.shape.length) / step_s);
   json.set("bound", lane_name(static_cast<Lane>(busiest)));
   json.set("laneMs", lanes);
   json.set("laneBytes", moved);

@@ -109,8 +109,16 @@ Json replay_header(const ModelSpec& model, const std::string& base_fingerprint,
 }
 
 void check_same(const Json& saved, const Json& given, const std::string& path) {
-  compare(saved, given, "",
-          {path, "this start gives ", "; use the saved value, or another output directory"});
+  const Mismatch what{path, "this start gives ",
+                      "; use the saved value, or another output directory"};
+  // Older runs do not have it: it is written where it is not 1.
+  constexpr const char* kPasses = "gradientAccumulationSteps";
+  const auto passes = [](const Json& header) {
+    const Json* value = header.find(kPasses);
+    return value ? *value : Json(1);
+  };
+  compare(passes(saved), passes(given), kPasses, what);
+  compare(saved, given, "", what);
 }
 
 void check_base(const Json& saved, const Json& given, const std::string& path,

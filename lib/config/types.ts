@@ -177,8 +177,10 @@ export interface TrainConfig {
   trainable?: NamePattern | undefined;
   /** Steps of the whole run, those before a resume included. */
   steps: number;
-  /** Rows a step (default 16). */
+  /** Rows of a pass, and of a step unless it accumulates (default 16). */
   batchSize?: number | undefined;
+  /** Passes of `batchSize` rows a step, with one loss over all their rows (default 1). */
+  gradientAccumulationSteps?: number | undefined;
   /** Integer from 0 to 2^53 - 1 (default 42). */
   seed?: number | undefined;
   /**
@@ -195,7 +197,8 @@ export interface TrainConfig {
   resume?: "auto" | "never" | "required" | undefined;
 }
 
-type Filled<T, Optional extends keyof T> = {
+/** T with every value but `Optional`, which have no default. */
+export type Filled<T, Optional extends keyof T> = {
   [K in Exclude<keyof T, Optional>]-?: Exclude<T[K], undefined>;
 } & { [K in Optional]?: T[K] };
 
@@ -242,6 +245,7 @@ export interface ResolvedTrainConfig {
   trainable?: NamePattern | undefined;
   steps: number;
   batchSize: number;
+  gradientAccumulationSteps: number;
   seed: number;
   evalEvery: number;
   maxSkipped: number;
@@ -307,51 +311,6 @@ export interface ExportConfig {
 /** {@link ExportConfig} with its defaults. */
 export interface ResolvedExportConfig extends Omit<ExportConfig, "schedule"> {
   schedule: ResolvedPlacement;
-}
-
-/** What a plan is asked for: {@link plan}. */
-export interface PlanConfig {
-  /** Name of a shape ("opt-175b" ...), config.json, directory, .gguf file or id in the local cache. */
-  model: string;
-  /** Rows a step (default 1). */
-  batch?: number | undefined;
-  /** Tokens of a row (default 2048, or what the model reads at most). */
-  length?: number | undefined;
-  /** Random directions a step (default 1). */
-  directions?: number | undefined;
-  distribution?: "gaussian" | "rademacher" | undefined;
-  /** Type of stored weights (default "f16"). */
-  storage?: Storage | undefined;
-  /** As in {@link TrainConfig}. */
-  trainable?: NamePattern | undefined;
-  /** As in {@link ScheduleConfig}. */
-  roundEvery?: "auto" | number | undefined;
-  /** Ceiling of the device; default: none. */
-  memory?: Size | undefined;
-  hostMemory?: Size | undefined;
-  offload?: PlacementConfig["offload"];
-  extentBytes?: Size | undefined;
-  slots?: number | undefined;
-  lookAhead?: number | undefined;
-  placement?: "auto" | number | undefined;
-  ablation?: AblationConfig | undefined;
-  /** Machine that the step time is predicted for: "cpu" (this one, measured; default), or a GPU. */
-  device?: string | undefined;
-  /** Steps of the run, for what it writes (default 20000). */
-  steps?: number | undefined;
-  /** Predict the step time (default true). */
-  simulate?: boolean | undefined;
-  /** File for the simulated timeline, in the format of Chrome's tracing and Perfetto. */
-  trace?: string | undefined;
-}
-type PlanSizes = "memory" | "hostMemory" | "extentBytes";
-/** {@link PlanConfig} with its defaults; sizes are bytes. */
-export interface ResolvedPlanConfig
-  extends Omit<Filled<PlanConfig, "trainable" | "length" | "slots" | "trace">, PlanSizes | "ablation"> {
-  memory?: number | undefined;
-  hostMemory?: number | undefined;
-  extentBytes?: number | undefined;
-  ablation: Filled<AblationConfig, never>;
 }
 
 /** A text to continue, or a conversation that the assistant is to go on with. */

@@ -104,7 +104,8 @@ TinyOutcome train_tiny(Env& env, const std::string& model, const std::string& ou
     TrainOptions options;
     options.output = output;
     options.steps = run.steps;
-    options.batch_size = 2;
+    options.batch_size = run.batch_size;
+    options.accumulation = run.accumulation;
     options.seed = run.seed;
     options.learning_rate.peak = 1e-2;
     options.weight_decay = 0.1;

@@ -28,6 +28,8 @@ struct TinyRun {
   int round_every = 1;
   ScheduleOptions schedule;  // but for the storage type and write_every
   int threads = 1;
+  size_t batch_size = 2;
+  size_t accumulation = 1;
   uint64_t checkpoint_every = 2;
   uint64_t bytes_per_boundary = 2000;  // of about 9000: a snapshot takes several boundaries
   bool background = false;
