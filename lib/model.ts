@@ -9,6 +9,7 @@ import type {
   ResolvedTrainConfig,
   Storage,
 } from "./config/types.js";
+import { nativeLora } from "./config/lora.js";
 import { invalid } from "./config/problems.js";
 import { fromNative, Zo2Error } from "./errors.js";
 import type { NativeEngine, NativeLoadOptions, NativeModelInfo } from "./native.js";
@@ -85,11 +86,12 @@ export async function interruptible<T>(
 /** Which of a model's weights are trained. */
 export interface Trained {
   trainable?: NamePattern | undefined;
+  lora?: NativeLoadOptions["lora"] | undefined;
 }
 
 /** What a run's configuration says of it. */
-export function trainedOf({ trainable }: ResolvedTrainConfig): Trained {
-  return { trainable };
+export function trainedOf({ trainable, lora, seed }: ResolvedTrainConfig): Trained {
+  return { trainable, lora: nativeLora(lora, seed) };
 }
 
 /** Where a model's weights are put; `run`: whose stored weights may be needed. */
@@ -110,8 +112,11 @@ function nativeLoadOptions(path: string, schedule: OpenSchedule): NativeLoadOpti
 }
 
 /** What is trained, in the engine's terms. */
-export function nativeTrained({ trainable }: Trained): Pick<NativeLoadOptions, "trainable"> {
-  return { ...(trainable !== undefined && { trainable }) };
+export function nativeTrained({
+  trainable,
+  lora,
+}: Trained): Pick<NativeLoadOptions, "trainable" | "lora"> {
+  return { ...(trainable !== undefined && { trainable }), ...(lora !== undefined && { lora }) };
 }
 
 type Placing = Pick<

@@ -33,6 +33,17 @@ export interface NativeRows {
 
 export type Offload = "auto" | "none" | "host" | "disk";
 
+export interface NativeLora {
+  /** Of what adapters are before the first step; the run's. */
+  seed: number;
+  /** Directory of a PEFT adapter to begin from; left out: the following say what adapters are. */
+  adapter?: string | undefined;
+  r?: number | undefined;
+  loraAlpha?: number | undefined;
+  /** Left out: queries and values. */
+  targetModules?: string | string[] | undefined;
+}
+
 export interface NativeLoadOptions {
   /** Directory with config.json, or a .gguf file. */
   path: string;
@@ -47,6 +58,8 @@ export interface NativeLoadOptions {
   isa: string;
   /** What is trained ({@link TrainConfig.trainable}); left out: everything. */
   trainable?: string | string[];
+  /** Adapters to train instead of the model ({@link TrainConfig.lora}); left out: none. */
+  lora?: NativeLora;
   /** A run's directory: its extents on disk are cut as they were. Empty: none. */
   run?: string;
   /** File for the timeline of train(), written when it ends. Left out or empty: none. */
@@ -78,7 +91,7 @@ export interface NativeTensor {
   /** Hugging Face name. */
   name: string;
   shape: number[];
-  role: "embedding" | "linear" | "norm" | "bias";
+  role: "embedding" | "linear" | "norm" | "bias" | "adapter";
 }
 
 export interface NativeModelInfo {

@@ -2,6 +2,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { check, invalid } from "./config/problems.js";
+import { nativeLora } from "./config/lora.js";
 import { writeEveryOf } from "./config/rounding.js";
 import { planSchema } from "./config/schema.js";
 import type { PlanConfig, ResolvedPlanConfig } from "./config/plan-types.js";
@@ -88,7 +89,10 @@ export async function plan(config: PlanConfig, figures?: CpuFigures): Promise<Pl
   try {
     const made = native.plan({
       ...nativePlacement(resolved),
-      ...nativeTrained(resolved),
+      ...nativeTrained({
+        trainable: resolved.trainable,
+        lora: nativeLora(resolved.lora, 0),
+      }),
       name: model,
       config: JSON.stringify(json),
       storage,

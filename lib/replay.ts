@@ -19,6 +19,8 @@ export interface ReplayRequest {
   out: string;
   /** Last step to apply (default: the journal's last). */
   step?: number | undefined;
+  /** Of a run that began from an adapter: the adapter's directory. */
+  adapter?: string | undefined;
 }
 
 function checkRequest({ base, journal, out, step }: ReplayRequest): void {
@@ -35,6 +37,26 @@ interface JournalHead extends Trained {
   storage: Storage;
 }
 
+/** What a header says of adapters. */
+interface SavedAdapter {
+  r: number;
+  loraAlpha: number;
+  targetModules: string[];
+  /** Where they were drawn. */
+  seed?: number;
+  /** Where they were given. */
+  fingerprint?: string;
+}
+
+function adapterOf(saved: SavedAdapter, journal: string, adapter: string | undefined): Trained {
+  if (saved.fingerprint === undefined) {
+    const { r, loraAlpha, targetModules, seed = 0 } = saved;
+    return { lora: { r, loraAlpha, targetModules, seed } };
+  }
+  if (adapter !== undefined) return { lora: { adapter: resolve(adapter), seed: 0 } };
+  throw invalid(`${journal} is of a run that began from an adapter; give its directory as adapter`);
+}
+
 /** Names of trained tensors, where some are frozen. */
 function trainedIn(tensors: unknown): Trained {
   const list = Array.isArray(tensors) ? (tensors as { name: string; trainable: boolean }[]) : [];
@@ -42,7 +64,7 @@ function trainedIn(tensors: unknown): Trained {
   return trained.length < list.length ? { trainable: trained } : {};
 }
 
-async function headOf(journal: string): Promise<JournalHead> {
+async function headOf(journal: string, start: string | undefined): Promise<JournalHead> {
   let header: unknown;
   for await (const { text } of readLines(journal)) {
     try {
@@ -52,13 +74,16 @@ async function headOf(journal: string): Promise<JournalHead> {
     }
     break;
   }
-  const { format, storage, tensors } = (header ?? {}) as Record<string, unknown>;
+  const { format, storage, tensors, adapter } = (header ?? {}) as Record<string, unknown>;
   if (format !== "zo2-journal") {
     const message = `${journal}: is not a journal of zo2, or its first line is damaged`;
     throw new Zo2Error("ZO2_JOURNAL_CORRUPT", `${message}; give the journal.ndjson of a run`);
   }
   const known = storageTypes.find((name) => name === storage);
-  if (known) return { storage: known, ...trainedIn(tensors) };
+  const saved = adapter as SavedAdapter | null | undefined;
+  if (known) {
+    return { storage: known, ...(saved ? adapterOf(saved, journal, start) : trainedIn(tensors)) };
+  }
   const message = `${journal}: storage is ${JSON.stringify(storage)}; this version knows ${storageTypes.join(", ")}`;
   throw new Zo2Error("ZO2_JOURNAL_MISMATCH", message);
 }
@@ -85,7 +110,7 @@ export async function replayWith(
   const journal = resolve(request.journal);
   const out = resolve(request.out);
   await requireEmpty(out);
-  const { storage, ...trained } = await headOf(journal);
+  const { storage, ...trained } = await headOf(journal, request.adapter);
   const schedule = { ...resolveSchedule({ storage }), ...trained };
   const model = await openModel(runtime, await locateModel(request.base), schedule, signal);
   const upTo = request.step === undefined ? {} : { step: request.step };

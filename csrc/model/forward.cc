@@ -128,6 +128,31 @@ class Walk {
     op.accumulate = accumulate;
     op.branches = branches_;
     sink_.linear(spec.weight, op);
+    if (spec.lora.a >= 0) adapter(spec.lora, op);
+  }
+
+  // Adds to what the product of the frozen weight gave.
+  void adapter(const LoraSpec& spec, Linear up) {
+    const int64_t rank = model_.adapter.rank;
+    if (low_ != spec.a) {
+      Linear down = up;
+      down.bias = {};
+      down.y = a_.low;
+      down.y_columns = rank;
+      down.accumulate = false;
+      sink_.linear(spec.a, down);
+      Activation scale;
+      scale.kind = ActivationKind::kScale;
+      scale.factor = model_.adapter.scale;
+      scale.x = scale.y = a_.low;
+      scale.n = branches_.count * up.m * rank;
+      sink_.enqueue({scale});
+      low_ = spec.a;
+    }
+    up.bias = {};
+    up.x = a_.low;
+    up.accumulate = true;
+    sink_.linear(spec.b, up);
   }
 
   void rope(Floats x, int heads, const AttentionSpec& spec) {
@@ -202,6 +227,7 @@ class Walk {
   const Activations& a_;
   OpSink& sink_;
   const int fan_out_;
+  TensorId low_ = -1;  // the adapter whose lower half's results are there
 };
 
 // Hears the names of the matrices that ops are for.
@@ -210,7 +236,9 @@ class Order final : public OpSink {
   explicit Order(const ModelSpec& model) : model_(model) {}
   void enqueue(Op) override {}
   void copy(View, View) override {}
-  void linear(TensorId weight, Linear) override { used.push_back(weight); }
+  void linear(TensorId weight, Linear) override {
+    if (model_.tensors[static_cast<size_t>(weight)].in_extents()) used.push_back(weight);
+  }
   void embed(TensorId table, Embed) override {
     if (table != model_.head) tables.push_back(table);
   }

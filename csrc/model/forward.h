@@ -49,6 +49,7 @@ struct Activations {
   Floats embedded;  // [branches][tokens][embedding columns], only with project_in
   Floats q, k, v, attended;
   Floats gate, up;   // [branches][tokens][mlp columns]
+  Floats low;        // [branches][tokens][rank], f32: between the halves of an adapter
   Floats labels;     // [branches][label rows][hidden]
   Floats projected;  // [branches][label rows][embedding columns], only with project_out
   View partials, target_logits, logprobs;

@@ -41,7 +41,8 @@ int first_trained_part(const ModelSpec& model) {
   if (first <= layers || !model.shares_branches) return model.shares_branches ? first : 0;
   if (any_trained(model, {model.final_norm.gain, model.final_norm.bias}))
     return layers + kFinalNorm;
-  if (any_trained(model, {model.project_out.weight, model.project_out.bias}))
+  const LinearSpec& out = model.project_out;
+  if (any_trained(model, {out.weight, out.bias, out.lora.a, out.lora.b}))
     return layers + kProjectOut;
   return layers + kVocabulary;
 }

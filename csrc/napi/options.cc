@@ -107,6 +107,25 @@ NamePattern name_pattern(const Napi::Object& object, const char* name) {
   return pattern;
 }
 
+std::optional<LoraOptions> lora_options(const Napi::Object& object) {
+  const Napi::Value value = object.Get("lora");
+  if (value.IsUndefined()) return std::nullopt;
+  if (!value.IsObject()) wrong(object.Env(), "lora", "an object");
+  const auto given = value.As<Napi::Object>();
+  LoraOptions o;
+  o.seed = count_field(given, "seed");
+  if (given.Has("adapter")) {
+    o.adapter = string_field(given, "adapter");
+    return o;
+  }
+  o.shape.rank = int_field(given, "r");
+  o.shape.alpha = number_field(given, "loraAlpha");
+  o.shape.targets = name_pattern(given, "targetModules");
+  if (o.shape.rank < 1) wrong(object.Env(), "lora.r", "at least 1");
+  if (!(o.shape.alpha > 0)) wrong(object.Env(), "lora.loraAlpha", "above 0");
+  return o;
+}
+
 EngineLoadOptions load_options(const Napi::Object& object) {
   EngineLoadOptions options;
   options.load.path = string_field(object, "path");
@@ -114,6 +133,7 @@ EngineLoadOptions load_options(const Napi::Object& object) {
   if (object.Has("trace")) options.trace = string_field(object, "trace");
   options.load.schedule = schedule_options(object);
   options.load.trainable = name_pattern(object, "trainable");
+  options.load.lora = lora_options(object);
   if (object.Has("device")) options.device = string_field(object, "device");
   if (object.Has("matmul")) options.matmul = string_field(object, "matmul");
   options.threads = int_field(object, "threads");

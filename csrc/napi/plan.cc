@@ -5,6 +5,7 @@
 #include "backends/sim/sim_device.h"
 #include "core/trace.h"
 #include "model/families.h"
+#include "model/lora.h"
 #include "model/trainable.h"
 #include "napi/options.h"
 #include "napi/values.h"
@@ -47,6 +48,7 @@ PlanRequest request_of(const Napi::Object& object) {
   r.model = describe_model(Json::parse(config, "config.json"), string_field(object, "name"));
   r.schedule = schedule_options(object);
   train_only(r.model, name_pattern(object, "trainable"));
+  if (const auto lora = lora_options(object)) add_lora(r.model, lora->shape);
   r.model.shares_branches = r.schedule.share_branches;
   r.schedule.write_every = count_field(object, "roundEvery");
   if (object.Has("deferredUpdate"))

@@ -125,6 +125,7 @@ ActivationPlan plan_activations(const ModelSpec& model, FloatType inputs, const 
   a.logprobs = arena.take(limits.branches * limits.targets);
   a.residual =
       arena.take(rows_of(first <= layers + kFinalNorm) * model.hidden);  // f32: blocks add to it
+  if (model.adapter.rank > 0) a.low = arena.take(std::max(rows, label_rows) * model.adapter.rank);
   // Three phases use the rest in turn: attention, feed-forward, and embedding or head.
   const size_t shared = arena.at();
   a.normed = arena.take(rows * model.hidden, inputs);

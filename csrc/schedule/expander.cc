@@ -31,8 +31,8 @@ class Sizer final : public Expander {
   }
   void apply(TensorId tensor) {
     Apply op;
-    if (!tensors_[static_cast<size_t>(tensor)].is_matrix()) {
-      op.weight = as_weight(vector(tensor));
+    if (!tensors_[static_cast<size_t>(tensor)].in_extents()) {
+      op.weight = resident(tensor);
       return enqueue({op});
     }
     for (const uint32_t piece : layout_.tensors[static_cast<size_t>(tensor)]) {
@@ -59,6 +59,13 @@ class Sizer final : public Expander {
     return w;
   }
   void used(uint32_t) override {}
+  Weight resident(TensorId tensor) override {
+    const StoredTensor& t = tensors_[static_cast<size_t>(tensor)];
+    Weight w = as_weight(vector(tensor));
+    w.rows = t.rows();
+    w.columns = t.columns();
+    return w;
+  }
 
  private:
   const Device& device_;
@@ -84,6 +91,10 @@ Weight rows_of(const Weight& weight, int64_t first, int64_t count) {
 }
 
 void Expander::linear(TensorId weight, Linear op) {
+  if (layout_.tensors[static_cast<size_t>(weight)].empty()) {
+    op.weight = resident(weight);
+    return enqueue({op});
+  }
   for (const uint32_t piece : layout_.tensors[static_cast<size_t>(weight)]) {
     op.weight = use(piece);
     op.y_column = op.weight.row;

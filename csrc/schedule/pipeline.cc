@@ -142,7 +142,7 @@ uint64_t Pipeline::stored_step(uint32_t piece) const {
 Pending Pipeline::pending_for(uint32_t tensor, uint64_t held, bool store) const {
   const TensorSpec& spec = model_.tensors[tensor];
   if (!spec.trainable) return {};
-  return pending_->since(held, spec.decayed(), store, !spec.is_matrix());
+  return pending_->since(held, spec.decayed(), store, !spec.in_extents());
 }
 
 Weight Pipeline::use(uint32_t index) {
@@ -187,15 +187,15 @@ void Pipeline::close_extent() {
 // What stays on the device must have passed exactly once, or its bytes would silently fall behind;
 // streamed extents see to that themselves.
 void Pipeline::check_all_stored() const {
-  const auto check = [&](uint32_t tensor, uint64_t held, bool vector) {
-    if (store_.tensors()[tensor].trainable && pending_->stored_step(held, vector) != held)
+  const auto check = [&](uint32_t tensor, uint64_t held, bool resident) {
+    if (store_.tensors()[tensor].trainable && pending_->stored_step(held, resident) != held)
       throw Error(ErrorCode::kInternal,
                   "tensor " + store_.tensors()[tensor].name + " was not brought up to date");
   };
   for (uint32_t i = 0; i < layout_.pieces.size(); ++i)
     if (!streamed(layout_.pieces[i].extent)) check(layout_.pieces[i].tensor, store_.step(i), false);
   for (uint32_t i = 0; i < store_.tensors().size(); ++i)
-    if (!store_.tensors()[i].is_matrix()) check(i, store_.tensor_step(i), true);
+    if (!store_.tensors()[i].in_extents()) check(i, store_.tensor_step(i), true);
 }
 
 // ---- passes ----------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ void Pipeline::forward(const HostBatch& host, const Branches& branches,
     next_ = next;
     lay_out(host, branches.count, logits);
     upload(host);
-    apply_vectors();
+    apply_residents();
     const std::vector<uint32_t> tables = store ? sweep() : std::vector<uint32_t>();
     std::vector<uint32_t> trip = tables;
     const std::vector<uint32_t>& walk = trips_[!host.label_index.empty()];

@@ -9,6 +9,7 @@
 #include "store/layout.h"
 #include "store/safetensors_writer.h"
 #include "store/tensor_reader.h"
+#include "zo/peft_adapter.h"
 
 namespace zo2 {
 namespace {
@@ -50,10 +51,12 @@ struct StoredPieces {
   std::vector<TensorId> pieces;
 };
 
-std::vector<StoredPieces> stored_tensors(const ModelSpec& model) {
+// Of the model itself, or of its adapters.
+std::vector<StoredPieces> stored_tensors(const ModelSpec& model, bool adapters) {
   std::vector<StoredPieces> stored;
   std::unordered_map<std::string, size_t> index;
   for (size_t i = 0; i < model.tensors.size(); ++i) {
+    if ((model.tensors[i].role == Role::kAdapter) != adapters) continue;
     const TensorSource& source = model.tensors[i].source;
     const auto [found, added] = index.emplace(source.name, stored.size());
     if (added) stored.push_back({source, {}});
@@ -118,20 +121,44 @@ void write_transposed(SafetensorsWriter& writer, const ModelSpec& model, const S
   }
 }
 
+void refuse_other(Env& env, const std::string& dir, const char* file) {
+  if (env.exists(dir + "/" + file))
+    throw Error(ErrorCode::kInvalidConfig,
+                dir + ": holds " + file + " already; choose another directory");
+}
+
 }  // namespace
+
+void export_adapter(Env& env, const Checkpoint& base, const ModelSpec& model, Pipeline& pipeline,
+                    const PendingUpdates& pending, const std::string& dir) {
+  env.create_directories(dir);
+  refuse_other(env, dir, kAdapterConfig);
+  pipeline.settle(pending, false, [] { return false; });
+  const std::vector<StoredPieces> stored = stored_tensors(model, true);
+  std::vector<SafetensorsEntry> entries;
+  for (const StoredPieces& t : stored)
+    entries.push_back({t.whole.name, t.whole.shape, safetensors_type(StorageType::kF32)});
+  SafetensorsWriter writer(env, dir + "/" + kAdapterWeights, entries);
+  for (const StoredPieces& t : stored)
+    write_in_order(writer, model, t, StorageType::kF32,
+                   [&](TensorId id, int64_t row, int64_t count, float* out) {
+                     pipeline.materialize(id, row, count, pending, out);
+                   });
+  writer.finish();
+  write_file(env, dir + "/" + kAdapterConfig, peft_config(model, base.path()).dump() + "\n");
+  env.sync_directory(dir);
+}
 
 void export_model(Env& env, const Checkpoint& base, const ModelSpec& model, Pipeline& pipeline,
                   const PendingUpdates& pending, const std::string& dir) {
   env.create_directories(dir);
-  if (env.exists(dir + "/config.json"))
-    throw Error(ErrorCode::kInvalidConfig,
-                dir + ": holds a config.json already; choose another directory");
+  refuse_other(env, dir, "config.json");
   // What is on disk needs none of this: every weight is looked at once.
   pipeline.settle(pending, false, [] { return false; });
   // Between rounding steps values have more digits than the storage type.
   const bool exact = pending.exact();
   const StorageType type = exact ? file_type(pending.rules().type) : StorageType::kF32;
-  std::vector<StoredPieces> stored = stored_tensors(model);
+  std::vector<StoredPieces> stored = stored_tensors(model, false);
   const auto type_of = [&](const StoredPieces& t) {
     return t.whole.is_matrix() ? type : StorageType::kF32;
   };

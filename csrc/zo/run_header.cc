@@ -42,6 +42,21 @@ Json tensor_list(const ModelSpec& model) {
   return list;
 }
 
+Json adapter_json(const AdapterSpec& adapter) {
+  if (adapter.rank == 0) return {};
+  Json modules = Json::array(), json = Json::object();
+  for (const std::string& module : adapter.modules) modules.push(module);
+  json.set("peftType", "LORA");
+  json.set("r", adapter.rank);
+  json.set("loraAlpha", adapter.alpha);
+  json.set("targetModules", modules);
+  if (adapter.fingerprint.empty())
+    json.set("seed", adapter.seed);
+  else
+    json.set("fingerprint", adapter.fingerprint);
+  return json;
+}
+
 // `what` is said of the value that is given, and what to do about it.
 struct Mismatch {
   std::string path, given, advice;
@@ -103,7 +118,7 @@ Json replay_header(const ModelSpec& model, const std::string& base_fingerprint,
   header.set("roundEvery", rules.round_every);
   header.set("rounding", name_of(rules.rounding));
   header.set("distribution", name_of(rules.distribution));
-  header.set("adapter", Json());
+  header.set("adapter", adapter_json(model.adapter));
   header.set("tensors", tensor_list(model));
   return header;
 }

@@ -13,6 +13,8 @@ const free = new Set([
   "steps",
   "output",
   "resume",
+  // Compared by its fingerprint, as the model.
+  "lora.adapter",
   "evalEvery",
   "maxSkipped",
   "data.eval",

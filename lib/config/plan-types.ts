@@ -2,6 +2,7 @@
 import type {
   AblationConfig,
   Filled,
+  LoraConfig,
   NamePattern,
   PlacementConfig,
   Size,
@@ -25,6 +26,7 @@ export interface PlanConfig {
   storage?: Storage | undefined;
   /** As in {@link TrainConfig}. */
   trainable?: NamePattern | undefined;
+  lora?: Omit<LoraConfig, "adapter"> | undefined;
   /** As in {@link ScheduleConfig}. */
   roundEvery?: "auto" | number | undefined;
   /** Ceiling of the device; default: none. */
@@ -49,7 +51,7 @@ type PlanSizes = "memory" | "hostMemory" | "extentBytes";
 /** {@link PlanConfig} with its defaults; sizes are bytes. */
 export interface ResolvedPlanConfig
   extends Omit<
-    Filled<PlanConfig, "trainable" | "length" | "slots" | "trace">,
+    Filled<PlanConfig, "trainable" | "lora" | "length" | "slots" | "trace">,
     PlanSizes | "ablation"
   > {
   memory?: number | undefined;

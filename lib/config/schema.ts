@@ -181,11 +181,27 @@ const schedule = z.strictObject({
 });
 
 const accumulation = integer(1, "passes of a step, with one loss over all their rows", 2 ** 20 - 1);
+const loraShape = {
+  r: integer(1, "rank of adapters (default 8)", 2 ** 16 - 1).optional(),
+  loraAlpha: leaf(
+    z.number().gt(0).lt(1e30),
+    "a number above 0 and below 1e30",
+    "scale of what adapters add, times r (default 16)",
+  ).optional(),
+  targetModules: namePattern(
+    'modules that get adapters, as trainable names tensors; "all-linear": all but the head (default: queries and values)',
+  ).optional(),
+};
+const lora = z.strictObject({
+  ...loraShape,
+  adapter: text("directory of a PEFT adapter to begin from").optional(),
+});
 const train = z.strictObject({
   model: text("directory of Hugging Face files, a .gguf file, or an id in the local cache"),
   data,
   method: method.prefault({}),
   trainable: trainable.optional(),
+  lora: lora.optional(),
   steps: integer(1, "steps of the whole run"),
   batchSize: integer(1, "rows of a pass, and of a step unless it accumulates").default(16),
   gradientAccumulationSteps: accumulation.default(1),
@@ -306,6 +322,7 @@ const planning = z.strictObject({
   ),
   storage: choice(storageTypes, "type of stored weights").default("f16"),
   trainable: trainable.optional(),
+  lora: z.strictObject(loraShape).optional(),
   roundEvery: roundEvery.default("auto"),
   memory,
   hostMemory,

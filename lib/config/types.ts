@@ -163,6 +163,21 @@ export interface ScheduleConfig extends EvaluateScheduleConfig {
 /** One regular expression (JavaScript's) of whole names, or a list of names or their last parts. */
 export type NamePattern = string | string[];
 
+/** LoRA, with PEFT's names: y = x Wᵀ + (loraAlpha / r) (x Aᵀ) Bᵀ. */
+export interface LoraConfig {
+  /** Rank (default 8). */
+  r?: number | undefined;
+  /** Scale of what adapters add, times r (default 16). */
+  loraAlpha?: number | undefined;
+  /**
+   * Modules that get adapters, as `trainable` names tensors; "all-linear": all but the head
+   * (default: queries and values).
+   */
+  targetModules?: NamePattern | undefined;
+  /** Instead of all these: directory of a PEFT adapter to begin from. */
+  adapter?: string | undefined;
+}
+
 /** Everything {@link train} needs to know. */
 export interface TrainConfig {
   /** Directory of Hugging Face files, a .gguf file, or a Hugging Face id in the local cache. */
@@ -175,6 +190,8 @@ export interface TrainConfig {
    * names of tensors or of their modules, in full or their last parts ("lm_head", "v_proj.weight").
    */
   trainable?: NamePattern | undefined;
+  /** Train low-rank adapters beside frozen weights instead, in PEFT's format (docs/trained.md). */
+  lora?: LoraConfig | undefined;
   /** Steps of the whole run, those before a resume included. */
   steps: number;
   /** Rows of a pass, and of a step unless it accumulates (default 16). */
@@ -243,6 +260,7 @@ export interface ResolvedTrainConfig {
   data: ResolvedData;
   method: ResolvedMethod;
   trainable?: NamePattern | undefined;
+  lora?: LoraConfig | undefined;
   steps: number;
   batchSize: number;
   gradientAccumulationSteps: number;

@@ -45,12 +45,13 @@ constexpr Way kWays[] = {
     {"disk, 3 slots", Offload::kDisk, 3, 1, 0},
 };
 
-void check_ways(StorageType storage, int round_every, bool tied,
-                const NamePattern& trainable = {}) {
+void check_ways(StorageType storage, int round_every, bool tied, const NamePattern& trainable = {},
+                const std::optional<LoraOptions>& lora = std::nullopt) {
   FaultEnv env(1);
   write_tiny_model(env, kModel, 1, small(tied));
   TinyRun resident = on_cuda(storage, round_every);
   resident.trainable = trainable;
+  resident.lora = lora;
   const TinyOutcome expected = train_tiny(env, kModel, "/runs/resident", resident);
   CHECK_EQ(expected.error, std::string());
   for (const Way& way : kWays) {
@@ -85,6 +86,12 @@ TEST_CASE("cuda: the same in f16, bf16+8 and q8") {
   check_ways(StorageType::kQ8, 1, true);
 }
 
+TEST_CASE("cuda: the same with adapters beside frozen weights") {
+  const LoraOptions lora{{5, 9.0, {"", {"q_proj", "up_proj", "down_proj"}}}, 7, ""};
+  for (const StorageType storage :
+       {StorageType::kF32, StorageType::kBF16, StorageType::kF16, StorageType::kQ8})
+    check_ways(storage, 2, true, {}, lora);
+}
 TEST_CASE("cuda: the same where parts are frozen, and below the first trained one run once") {
   for (const StorageType storage : {StorageType::kF32, StorageType::kBF16, StorageType::kQ8}) {
     const NamePattern upper{"", {"layers.1.mlp.up_proj", "model.norm"}}, head{"", {"lm_head"}};

@@ -71,6 +71,7 @@ std::unique_ptr<Session> load_tiny(Env& env, const std::string& model, const Tin
   options.path = model;
   options.schedule = run.schedule;
   options.trainable = run.trainable;
+  options.lora = run.lora;
   options.schedule.storage = run.storage;
   session->load(options, [] { return false; });
   return session;

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,7 @@ struct TinyRun {
   uint64_t seed = 7;
   MethodOptions method;
   NamePattern trainable;  // empty: everything
+  std::optional<LoraOptions> lora;
   // What the device is put into, to be watched; null: nothing.
   std::function<std::unique_ptr<Device>(std::unique_ptr<Device>)> wrap;
 };
