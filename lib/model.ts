@@ -87,11 +87,13 @@ export async function interruptible<T>(
 export interface Trained {
   trainable?: NamePattern | undefined;
   lora?: NativeLoadOptions["lora"] | undefined;
+  headTuning?: boolean | undefined;
 }
 
 /** What a run's configuration says of it. */
-export function trainedOf({ trainable, lora, seed }: ResolvedTrainConfig): Trained {
-  return { trainable, lora: nativeLora(lora, seed) };
+export function trainedOf(config: ResolvedTrainConfig): Trained {
+  const { trainable, lora, headTuning, seed } = config;
+  return { trainable, lora: nativeLora(lora, seed), headTuning };
 }
 
 /** Where a model's weights are put; `run`: whose stored weights may be needed. */
@@ -115,8 +117,13 @@ function nativeLoadOptions(path: string, schedule: OpenSchedule): NativeLoadOpti
 export function nativeTrained({
   trainable,
   lora,
-}: Trained): Pick<NativeLoadOptions, "trainable" | "lora"> {
-  return { ...(trainable !== undefined && { trainable }), ...(lora !== undefined && { lora }) };
+  headTuning = false,
+}: Trained): Pick<NativeLoadOptions, "trainable" | "lora" | "headOnly"> {
+  return {
+    ...(trainable !== undefined && { trainable }),
+    ...(lora !== undefined && { lora }),
+    ...(headTuning && { headOnly: true }),
+  };
 }
 
 type Placing = Pick<

@@ -60,6 +60,8 @@ export interface NativeLoadOptions {
   trainable?: string | string[];
   /** Adapters to train instead of the model ({@link TrainConfig.lora}); left out: none. */
   lora?: NativeLora;
+  /** Train the head alone; a tied one becomes a tensor of its own. */
+  headOnly?: boolean;
   /** A run's directory: its extents on disk are cut as they were. Empty: none. */
   run?: string;
   /** File for the timeline of train(), written when it ends. Left out or empty: none. */

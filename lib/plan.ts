@@ -92,6 +92,7 @@ export async function plan(config: PlanConfig, figures?: CpuFigures): Promise<Pl
       ...nativeTrained({
         trainable: resolved.trainable,
         lora: nativeLora(resolved.lora, 0),
+        headTuning: resolved.headTuning,
       }),
       name: model,
       config: JSON.stringify(json),

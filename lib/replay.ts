@@ -61,6 +61,7 @@ function adapterOf(saved: SavedAdapter, journal: string, adapter: string | undef
 function trainedIn(tensors: unknown): Trained {
   const list = Array.isArray(tensors) ? (tensors as { name: string; trainable: boolean }[]) : [];
   const trained = list.filter(({ trainable }) => trainable).map(({ name }) => name);
+  if (trained.length === 1 && trained[0] === "lm_head.weight") return { headTuning: true };
   return trained.length < list.length ? { trainable: trained } : {};
 }
 

@@ -26,6 +26,8 @@ struct TensorSpec {
   Role role = Role::kLinear;
   int block = 0;  // 0: embedding, 1 ... layers: transformer layers, layers + 1: head
   bool trainable = true;
+  // Begins as a copy of what `source` says, and is exported under its own name.
+  bool copied = false;
 
   bool is_matrix() const { return shape.size() == 2; }
   // Stored as the model is, in panels of extents. Others, 1-D parameters and adapters, are resident

@@ -33,6 +33,20 @@ void train_only(ModelSpec& model, const NamePattern& pattern) {
   for (size_t i = 0; i < model.tensors.size(); ++i) model.tensors[i].trainable = trained[i];
 }
 
+void train_head_only(ModelSpec& model) {
+  for (TensorSpec& t : model.tensors) t.trainable = false;
+  if (model.head == model.token_table) {
+    TensorSpec head = model.tensors[static_cast<size_t>(model.token_table)];
+    head.name = "lm_head.weight";
+    head.role = Role::kLinear;
+    head.block = model.head_block();
+    head.copied = true;
+    model.head = static_cast<TensorId>(model.tensors.size());
+    model.tensors.push_back(std::move(head));
+  }
+  model.tensors[static_cast<size_t>(model.head)].trainable = true;
+}
+
 int first_trained_part(const ModelSpec& model) {
   const int layers = static_cast<int>(model.blocks.size());
   int first = layers + kVocabulary;

@@ -11,6 +11,10 @@ namespace zo2 {
 // module's, the name without ".weight" or ".bias". Throws Error(kInvalidConfig) as match() does.
 void train_only(ModelSpec& model, const NamePattern& pattern);
 
+// Freezes all but the head's matrix. A tied head becomes a tensor of its own behind the others,
+// "lm_head.weight", which begins as a copy of the embedding.
+void train_head_only(ModelSpec& model);
+
 // The parts of a forward pass in their order: 0 the embedding, 1 ... layers the transformer layers,
 // and three of the head: the final norm, the projection behind it, the vocabulary.
 enum HeadPart : int { kFinalNorm = 1, kProjectOut, kVocabulary };

@@ -134,6 +134,7 @@ EngineLoadOptions load_options(const Napi::Object& object) {
   options.load.schedule = schedule_options(object);
   options.load.trainable = name_pattern(object, "trainable");
   options.load.lora = lora_options(object);
+  if (object.Has("headOnly")) options.load.head_only = boolean_field(object, "headOnly");
   if (object.Has("device")) options.device = string_field(object, "device");
   if (object.Has("matmul")) options.matmul = string_field(object, "matmul");
   options.threads = int_field(object, "threads");

@@ -48,6 +48,7 @@ PlanRequest request_of(const Napi::Object& object) {
   r.model = describe_model(Json::parse(config, "config.json"), string_field(object, "name"));
   r.schedule = schedule_options(object);
   train_only(r.model, name_pattern(object, "trainable"));
+  if (object.Has("headOnly") && boolean_field(object, "headOnly")) train_head_only(r.model);
   if (const auto lora = lora_options(object)) add_lora(r.model, lora->shape);
   r.model.shares_branches = r.schedule.share_branches;
   r.schedule.write_every = count_field(object, "roundEvery");

@@ -25,8 +25,10 @@ const char* safetensors_type(StorageType type) {
   return type == StorageType::kF32 ? "F32" : type == StorageType::kBF16 ? "BF16" : "F16";
 }
 
-std::string exported_config(const Checkpoint& base, StorageType type) {
+std::string exported_config(const Checkpoint& base, const ModelSpec& model, StorageType type) {
   Json config = base.config();
+  for (const TensorSpec& t : model.tensors)
+    if (t.copied) config.set("tie_word_embeddings", false);
   const char* name = type == StorageType::kF32    ? "float32"
                      : type == StorageType::kBF16 ? "bfloat16"
                                                   : "float16";
@@ -57,7 +59,8 @@ std::vector<StoredPieces> stored_tensors(const ModelSpec& model, bool adapters) 
   std::unordered_map<std::string, size_t> index;
   for (size_t i = 0; i < model.tensors.size(); ++i) {
     if ((model.tensors[i].role == Role::kAdapter) != adapters) continue;
-    const TensorSource& source = model.tensors[i].source;
+    TensorSource source = model.tensors[i].source;
+    if (model.tensors[i].copied) source.name = model.tensors[i].name;
     const auto [found, added] = index.emplace(source.name, stored.size());
     if (added) stored.push_back({source, {}});
     stored[found->second].pieces.push_back(static_cast<TensorId>(i));
@@ -121,6 +124,12 @@ void write_transposed(SafetensorsWriter& writer, const ModelSpec& model, const S
   }
 }
 
+// As the base's files have it; a copy has a name of its own.
+std::string name_in(const Checkpoint& base, const ModelSpec& model, const StoredPieces& stored) {
+  const TensorSpec& t = model.tensors[static_cast<size_t>(stored.pieces[0])];
+  return t.copied ? t.name : find_source(base, stored.whole).name;
+}
+
 void refuse_other(Env& env, const std::string& dir, const char* file) {
   if (env.exists(dir + "/" + file))
     throw Error(ErrorCode::kInvalidConfig,
@@ -167,8 +176,7 @@ void export_model(Env& env, const Checkpoint& base, const ModelSpec& model, Pipe
                         [&](const StoredPieces& t) { return type_of(t) == StorageType::kF32; });
   std::vector<SafetensorsEntry> entries;
   for (const StoredPieces& t : stored)
-    entries.push_back(
-        {find_source(base, t.whole).name, t.whole.shape, safetensors_type(type_of(t))});
+    entries.push_back({name_in(base, model, t), t.whole.shape, safetensors_type(type_of(t))});
   SafetensorsWriter writer(env, dir + "/model.safetensors", entries);
   const ReadRows read_rows = [&](TensorId id, int64_t row, int64_t count, float* out) {
     pipeline.materialize(id, row, count, pending, out);
@@ -182,7 +190,7 @@ void export_model(Env& env, const Checkpoint& base, const ModelSpec& model, Pipe
   for (const std::string& file : base.companion_files())
     write_file(env, dir + file.substr(file.find_last_of('/')), env.read_all(file));
   write_file(env, dir + "/config.json",
-             exported_config(base, type));  // last: its presence means complete
+             exported_config(base, model, type));  // last: its presence means complete
   env.sync_directory(dir);
 }
 

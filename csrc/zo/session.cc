@@ -30,6 +30,7 @@ void Session::load(const LoadOptions& options, const std::function<bool()>& stop
       open_checkpoint(env_, options.path, may_stream() ? PageCache::kDrop : PageCache::kKeep);
   model_ = describe_model(checkpoint_->config(), options.path);
   train_only(model_, options.trainable);
+  if (options.head_only) train_head_only(model_);
   adapter_.reset();
   if (options.lora) add_adapters(*options.lora);
   model_.shares_branches = schedule_.share_branches;

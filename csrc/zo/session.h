@@ -34,6 +34,7 @@ struct LoadOptions {
   std::string path;
   NamePattern trainable;  // what is trained; empty: everything
   std::optional<LoraOptions> lora;
+  bool head_only = false;  // instead of both: model/trainable.h
   ScheduleOptions schedule;
   // Of a run with a disk tier: its extents are cut as they were. Empty, or without one: as planned.
   std::string run;

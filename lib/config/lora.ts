@@ -7,11 +7,14 @@ import type { LoraConfig, ResolvedTrainConfig } from "./types.js";
 const defaults = { r: 8, loraAlpha: 16 };
 
 /** With its defaults, and an absolute path. @throws Zo2Error ZO2_INVALID_CONFIG */
-export function resolveLora({ lora, trainable }: ResolvedTrainConfig): LoraConfig | undefined {
-  if (lora === undefined) return undefined;
-  if (trainable !== undefined) {
-    throw invalid("give either trainable (tensors of the model), or lora (adapters beside it)");
+export function resolveLora(config: ResolvedTrainConfig): LoraConfig | undefined {
+  const { lora, trainable, headTuning } = config;
+  if ([lora, trainable, headTuning || undefined].filter((x) => x !== undefined).length > 1) {
+    throw invalid(
+      "give one of trainable (tensors of the model), lora (adapters beside it) and headTuning (its head)",
+    );
   }
+  if (lora === undefined) return undefined;
   const { adapter, ...shape } = lora;
   if (adapter === undefined) return { ...defaults, ...lora };
   const [name] = Object.entries(shape).find(([, value]) => value !== undefined) ?? [];

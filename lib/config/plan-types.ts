@@ -27,6 +27,7 @@ export interface PlanConfig {
   /** As in {@link TrainConfig}. */
   trainable?: NamePattern | undefined;
   lora?: Omit<LoraConfig, "adapter"> | undefined;
+  headTuning?: boolean | undefined;
   /** As in {@link ScheduleConfig}. */
   roundEvery?: "auto" | number | undefined;
   /** Ceiling of the device; default: none. */

@@ -192,6 +192,11 @@ export interface TrainConfig {
   trainable?: NamePattern | undefined;
   /** Train low-rank adapters beside frozen weights instead, in PEFT's format (docs/trained.md). */
   lora?: LoraConfig | undefined;
+  /**
+   * Train the matrix of the head alone (default false). One that is tied to the embedding becomes a
+   * copy of it, and the export a model with a head of its own.
+   */
+  headTuning?: boolean | undefined;
   /** Steps of the whole run, those before a resume included. */
   steps: number;
   /** Rows of a pass, and of a step unless it accumulates (default 16). */
@@ -261,6 +266,7 @@ export interface ResolvedTrainConfig {
   method: ResolvedMethod;
   trainable?: NamePattern | undefined;
   lora?: LoraConfig | undefined;
+  headTuning: boolean;
   steps: number;
   batchSize: number;
   gradientAccumulationSteps: number;

@@ -248,6 +248,48 @@ TEST_CASE("trainable: a run goes on with the same tensors, or not at all") {
   CHECK(rest.weights == whole.weights);
 }
 
+TEST_CASE("trainable: the head alone, tied or not, is trained as a tensor of its own") {
+  ModelSpec untied = opt(false), tied = opt(true);
+  train_head_only(untied);
+  train_head_only(tied);
+  CHECK_EQ(untied.tensors.size(), opt(false).tensors.size());
+  CHECK_EQ(tied.tensors.size(), opt(true).tensors.size() + 1);
+  const TensorSpec& head = tied.tensors.back();
+  CHECK(head.name == "lm_head.weight" && head.trainable && head.copied);
+  CHECK(head.shape == tied.tensors[static_cast<size_t>(tied.token_table)].shape);
+  for (const ModelSpec& model : {untied, tied})
+    CHECK_EQ(first_trained_part(model), 2 + kVocabulary);
+  for (const StorageType storage : {StorageType::kF32, StorageType::kBF16R8}) {
+    FaultEnv env(1);
+    write_tiny_model(env, kModel, 1, three_layers(true));
+    TinyRun run = run_of({});
+    run.head_only = true;
+    run.storage = storage;
+    const TinyOutcome expected = train_tiny(env, kModel, "/runs/resident", run);
+    CHECK_EQ(expected.error, std::string());
+    TinyRun other = run;
+    other.schedule.share_branches = false;
+    check_same(train_tiny(env, kModel, "/runs/apart", other), expected, "branches apart");
+    other = run;
+    other.schedule.offload = Offload::kDisk;
+    other.schedule.slots = 2;
+    other.schedule.extent_bytes = 1;
+    check_same(train_tiny(env, kModel, "/runs/disk", other), expected, "on disk");
+    CHECK(replay_tiny(env, kModel, "/runs/disk/journal.ndjson", run, {}) == expected.weights);
+    // It begins as the embedding, and is what an export has as its head.
+    const auto base = load_tiny(env, kModel, run);
+    const TensorId table = base->model().token_table, own = base->model().head;
+    CHECK(base->tensor(own) == base->tensor(table));
+    base->replay("/runs/resident/journal.ndjson", {}, [] { return false; });
+    base->export_to("/exported");
+    TinyRun plain = run_of({});
+    plain.storage = storage;
+    const auto exported = load_tiny(env, "/exported", plain);
+    CHECK(exported->model().head != exported->model().token_table);
+    CHECK(exported->logits({1, 2, 3}) == base->logits({1, 2, 3}));
+  }
+}
+
 TEST_CASE("trainable: plans of partly frozen models keep to their bytes and to an order") {
   double shortest = 0;
   for (const NamePattern& pattern : {NamePattern{}, names({"layers.1.fc1", "lm_head"})}) {

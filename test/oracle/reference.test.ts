@@ -200,6 +200,20 @@ cases.push(
     train: { roundEvery: 3, learningRate: 1e-3 },
   },
   {
+    name: "the head alone, which was tied",
+    model: "opt-350m-layout",
+    rows: "lm",
+    load: { headOnly: true },
+    train: { weightDecay: 0.1 },
+  },
+  {
+    name: "the head alone in q8, which was tied",
+    model: "gpt2",
+    rows: "options",
+    load: { headOnly: true, storage: "q8" },
+    train: { roundEvery: 2 },
+  },
+  {
     name: "three passes a step",
     model: "opt-tied",
     rows: "lm",

@@ -28,7 +28,7 @@ t.test("settings", (t) => {
   t.match(resolved({ method: { name: "es" } }).method, { learningRate: 5e-4, epsilon: 1e-3 });
   const refused = (changes: Partial<TrainConfig>, message: RegExp) =>
     t.throws(() => resolved(changes), { code, message });
-  refused({ trainable: ["norm"] }, /either trainable .* or lora/);
+  refused({ trainable: ["norm"] }, /give one of trainable .* lora/);
   refused({ lora: { r: 2, adapter: "there" } }, /lora\.r is given, but lora\.adapter has its own/);
   refused({ lora: { r: 0 } }, /lora\.r is 0; it must be an integer from 1/);
   const given = { "lora-r": "3", "lora-alpha": "9", "target-modules": '["fc1"]' };

@@ -98,6 +98,19 @@ t.test("a pattern that means nothing is refused with names that there are", asyn
   t.strictSame(parseTrain({ trainable: '["v_proj"]' }).trainable, ["v_proj"]);
 });
 
+t.test("the head alone", async (t) => {
+  const dir = t.testdir();
+  const at = (name: string): string => join(dir, name);
+  await losses(at("run"), { headTuning: true });
+  await exportModel({ run: at("run"), out: at("out") });
+  await replay({ base: model, journal: join(at("run"), "journal.ndjson"), out: at("replayed") });
+  t.ok(weights(at("out")).equals(weights(at("replayed"))));
+  const exported = tensors(at("out"));
+  t.notOk(exported.get("lm_head.weight")?.equals(exported.get("model.embed_tokens.weight")!));
+  const config = JSON.parse(readFileSync(join(at("out"), "config.json"), "utf8")) as object;
+  t.match(config, { tie_word_embeddings: false });
+});
+
 t.test("a plan of a partly frozen model", async (t) => {
   const of = { model: "opt-125m", length: 16, device: "a100-pcie", memory: "200MB" } as const;
   const whole = await plan(of);
