@@ -18,7 +18,7 @@ import {
 import type { EvaluationEvent, TrainEvent, TrainResult, TrainStep } from "./events.js";
 import type { HubOptions } from "./hub/snapshot.js";
 import { Metrics } from "./metrics.js";
-import { limitsFor, locateModel, type OpenModel, openModel } from "./model.js";
+import { limitsFor, locateModel, type OpenModel, openModel, trainedOf } from "./model.js";
 import type {
   NativeEvalEvent,
   NativeEvent,
@@ -165,7 +165,7 @@ export class EngineDriver {
       this.#model = await openModel(
         this.runtime,
         path,
-        { ...config.schedule, run: config.output },
+        { ...config.schedule, ...trainedOf(config), run: config.output },
         signal,
       );
       const data = await this.#loadData(this.#model, parts);

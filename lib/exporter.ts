@@ -1,4 +1,4 @@
-// Writing a tuned model as a directory that transformers loads.
+// Writing a tuned model as a directory that transformers loads, or its adapters as one for PEFT.
 import { mkdir, mkdtemp, open, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { invalid } from "./config/problems.js";
@@ -21,8 +21,9 @@ export interface ExportResult {
 }
 
 // Everything is written into a directory of such a name inside `out` (a sibling might be on another
-// file system) and moved up when it is whole, config.json last: where that is, everything is.
+// file system) and moved up when it is whole, one of these last: where that is, everything is.
 const unfinished = ".zo2-export-";
+const lastFiles = ["config.json", "adapter_config.json"];
 
 /**
  * A directory with other files would be a mixture of two models; what an export left that was ended
@@ -35,7 +36,7 @@ export async function requireEmpty(out: string): Promise<string[]> {
     throw fromIo(error, "write to", out);
   });
   const ours = files.filter((name) => name.startsWith(unfinished));
-  const moving = ours.length > 0 && !files.includes("config.json");
+  const moving = ours.length > 0 && !lastFiles.some((name) => files.includes(name));
   if (files.length > ours.length && !moving) {
     throw invalid(`out ${out} is not empty; give a new directory`);
   }
@@ -51,10 +52,11 @@ async function writeTokenizer(path: string, runtime: Runtime, dir: string): Prom
   await write("tokenizer_config.json", `${JSON.stringify(config, null, 2)}\n`);
 }
 
-/** Moves everything up from `dir`, config.json last, or nothing. */
+/** Moves everything up from `dir`, what makes it whole last, or nothing. */
 async function moveUp(dir: string, out: string): Promise<void> {
-  const files = (await readdir(dir)).filter((name) => name !== "config.json");
-  files.push("config.json");
+  const isLast = (name: string): boolean => lastFiles.includes(name);
+  const all = await readdir(dir);
+  const files = [...all.filter((name) => !isLast(name)), ...all.filter(isLast)];
   try {
     for (const name of files) await rename(join(dir, name), join(out, name));
     await rm(dir, { recursive: true });
@@ -90,7 +92,8 @@ export async function exportFrom(
     await mkdir(out, { recursive: true });
     own = await mkdtemp(join(out, unfinished));
     for (const earlier of left) await rm(earlier, { recursive: true });
-    if (model.info.format === "gguf") await writeTokenizer(model.path, runtime, own);
+    const isWhole = !model.info.tensors.some(({ role }) => role === "adapter");
+    if (model.info.format === "gguf" && isWhole) await writeTokenizer(model.path, runtime, own);
     signal?.throwIfAborted();
     await model.engine.exportTo(own);
     signal?.throwIfAborted();

@@ -6,9 +6,9 @@ export type {
   ExportConfig,
   AblationConfig,
   GenerateConfig,
-  PlanConfig,
   JsonRow,
   MethodConfig,
+  NamePattern,
   PlacementConfig,
   Prompt,
   ResolvedTrainConfig,
@@ -17,6 +17,7 @@ export type {
   Storage,
   TrainConfig,
 } from "./config/types.js";
+export type { PlanConfig } from "./config/plan-types.js";
 export { resolveTrainConfig } from "./config/resolve.js";
 export type { DataReport, RowProblem } from "./data/report.js";
 export { type DoctorReport, doctor } from "./doctor.js";

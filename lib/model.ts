@@ -1,6 +1,13 @@
 // A model, opened: engine, facts, and its tokenizer when there is text to encode.
 import { resolve } from "node:path";
-import type { ResolvedPlacement, ResolvedSchedule, Storage } from "./config/types.js";
+import { nativeLora } from "./config/lora.js";
+import type {
+  NamePattern,
+  ResolvedPlacement,
+  ResolvedSchedule,
+  ResolvedTrainConfig,
+  Storage,
+} from "./config/types.js";
 import { invalid } from "./config/problems.js";
 import { fromNative, Zo2Error } from "./errors.js";
 import { isThere } from "./hub/cache.js";
@@ -68,8 +75,21 @@ export async function interruptible<T>(
   }
 }
 
+/** Which of a model's weights are trained. */
+export interface Trained {
+  trainable?: NamePattern | undefined;
+  lora?: NativeLoadOptions["lora"] | undefined;
+  headTuning?: boolean | undefined;
+}
+
+/** What a run's configuration says of it. */
+export function trainedOf(config: ResolvedTrainConfig): Trained {
+  const { trainable, lora, headTuning, seed } = config;
+  return { trainable, lora: nativeLora(lora, seed), headTuning };
+}
+
 /** Where a model's weights are put; `run`: whose stored weights may be needed. */
-export interface OpenSchedule extends ResolvedPlacement {
+export interface OpenSchedule extends ResolvedPlacement, Trained {
   storage: Storage;
   disk?: number | undefined;
   ablation?: ResolvedSchedule["ablation"] | undefined;
@@ -81,7 +101,21 @@ function nativeLoadOptions(path: string, schedule: OpenSchedule): NativeLoadOpti
   const { storage, device, matmul, threads, isa } = schedule;
   const { run = "", trace = "", disk: diskBytes = 0 } = schedule;
   const computing = { storage, device, matmul, threads, isa };
-  return { ...nativePlacement(schedule), path, run, trace, ...computing, diskBytes };
+  const trained = nativeTrained(schedule);
+  return { ...nativePlacement(schedule), ...trained, path, run, trace, ...computing, diskBytes };
+}
+
+/** What is trained, in the engine's terms. */
+export function nativeTrained({
+  trainable,
+  lora,
+  headTuning = false,
+}: Trained): Pick<NativeLoadOptions, "trainable" | "lora" | "headOnly"> {
+  return {
+    ...(trainable !== undefined && { trainable }),
+    ...(lora !== undefined && { lora }),
+    ...(headTuning && { headOnly: true }),
+  };
 }
 
 type Placing = Pick<
@@ -105,6 +139,7 @@ export function nativePlacement(
     ...(ablation && {
       overlap: ablation.overlap,
       reuseSlots: ablation.reuseSlots,
+      shareBranches: ablation.shareBranches,
       hostSync: ablation.hostSync,
       writeLag: ablation.writeLag,
     }),

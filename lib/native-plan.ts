@@ -47,6 +47,7 @@ export interface NativePlanOptions
   /** config.json as text. */
   config: string;
   batchSize: number;
+  gradientAccumulationSteps: number;
   length: number;
   directions: number;
   distribution: Distribution;

@@ -33,6 +33,17 @@ export interface NativeRows {
 
 export type Offload = "auto" | "none" | "host" | "disk";
 
+export interface NativeLora {
+  /** Of what adapters are before the first step; the run's. */
+  seed: number;
+  /** Directory of a PEFT adapter to begin from; left out: the following say what adapters are. */
+  adapter?: string | undefined;
+  r?: number | undefined;
+  loraAlpha?: number | undefined;
+  /** Left out: queries and values. */
+  targetModules?: string | string[] | undefined;
+}
+
 export interface NativeLoadOptions {
   /** Directory with config.json, or a .gguf file. */
   path: string;
@@ -45,6 +56,12 @@ export interface NativeLoadOptions {
   threads: number;
   /** "auto", or one of doctor().isas. */
   isa: string;
+  /** What is trained ({@link TrainConfig.trainable}); left out: everything. */
+  trainable?: string | string[];
+  /** Adapters to train instead of the model ({@link TrainConfig.lora}); left out: none. */
+  lora?: NativeLora;
+  /** Train the head alone; a tied one becomes a tensor of its own. */
+  headOnly?: boolean;
   /** A run's directory: its extents on disk are cut as they were. Empty: none. */
   run?: string;
   /** File for the timeline of train(), written when it ends. Left out or empty: none. */
@@ -66,6 +83,7 @@ export interface NativeLoadOptions {
   residentBlocks?: number;
   overlap?: boolean;
   reuseSlots?: boolean;
+  shareBranches?: boolean;
   hostSync?: boolean;
   writeLag?: number;
 }
@@ -75,7 +93,7 @@ export interface NativeTensor {
   /** Hugging Face name. */
   name: string;
   shape: number[];
-  role: "embedding" | "linear" | "norm" | "bias";
+  role: "embedding" | "linear" | "norm" | "bias" | "adapter";
 }
 
 export interface NativeModelInfo {
@@ -101,7 +119,10 @@ export interface NativeTrainOptions {
   output: string;
   resume: "auto" | "never" | "required";
   steps: number;
+  /** Rows of a pass. */
   batchSize: number;
+  /** Passes of a step, whose loss is over the rows of all; left out: 1. */
+  gradientAccumulationSteps?: number;
   seed: number;
   learningRate: number;
   schedule: "constant" | "linear" | "cosine";

@@ -2,12 +2,13 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { check, invalid } from "./config/problems.js";
+import { nativeLora } from "./config/lora.js";
 import { writeEveryOf } from "./config/rounding.js";
 import { planSchema } from "./config/schema.js";
-import type { PlanConfig, ResolvedPlanConfig } from "./config/types.js";
+import type { PlanConfig, ResolvedPlanConfig } from "./config/plan-types.js";
 import { fromIo, fromNative, Zo2Error } from "./errors.js";
 import { measureCpu } from "./measure-cpu.js";
-import { locateModel, nativePlacement } from "./model.js";
+import { locateModel, nativePlacement, nativeTrained } from "./model.js";
 import type { CpuFigures, DeviceProfile, NativePlan, NativePrediction } from "./native-plan.js";
 import { native } from "./native.js";
 import { shapeNames, shapeOf } from "./shapes.js";
@@ -89,10 +90,16 @@ export async function plan(config: PlanConfig, figures?: CpuFigures): Promise<Pl
   try {
     const made = native.plan({
       ...nativePlacement(resolved),
+      ...nativeTrained({
+        trainable: resolved.trainable,
+        lora: nativeLora(resolved.lora, 0),
+        headTuning: resolved.headTuning,
+      }),
       name: model,
       config: JSON.stringify(json),
       storage,
       batchSize: batch,
+      gradientAccumulationSteps: resolved.gradientAccumulationSteps,
       length,
       directions,
       distribution,

@@ -7,7 +7,7 @@ import type { Storage } from "./config/types.js";
 import { readLines } from "./data/lines.js";
 import { fromNative, Zo2Error } from "./errors.js";
 import { type ExportOptions, type ExportResult, exportFrom, requireEmpty } from "./exporter.js";
-import { interruptible, locateModel, openModel } from "./model.js";
+import { interruptible, locateModel, openModel, type Trained } from "./model.js";
 import { nativeRuntime, type Runtime } from "./runtime.js";
 
 export interface ReplayRequest {
@@ -19,6 +19,8 @@ export interface ReplayRequest {
   out: string;
   /** Last step to apply (default: the journal's last). */
   step?: number | undefined;
+  /** Of a run that began from an adapter: the adapter's directory. */
+  adapter?: string | undefined;
 }
 
 function checkRequest({ base, journal, out, step }: ReplayRequest): void {
@@ -30,8 +32,40 @@ function checkRequest({ base, journal, out, step }: ReplayRequest): void {
   }
 }
 
-/** How the journal's weights were stored; everything else in it is judged by the engine. */
-async function storageOf(journal: string): Promise<Storage> {
+/** What a header says of the weights; everything else in a journal is judged by the engine. */
+interface JournalHead extends Trained {
+  storage: Storage;
+}
+
+/** What a header says of adapters. */
+interface SavedAdapter {
+  r: number;
+  loraAlpha: number;
+  targetModules: string[];
+  /** Where they were drawn. */
+  seed?: number;
+  /** Where they were given. */
+  fingerprint?: string;
+}
+
+function adapterOf(saved: SavedAdapter, journal: string, adapter: string | undefined): Trained {
+  if (saved.fingerprint === undefined) {
+    const { r, loraAlpha, targetModules, seed = 0 } = saved;
+    return { lora: { r, loraAlpha, targetModules, seed } };
+  }
+  if (adapter !== undefined) return { lora: { adapter: resolve(adapter), seed: 0 } };
+  throw invalid(`${journal} is of a run that began from an adapter; give its directory as adapter`);
+}
+
+/** Names of trained tensors, where some are frozen. */
+function trainedIn(tensors: unknown): Trained {
+  const list = Array.isArray(tensors) ? (tensors as { name: string; trainable: boolean }[]) : [];
+  const trained = list.filter(({ trainable }) => trainable).map(({ name }) => name);
+  if (trained.length === 1 && trained[0] === "lm_head.weight") return { headTuning: true };
+  return trained.length < list.length ? { trainable: trained } : {};
+}
+
+async function headOf(journal: string, start: string | undefined): Promise<JournalHead> {
   let header: unknown;
   for await (const { text } of readLines(journal)) {
     try {
@@ -41,13 +75,16 @@ async function storageOf(journal: string): Promise<Storage> {
     }
     break;
   }
-  const { format, storage } = (header ?? {}) as { format?: unknown; storage?: unknown };
+  const { format, storage, tensors, adapter } = (header ?? {}) as Record<string, unknown>;
   if (format !== "zo2-journal") {
     const message = `${journal}: is not a journal of zo2, or its first line is damaged`;
     throw new Zo2Error("ZO2_JOURNAL_CORRUPT", `${message}; give the journal.ndjson of a run`);
   }
   const known = storageTypes.find((name) => name === storage);
-  if (known) return known;
+  const saved = adapter as SavedAdapter | null | undefined;
+  if (known) {
+    return { storage: known, ...(saved ? adapterOf(saved, journal, start) : trainedIn(tensors)) };
+  }
   const message = `${journal}: storage is ${JSON.stringify(storage)}; this version knows ${storageTypes.join(", ")}`;
   throw new Zo2Error("ZO2_JOURNAL_MISMATCH", message);
 }
@@ -75,7 +112,8 @@ export async function replayWith(
   const journal = resolve(request.journal);
   const out = resolve(request.out);
   await requireEmpty(out);
-  const schedule = resolveSchedule({ storage: await storageOf(journal) });
+  const { storage, ...trained } = await headOf(journal, request.adapter);
+  const schedule = { ...resolveSchedule({ storage }), ...trained };
   const model = await openModel(
     runtime,
     await locateModel(request.base, options),

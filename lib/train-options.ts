@@ -13,6 +13,7 @@ export function nativeTrainOptions(config: ResolvedTrainConfig, rest: Rest): Nat
     resume: config.resume,
     steps: config.steps,
     batchSize: config.batchSize,
+    gradientAccumulationSteps: config.gradientAccumulationSteps,
     seed: config.seed,
     learningRate: method.learningRate,
     schedule: method.lrSchedulerType,

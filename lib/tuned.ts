@@ -8,7 +8,7 @@ import type {
 } from "./config/types.js";
 import { fromNative, Zo2Error } from "./errors.js";
 import type { HubOptions } from "./hub/snapshot.js";
-import { interruptible, locateModel, type OpenModel, openModel } from "./model.js";
+import { interruptible, locateModel, type OpenModel, openModel, trainedOf } from "./model.js";
 import { openRun, runFiles } from "./run-directory.js";
 import type { Runtime } from "./runtime.js";
 
@@ -70,6 +70,7 @@ export async function withTuned<T>(
     const own = tuned.schedule;
     const schedule = {
       ...own,
+      ...(tuned.run && trainedOf(tuned.run.config)),
       storage: tuned.run ? storage : (own.storage ?? storage),
     };
     const run = tuned.run?.directory;

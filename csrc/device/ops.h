@@ -207,11 +207,12 @@ struct Attention {
   float scale = 1;
 };
 
-enum class ActivationKind : uint8_t { kRelu, kSilu, kGelu, kGeluTanh };
+enum class ActivationKind : uint8_t { kRelu, kSilu, kGelu, kGeluTanh, kScale };
 
-// y = act(x), or act(x) * up for gated blocks; elementwise over n.
+// y = act(x), or act(x) * up for gated blocks; elementwise over n. kScale: factor * x.
 struct Activation {
   ActivationKind kind = ActivationKind::kRelu;
+  float factor = 1;
   Floats x;
   Floats up;  // empty: not gated
   Floats y;

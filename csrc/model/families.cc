@@ -24,6 +24,7 @@ const char* role_name(Role role) {
     case Role::kLinear: return "linear";
     case Role::kNorm: return "norm";
     case Role::kBias: return "bias";
+    case Role::kAdapter: return "adapter";
   }
   return "";
 }

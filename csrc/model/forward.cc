@@ -1,5 +1,7 @@
 #include "model/forward.h"
 
+#include "model/trainable.h"
+
 namespace zo2 {
 namespace {
 
@@ -7,9 +9,18 @@ class Walk {
  public:
   Walk(const ModelSpec& model, const Batch& batch, const Branches& branches, const Activations& a,
        OpSink& sink)
-      : model_(model), batch_(batch), branches_(branches), a_(a), sink_(sink) {}
+      : model_(model),
+        batch_(batch),
+        all_(branches),
+        branches_(branches),
+        a_(a),
+        sink_(sink),
+        fan_out_(first_trained_part(model)) {
+    branches_.count = 1;
+  }
 
   void embedding() {
+    reach(0, {}, 0);
     const bool projected = model_.project_in.weight >= 0;
     Embed tokens;
     tokens.ids = batch_.ids;
@@ -28,6 +39,7 @@ class Walk {
   }
 
   void block(size_t index) {
+    reach(static_cast<int>(index) + 1, a_.residual, batch_.tokens * model_.hidden);
     const BlockSpec& block = model_.blocks[index];
     // Norm first: x += f(norm(x)). Norm last: x = norm(x + f(x)).
     if (block.norm_first) norm(block.attention_norm, a_.residual, a_.normed, batch_.tokens);
@@ -40,12 +52,17 @@ class Walk {
 
   void head() {
     if (batch_.label_rows == 0) return;  // pieces of prompts
+    const int layers = static_cast<int>(model_.blocks.size());
+    reach(layers + kFinalNorm, a_.residual, batch_.tokens * model_.hidden);
     Norm gather = norm_op(model_.final_norm, a_.residual, a_.labels, batch_.label_rows);
     gather.gather = batch_.label_index;
     gather.x_rows = batch_.tokens;
     sink_.enqueue({gather});
     const bool projected = model_.project_out.weight >= 0;
+    reach(layers + kProjectOut, a_.labels, batch_.label_rows * model_.hidden);
     if (projected) linear(model_.project_out, a_.labels, a_.projected, batch_.label_rows, false);
+    reach(layers + kVocabulary, projected ? a_.projected : a_.labels,
+          batch_.label_rows * model_.embedding_columns());
 
     HeadLoss loss;
     loss.x = projected ? a_.projected : a_.labels;
@@ -63,6 +80,17 @@ class Walk {
   }
 
  private:
+  // Before a part's first op: from the first trained one on, branches differ. `x` is all that the
+  // part reads, [branches][elements], of which so far there is the first branch's.
+  void reach(int part, const Floats& x, int64_t elements) {
+    if (part != fan_out_) return;
+    branches_ = all_;
+    const size_t bytes = static_cast<size_t>(x.bytes_of(elements));
+    if (bytes == 0) return;
+    for (size_t b = 1; b < static_cast<size_t>(all_.count); ++b)
+      sink_.copy(x.slice(b * bytes, bytes), x.slice(0, bytes));
+  }
+
   Vector optional_vector(TensorId tensor) { return tensor >= 0 ? sink_.vector(tensor) : Vector{}; }
 
   Norm norm_op(const NormSpec& spec, Floats x, Floats y, int64_t rows) {
@@ -100,6 +128,31 @@ class Walk {
     op.accumulate = accumulate;
     op.branches = branches_;
     sink_.linear(spec.weight, op);
+    if (spec.lora.a >= 0) adapter(spec.lora, op);
+  }
+
+  // Adds to what the product of the frozen weight gave.
+  void adapter(const LoraSpec& spec, Linear up) {
+    const int64_t rank = model_.adapter.rank;
+    if (low_ != spec.a) {
+      Linear down = up;
+      down.bias = {};
+      down.y = a_.low;
+      down.y_columns = rank;
+      down.accumulate = false;
+      sink_.linear(spec.a, down);
+      Activation scale;
+      scale.kind = ActivationKind::kScale;
+      scale.factor = model_.adapter.scale;
+      scale.x = scale.y = a_.low;
+      scale.n = branches_.count * up.m * rank;
+      sink_.enqueue({scale});
+      low_ = spec.a;
+    }
+    up.bias = {};
+    up.x = a_.low;
+    up.accumulate = true;
+    sink_.linear(spec.b, up);
   }
 
   void rope(Floats x, int heads, const AttentionSpec& spec) {
@@ -169,9 +222,12 @@ class Walk {
 
   const ModelSpec& model_;
   const Batch& batch_;
-  const Branches& branches_;
+  const Branches& all_;
+  Branches branches_;  // those that have parted so far, or one for all
   const Activations& a_;
   OpSink& sink_;
+  const int fan_out_;
+  TensorId low_ = -1;  // the adapter whose lower half's results are there
 };
 
 // Hears the names of the matrices that ops are for.
@@ -179,7 +235,10 @@ class Order final : public OpSink {
  public:
   explicit Order(const ModelSpec& model) : model_(model) {}
   void enqueue(Op) override {}
-  void linear(TensorId weight, Linear) override { used.push_back(weight); }
+  void copy(View, View) override {}
+  void linear(TensorId weight, Linear) override {
+    if (model_.tensors[static_cast<size_t>(weight)].in_extents()) used.push_back(weight);
+  }
   void embed(TensorId table, Embed) override {
     if (table != model_.head) tables.push_back(table);
   }

@@ -16,6 +16,8 @@ class OpSink {
  public:
   virtual ~OpSink() = default;
   virtual void enqueue(Op op) = 0;
+  // Activations, behind the ops so far.
+  virtual void copy(View to, View from) = 0;
   virtual void linear(TensorId weight, Linear op) = 0;
   virtual void embed(TensorId table, Embed op) = 0;
   virtual void head(TensorId weight, HeadLoss op) = 0;
@@ -47,6 +49,7 @@ struct Activations {
   Floats embedded;  // [branches][tokens][embedding columns], only with project_in
   Floats q, k, v, attended;
   Floats gate, up;   // [branches][tokens][mlp columns]
+  Floats low;        // [branches][tokens][rank], f32: between the halves of an adapter
   Floats labels;     // [branches][label rows][hidden]
   Floats projected;  // [branches][label rows][embedding columns], only with project_out
   View partials, target_logits, logprobs;
@@ -56,6 +59,8 @@ struct Activations {
   const std::vector<KeyValueCache>* caches = nullptr;
 };
 
+// Ops of all branches at once from the first trained part on (model/trainable.h), before that of
+// one in place of all.
 void emit_forward(const ModelSpec& model, const Batch& batch, const Branches& branches,
                   const Activations& a, OpSink& sink);
 

@@ -12,7 +12,7 @@
 namespace zo2 {
 
 // Decides decay and which tensors are 1-D; never derived from a tensor's name.
-enum class Role : uint8_t { kEmbedding, kLinear, kNorm, kBias };
+enum class Role : uint8_t { kEmbedding, kLinear, kNorm, kBias, kAdapter };
 const char* role_name(Role role);
 
 // Position in ModelSpec::tensors; -1 where the model has no such tensor.
@@ -26,9 +26,14 @@ struct TensorSpec {
   Role role = Role::kLinear;
   int block = 0;  // 0: embedding, 1 ... layers: transformer layers, layers + 1: head
   bool trainable = true;
+  // Begins as a copy of what `source` says, and is exported under its own name.
+  bool copied = false;
 
   bool is_matrix() const { return shape.size() == 2; }
-  bool decayed() const { return role == Role::kEmbedding || role == Role::kLinear; }
+  // Stored as the model is, in panels of extents. Others, 1-D parameters and adapters, are resident
+  // and f32 always.
+  bool in_extents() const { return is_matrix() && role != Role::kAdapter; }
+  bool decayed() const { return role != Role::kNorm && role != Role::kBias; }
   int64_t rows() const { return is_matrix() ? shape[0] : 1; }
   int64_t columns() const { return shape.back(); }
   int64_t elements() const { return rows() * columns(); }
@@ -41,9 +46,16 @@ struct NormSpec {
   float epsilon = 0;
 };
 
+// Beside a product: (x A^T) B^T times AdapterSpec::scale (model/lora.h).
+struct LoraSpec {
+  TensorId a = -1;  // [rank, in]; products that are stored as one share it
+  TensorId b = -1;  // [out, rank]
+};
+
 struct LinearSpec {
   TensorId weight = -1;
   TensorId bias = -1;
+  LoraSpec lora;  // -1: none
 };
 
 struct AttentionSpec {
@@ -77,6 +89,17 @@ struct RopeSpec {
   float attention_factor = 1;              // multiplies cosine and sine
 };
 
+// What was added to a model to be trained in its place.
+struct AdapterSpec {
+  int64_t rank = 0;  // 0: there is none
+  double alpha = 0;
+  float scale = 1;                   // alpha / rank
+  std::vector<std::string> modules;  // with adapters, in order
+  // What they are before the first step: drawn under this seed, or given, with this fingerprint.
+  uint64_t seed = 0;
+  std::string fingerprint;
+};
+
 struct ModelSpec {
   std::string family;
   int64_t vocabulary = 0;
@@ -90,8 +113,12 @@ struct ModelSpec {
   std::vector<BlockSpec> blocks;
   NormSpec final_norm;
   TensorId head = -1;  // token_table when tied
+  // Below its first trained tensor the model is evaluated once for all branches. False: once each,
+  // for comparison.
+  bool shares_branches = true;
   RopeSpec rope;
   std::vector<TensorSpec> tensors;  // canonical order; the index is the tensor id
+  AdapterSpec adapter;
 
   int64_t embedding_columns() const { return tensors[static_cast<size_t>(token_table)].columns(); }
   int head_block() const { return static_cast<int>(blocks.size()) + 1; }

@@ -86,7 +86,44 @@ ScheduleOptions schedule_options(const Napi::Object& object) {
   flag("overlap", s.overlap);
   flag("reuseSlots", s.reuse_slots);
   flag("hostSync", s.host_sync);
+  flag("shareBranches", s.share_branches);
   return s;
+}
+
+NamePattern name_pattern(const Napi::Object& object, const char* name) {
+  NamePattern pattern;
+  const Napi::Value value = object.Get(name);
+  if (value.IsUndefined()) return pattern;
+  const auto text = [&](const Napi::Value& of) {
+    if (!of.IsString()) wrong(object.Env(), name, "a regular expression, or a list of names");
+    return of.As<Napi::String>().Utf8Value();
+  };
+  if (!value.IsArray()) {
+    pattern.regex = text(value);
+    return pattern;
+  }
+  const auto list = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < list.Length(); ++i) pattern.names.push_back(text(list.Get(i)));
+  return pattern;
+}
+
+std::optional<LoraOptions> lora_options(const Napi::Object& object) {
+  const Napi::Value value = object.Get("lora");
+  if (value.IsUndefined()) return std::nullopt;
+  if (!value.IsObject()) wrong(object.Env(), "lora", "an object");
+  const auto given = value.As<Napi::Object>();
+  LoraOptions o;
+  o.seed = count_field(given, "seed");
+  if (given.Has("adapter")) {
+    o.adapter = string_field(given, "adapter");
+    return o;
+  }
+  o.shape.rank = int_field(given, "r");
+  o.shape.alpha = number_field(given, "loraAlpha");
+  o.shape.targets = name_pattern(given, "targetModules");
+  if (o.shape.rank < 1) wrong(object.Env(), "lora.r", "at least 1");
+  if (!(o.shape.alpha > 0)) wrong(object.Env(), "lora.loraAlpha", "above 0");
+  return o;
 }
 
 EngineLoadOptions load_options(const Napi::Object& object) {
@@ -95,6 +132,9 @@ EngineLoadOptions load_options(const Napi::Object& object) {
   if (object.Has("run")) options.load.run = string_field(object, "run");
   if (object.Has("trace")) options.trace = string_field(object, "trace");
   options.load.schedule = schedule_options(object);
+  options.load.trainable = name_pattern(object, "trainable");
+  options.load.lora = lora_options(object);
+  if (object.Has("headOnly")) options.load.head_only = boolean_field(object, "headOnly");
   if (object.Has("device")) options.device = string_field(object, "device");
   if (object.Has("matmul")) options.matmul = string_field(object, "matmul");
   options.threads = int_field(object, "threads");
@@ -130,6 +170,8 @@ TrainOptions train_options(const Napi::Object& object) {
   o.resume = named_field<Resume>(object, "resume");
   o.steps = count_field(object, "steps");
   o.batch_size = count_field(object, "batchSize");
+  if (object.Has("gradientAccumulationSteps"))
+    o.accumulation = count_field(object, "gradientAccumulationSteps");
   o.seed = count_field(object, "seed");
   o.learning_rate.peak = number_field(object, "learningRate");
   o.learning_rate.kind = named_field<ScheduleKind>(object, "schedule");
@@ -149,6 +191,7 @@ TrainOptions train_options(const Napi::Object& object) {
   if (object.Has("checkpointEvery")) o.checkpoints.every = count_field(object, "checkpointEvery");
   o.identity = json_field(object, "identity");
   if (o.batch_size < 1) wrong(env, "batchSize", "at least 1");
+  if (o.accumulation < 1) wrong(env, "gradientAccumulationSteps", "at least 1");
   if (o.rules.round_every < 1) wrong(env, "roundEvery", "at least 1");
   if (o.write_every < 1) wrong(env, "writeEvery", "at least 1");
   return o;

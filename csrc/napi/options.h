@@ -4,6 +4,7 @@
 
 #include <napi.h>
 
+#include <optional>
 #include <string>
 
 #include "core/error.h"
@@ -22,6 +23,10 @@ struct EngineLoadOptions {
 };
 
 // Throw a JavaScript TypeError that names the field.
+// string | string[] | undefined
+NamePattern name_pattern(const Napi::Object& object, const char* name);
+// NativeLoadOptions.lora (lib/native.ts)
+std::optional<LoraOptions> lora_options(const Napi::Object& object);
 ScheduleOptions schedule_options(const Napi::Object& object);
 EngineLoadOptions load_options(const Napi::Object& object);
 TrainOptions train_options(const Napi::Object& object);

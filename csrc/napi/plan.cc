@@ -5,6 +5,8 @@
 #include "backends/sim/sim_device.h"
 #include "core/trace.h"
 #include "model/families.h"
+#include "model/lora.h"
+#include "model/trainable.h"
 #include "napi/options.h"
 #include "napi/values.h"
 #include "schedule/rehearsal.h"
@@ -45,6 +47,10 @@ PlanRequest request_of(const Napi::Object& object) {
   const std::string config = string_field(object, "config");
   r.model = describe_model(Json::parse(config, "config.json"), string_field(object, "name"));
   r.schedule = schedule_options(object);
+  train_only(r.model, name_pattern(object, "trainable"));
+  if (object.Has("headOnly") && boolean_field(object, "headOnly")) train_head_only(r.model);
+  if (const auto lora = lora_options(object)) add_lora(r.model, lora->shape);
+  r.model.shares_branches = r.schedule.share_branches;
   r.schedule.write_every = count_field(object, "roundEvery");
   if (object.Has("deferredUpdate"))
     r.schedule.deferred_update = boolean_field(object, "deferredUpdate");
@@ -53,6 +59,7 @@ PlanRequest request_of(const Napi::Object& object) {
   r.rules.distribution =
       named<Distribution>(object.Env(), "distribution", string_field(object, "distribution"));
   r.shape.batch_size = int_field(object, "batchSize");
+  r.shape.passes = int_field(object, "gradientAccumulationSteps");
   r.shape.length = int_field(object, "length");
   r.shape.directions = int_field(object, "directions");
   if (r.shape.length > r.model.max_positions)
@@ -84,7 +91,8 @@ Json predicted(const PlanRequest& r, SimDevice& device, const Plan& plan) {
     if (lane.busy_s > report.lanes[busiest].busy_s) busiest = i;
   }
   json.set("stepMs", step_s * kMillisecondsPerSecond);
-  json.set("tokensPerSecond", static_cast<double>(r.shape.batch_size * r.shape.length) / step_s);
+  json.set("tokensPerSecond",
+           static_cast<double>(r.shape.passes * r.shape.batch_size * r.shape.length) / step_s);
   json.set("bound", lane_name(static_cast<Lane>(busiest)));
   json.set("laneMs", lanes);
   json.set("laneBytes", moved);
@@ -101,15 +109,12 @@ Json predicted(const PlanRequest& r, SimDevice& device, const Plan& plan) {
   return json;
 }
 
-uint64_t trainable_bytes(const ModelSpec& model, const Plan& plan, bool disk_only) {
+uint64_t trainable_bytes(const Plan& plan, bool disk_only) {
   uint64_t bytes = 0;
   for (size_t i = 0; i < plan.layout.extents.size(); ++i) {
     const Extent& extent = plan.layout.extents[i];
-    const bool trained =
-        std::any_of(extent.panels.begin(), extent.panels.end(),
-                    [&](const Panel& panel) { return model.tensors[panel.tensor].trainable; });
     const bool counts = disk_only ? plan.homes[i] == Home::kDisk : plan.homes[i] != Home::kDevice;
-    if (trained && counts) bytes += extent.bytes;
+    if (extent.trainable && counts) bytes += extent.bytes;
   }
   return bytes;
 }
@@ -156,10 +161,8 @@ Json plan_json(const PlanRequest& r, const Plan& plan) {
   json.set("diskBytes", plan.disk_bytes);
   json.set("leastMemoryBytes", plan.least_device_bytes);
   json.set("uploadBytesPerStep", streamed);
-  json.set("offloadBytesPerStep",
-           static_cast<double>(trainable_bytes(r.model, plan, false)) / every);
-  json.set("diskWriteBytesPerStep",
-           static_cast<double>(trainable_bytes(r.model, plan, true)) / every);
+  json.set("offloadBytesPerStep", static_cast<double>(trainable_bytes(plan, false)) / every);
+  json.set("diskWriteBytesPerStep", static_cast<double>(trainable_bytes(plan, true)) / every);
   json.set("residentBlocks", plan.resident_blocks);
   json.set("streamedBlocks", plan.streamed_blocks);
   json.set("slots", plan.slots.count);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "model/trainable.h"
+
 namespace zo2 {
 namespace {
 
@@ -108,7 +110,10 @@ size_t plan_inputs(const BatchLimits& limits, Buffer* buffer, Batch* batch) {
 ActivationPlan plan_activations(const ModelSpec& model, FloatType inputs, const BatchLimits& limits,
                                 Buffer* buffer) {
   const Widths w = widest(model);
-  const int64_t rows = limits.branches * limits.tokens;
+  // Where branches have not parted, there is one (model/forward.h).
+  const int first = first_trained_part(model), layers = static_cast<int>(model.blocks.size());
+  const auto rows_of = [&](bool parted) { return (parted ? limits.branches : 1) * limits.tokens; };
+  const int64_t rows = rows_of(first <= layers);
   const int64_t label_rows = limits.branches * limits.label_rows;
   const int64_t tiles = (model.vocabulary + kVocabularyTile - 1) / kVocabularyTile;
   ActivationPlan plan;
@@ -119,7 +124,9 @@ ActivationPlan plan_activations(const ModelSpec& model, FloatType inputs, const 
   Activations& a = plan.activations;
   a.target_logits = arena.take(limits.branches * limits.targets);
   a.logprobs = arena.take(limits.branches * limits.targets);
-  a.residual = arena.take(rows * model.hidden);  // f32: blocks add to it
+  a.residual =
+      arena.take(rows_of(first <= layers + kFinalNorm) * model.hidden);  // f32: blocks add to it
+  if (model.adapter.rank > 0) a.low = arena.take(std::max(rows, label_rows) * model.adapter.rank);
   // Three phases use the rest in turn: attention, feed-forward, and embedding or head.
   const size_t shared = arena.at();
   a.normed = arena.take(rows * model.hidden, inputs);
@@ -133,7 +140,7 @@ ActivationPlan plan_activations(const ModelSpec& model, FloatType inputs, const 
   if (w.gated) a.gate = arena.take(rows * w.mlp, inputs);
   arena.rewind(shared);
   if (model.project_in.weight >= 0)
-    a.embedded = arena.take(rows * model.embedding_columns(), inputs);
+    a.embedded = arena.take(rows_of(first == 0) * model.embedding_columns(), inputs);
   arena.rewind(shared);
   a.labels = arena.take(label_rows * model.hidden, inputs);
   if (model.project_out.weight >= 0)

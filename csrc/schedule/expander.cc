@@ -18,6 +18,7 @@ class Sizer final : public Expander {
       : Expander(layout), device_(device), tensors_(tensors), type_(type) {}
 
   void enqueue(Op op) override { bytes = std::max(bytes, device_.scratch_bytes(op)); }
+  void copy(View, View) override {}
   void embed(TensorId table, Embed op) override {
     for (const uint32_t piece : layout_.tensors[static_cast<size_t>(table)]) {
       op.table = use(piece);
@@ -30,8 +31,8 @@ class Sizer final : public Expander {
   }
   void apply(TensorId tensor) {
     Apply op;
-    if (!tensors_[static_cast<size_t>(tensor)].is_matrix()) {
-      op.weight = as_weight(vector(tensor));
+    if (!tensors_[static_cast<size_t>(tensor)].in_extents()) {
+      op.weight = resident(tensor);
       return enqueue({op});
     }
     for (const uint32_t piece : layout_.tensors[static_cast<size_t>(tensor)]) {
@@ -58,6 +59,13 @@ class Sizer final : public Expander {
     return w;
   }
   void used(uint32_t) override {}
+  Weight resident(TensorId tensor) override {
+    const StoredTensor& t = tensors_[static_cast<size_t>(tensor)];
+    Weight w = as_weight(vector(tensor));
+    w.rows = t.rows();
+    w.columns = t.columns();
+    return w;
+  }
 
  private:
   const Device& device_;
@@ -83,6 +91,10 @@ Weight rows_of(const Weight& weight, int64_t first, int64_t count) {
 }
 
 void Expander::linear(TensorId weight, Linear op) {
+  if (layout_.tensors[static_cast<size_t>(weight)].empty()) {
+    op.weight = resident(weight);
+    return enqueue({op});
+  }
   for (const uint32_t piece : layout_.tensors[static_cast<size_t>(weight)]) {
     op.weight = use(piece);
     op.y_column = op.weight.row;

@@ -20,6 +20,8 @@ class Expander : public OpSink {
   // The piece as ops see it, with what is pending; used() when its ops are enqueued. In trip order.
   virtual Weight use(uint32_t piece) = 0;
   virtual void used(uint32_t piece) = 0;
+  // A tensor in no extent, brought up to date before the pass.
+  virtual Weight resident(TensorId tensor) = 0;
 
   const Layout& layout_;
 };

@@ -41,8 +41,8 @@ class PendingUpdates {
   void skip(uint64_t step);
 
   // What bytes that hold step `held` lack. `store`: write back as far as the rules allow. The
-  // returned pointers stay valid until the next append or trim. f32_bytes: 1-D parameters, kept in
-  // f32 always.
+  // returned pointers stay valid until the next append or trim. f32_bytes: tensors in no extent,
+  // kept in f32 always.
   Pending since(uint64_t held, bool decayed, bool store, bool f32_bytes) const;
   // The step such bytes hold after that write-back.
   uint64_t stored_step(uint64_t held, bool f32_bytes) const;

@@ -112,7 +112,7 @@ bool Pipeline::gathered_only(TensorId tensor) const {
 }
 
 bool Pipeline::stores(uint32_t extent) const {
-  if (!storing_) return false;
+  if (!storing_ || !layout_.extents[extent].trainable) return false;
   if (!streamed(extent)) return true;
   const UpdateRules& rules = pending_->rules();
   const uint64_t every =
@@ -122,7 +122,7 @@ bool Pipeline::stores(uint32_t extent) const {
 }
 
 bool Pipeline::needs_aux(uint32_t extent, bool next) const {
-  if (next && store_.type() == StorageType::kBF16R8) {
+  if (next && store_.type() == StorageType::kBF16R8 && layout_.extents[extent].trainable) {
     const uint64_t every = static_cast<uint64_t>(pending_->rules().round_every);
     return (pending_->step() + 1) / every > store_.extent_step(extent) / every;
   }
@@ -141,7 +141,8 @@ uint64_t Pipeline::stored_step(uint32_t piece) const {
 
 Pending Pipeline::pending_for(uint32_t tensor, uint64_t held, bool store) const {
   const TensorSpec& spec = model_.tensors[tensor];
-  return pending_->since(held, spec.decayed(), store, !spec.is_matrix());
+  if (!spec.trainable) return {};
+  return pending_->since(held, spec.decayed(), store, !spec.in_extents());
 }
 
 Weight Pipeline::use(uint32_t index) {
@@ -174,31 +175,27 @@ void Pipeline::close_extent() {
   if (open_ < 0) return;
   const uint32_t extent = static_cast<uint32_t>(std::exchange(open_, -1));
   const std::vector<uint32_t>& pieces = layout_.extents[extent].pieces;
-  bool trainable = false;
-  for (const uint32_t piece : pieces)
-    trainable = trainable || store_.tensors()[layout_.pieces[piece].tensor].trainable;
   const uint64_t step = stores(extent) ? stored_step(pieces[0]) : store_.extent_step(extent);
   if (step == store_.extent_step(extent)) return slots_.leave(extent, std::nullopt);
   // Bytes of a piece that was left out would silently fall behind.
   if (open_pieces_ != pieces.size())
     throw Error(ErrorCode::kInternal, "a pass left out a part of extent " + std::to_string(extent));
   for (const uint32_t piece : pieces) store_.set_step(piece, step);
-  if (!trainable) return slots_.leave(extent, std::nullopt);
   slots_.leave(extent, WriteBack{step, journal_});
 }
 
 // What stays on the device must have passed exactly once, or its bytes would silently fall behind;
 // streamed extents see to that themselves.
 void Pipeline::check_all_stored() const {
-  const auto check = [&](uint32_t tensor, uint64_t held, bool vector) {
-    if (store_.tensors()[tensor].trainable && pending_->stored_step(held, vector) != held)
+  const auto check = [&](uint32_t tensor, uint64_t held, bool resident) {
+    if (store_.tensors()[tensor].trainable && pending_->stored_step(held, resident) != held)
       throw Error(ErrorCode::kInternal,
                   "tensor " + store_.tensors()[tensor].name + " was not brought up to date");
   };
   for (uint32_t i = 0; i < layout_.pieces.size(); ++i)
     if (!streamed(layout_.pieces[i].extent)) check(layout_.pieces[i].tensor, store_.step(i), false);
   for (uint32_t i = 0; i < store_.tensors().size(); ++i)
-    if (!store_.tensors()[i].is_matrix()) check(i, store_.tensor_step(i), true);
+    if (!store_.tensors()[i].in_extents()) check(i, store_.tensor_step(i), true);
 }
 
 // ---- passes ----------------------------------------------------------------------------------
@@ -262,7 +259,7 @@ void Pipeline::forward(const HostBatch& host, const Branches& branches,
     next_ = next;
     lay_out(host, branches.count, logits);
     upload(host);
-    apply_vectors();
+    apply_residents();
     const std::vector<uint32_t> tables = store ? sweep() : std::vector<uint32_t>();
     std::vector<uint32_t> trip = tables;
     const std::vector<uint32_t>& walk = trips_[!host.label_index.empty()];

@@ -53,8 +53,9 @@ class Pipeline final : private Expander {
   }
 
   // Writes pending updates into stored bytes on the way, as far as the rules allow, when `store` (a
-  // training step); 1-D parameters are always brought up to date. Results are read with logprobs()
-  // and, where `logits`, logits(). `next`: the batch that the next pass is expected to see.
+  // training step); what is in no extent is always brought up to date. Results are read with
+  // logprobs() and, where `logits`, logits(). `next`: the batch that the next pass is expected to
+  // see.
   void forward(const HostBatch& batch, const Branches& branches, const PendingUpdates& pending,
                bool store, bool logits = false, const HostBatch* next = nullptr);
   // [branch][target], of the last forward.
@@ -90,10 +91,14 @@ class Pipeline final : private Expander {
 
  private:
   void enqueue(Op op) override { device_.enqueue(Lane::kCompute, op); }
+  void copy(View to, View from) override { device_.copy(Lane::kCompute, to, from); }
   void embed(TensorId table, Embed op) override;
   Vector vector(TensorId tensor) override { return store_.vector(static_cast<uint32_t>(tensor)); }
   Weight use(uint32_t piece) override;
   void used(uint32_t piece) override;
+  Weight resident(TensorId tensor) override {
+    return store_.resident(static_cast<uint32_t>(tensor));
+  }
 
   bool streamed(uint32_t extent) const { return store_.home(extent) != Home::kDevice; }
   bool gathered_only(TensorId tensor) const;
@@ -109,7 +114,7 @@ class Pipeline final : private Expander {
   void begin(const PendingUpdates& pending, bool storing);
   void close_extent();
   void check_all_stored() const;
-  void apply_vectors();
+  void apply_residents();
   void apply_extent(uint32_t extent);
   void lay_out(const HostBatch& host, int branches, bool logits);
   std::vector<int32_t> table_positions(const HostBatch& batch) const;

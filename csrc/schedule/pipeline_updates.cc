@@ -13,11 +13,11 @@ constexpr uint64_t kLongReplay = 16;
 
 }  // namespace
 
-void Pipeline::apply_vectors() {
+void Pipeline::apply_residents() {
   for (uint32_t i = 0; i < model_.tensors.size(); ++i) {
-    if (model_.tensors[i].is_matrix()) continue;
+    if (model_.tensors[i].in_extents()) continue;
     Apply op;
-    op.weight = as_weight(store_.vector(i));
+    op.weight = store_.resident(i);
     op.weight.pending = pending_for(i, store_.tensor_step(i), true);
     op.rounding = pending_->rules().rounding;
     op.distribution = pending_->rules().distribution;
@@ -52,7 +52,7 @@ void Pipeline::settle(const PendingUpdates& pending, bool everything,
                       const std::function<bool()>& stopping) {
   guarded([&] {
     begin(pending, true);
-    apply_vectors();
+    apply_residents();
     std::vector<uint32_t> trip, all;
     for (uint32_t i = 0; i < layout_.extents.size(); ++i) {
       if (streamed(i) && !(everything && stores(i))) continue;
@@ -110,8 +110,8 @@ void Pipeline::materialize(TensorId tensor, int64_t row, int64_t rows,
       need_scratch(device_.scratch_bytes({op}));
       enqueue({op});
     };
-    if (!spec.is_matrix()) {
-      Weight w = as_weight(vector(tensor));
+    if (!spec.in_extents()) {
+      Weight w = resident(tensor);
       w.pending = pending_for(w.tensor, store_.tensor_step(w.tensor), false);
       part(w);
     }

@@ -251,7 +251,7 @@ class Planner {
         plan_.slots.slot_bytes * static_cast<uint64_t>(std::max(plan_.slots.count, 0));
     add("the driver's context", Tier::kDevice, device_.info().context_bytes);
     add("resident weights", Tier::kDevice, at[0]);
-    add("1-D parameters", Tier::kDevice, WeightStore::vector_bytes(tensors_));
+    add("1-D parameters", Tier::kDevice, WeightStore::resident_bytes(tensors_));
     add("slots", Tier::kDevice, slots);
     add("activations", Tier::kDevice, batch.arena);
     add("scratch", Tier::kDevice, batch.scratch);
@@ -341,7 +341,7 @@ std::string advice(const BatchLimits& limits) {
 std::vector<StoredTensor> stored_tensors(const ModelSpec& model) {
   std::vector<StoredTensor> tensors;
   for (const TensorSpec& t : model.tensors)
-    tensors.push_back({t.name, t.source, t.shape, t.block, t.trainable});
+    tensors.push_back({t.name, t.source, t.shape, t.block, t.trainable, t.role == Role::kAdapter});
   return tensors;
 }
 

@@ -31,6 +31,7 @@ struct ScheduleOptions {
   uint64_t write_lag = 0;
   bool overlap = true, reuse_slots = true, host_sync = false;  // SlotRules
   bool deferred_update = true;  // false: a pass of its own applies every record at once
+  bool share_branches = true;   // ModelSpec::shares_branches
 };
 
 struct Allocation {

@@ -55,7 +55,9 @@ void rehearse(Device& device, const ModelSpec& model, const ScheduleOptions& opt
   PendingUpdates pending(rules);
   for (int t = 1; t <= steps; ++t) {
     branches.seed = static_cast<uint64_t>(t);
-    pipeline.forward(batch, branches, pending, options.deferred_update, false, &batch);
+    for (int pass = 0; pass < shape.passes; ++pass)
+      pipeline.forward(batch, branches, pending, options.deferred_update && pass == 0, false,
+                       &batch);
     StepUpdate update;
     update.step = update.seed = static_cast<uint64_t>(t);
     update.coefficients.assign(static_cast<size_t>(shape.directions), 1e-9f);

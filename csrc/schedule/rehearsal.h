@@ -14,6 +14,7 @@ struct RehearsalShape {
   int64_t batch_size = 1;
   int64_t length = 1;  // tokens of a row, all of them predicted
   int directions = 1;
+  int passes = 1;  // of a step, each of batch_size rows
 };
 
 BatchLimits limits_of(const RehearsalShape& shape);

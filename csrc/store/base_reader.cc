@@ -7,17 +7,19 @@ namespace {
 
 std::vector<TensorSource> sources_of(const std::vector<StoredTensor>& tensors) {
   std::vector<TensorSource> sources;
-  for (const StoredTensor& t : tensors) sources.push_back(t.source);
+  for (const StoredTensor& t : tensors)
+    if (!t.adapter) sources.push_back(t.source);
   return sources;
 }
 
 }  // namespace
 
 BaseReader::BaseReader(const Checkpoint& checkpoint, const std::vector<StoredTensor>& tensors,
-                       StorageType type)
+                       StorageType type, AdapterStart adapters)
     : path_(checkpoint.path()),
       tensors_(tensors),
       type_(type),
+      adapters_(std::move(adapters)),
       reader_(checkpoint, sources_of(tensors)) {}
 
 void BaseReader::read(const Extent& extent, uint8_t* bytes) {
@@ -28,7 +30,8 @@ void BaseReader::read(const Panel& panel, uint8_t* extent) {
   read_rows(panel.tensor, panel.row, panel.rows, extent + panel.offset, extent + panel.aux_offset);
 }
 
-void BaseReader::read_vector(uint32_t tensor, float* out) {
+void BaseReader::read_resident(uint32_t tensor, float* out) {
+  if (tensors_[tensor].adapter) return adapters_(tensor, out);
   std::lock_guard lock(mutex_);
   reader_.read(tensor, 0, tensors_[tensor].shape[0], out);
 }

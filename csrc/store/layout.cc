@@ -80,9 +80,12 @@ Layout make_layout(const std::vector<MatrixShape>& matrices, size_t tensor_count
       p.bytes = static_cast<size_t>(p.rows * m.columns) * storage_bytes(type);
       p.aux_bytes = storage_aux_bytes(type, p.rows, m.columns);
       const size_t bytes = up(p.bytes, kCacheLine) + up(p.aux_bytes, kCacheLine);
-      if (layout.extents.empty() || layout.extents.back().block != m.block ||
+      const Extent* last = layout.extents.empty() ? nullptr : &layout.extents.back();
+      if (!last || last->block != m.block || last->trainable != m.trainable ||
           filled + bytes > extent_bytes) {
-        layout.extents.emplace_back().block = m.block;
+        Extent& next = layout.extents.emplace_back();
+        next.block = m.block;
+        next.trainable = m.trainable;
         filled = 0;
       }
       filled += bytes;

@@ -14,6 +14,7 @@ struct MatrixShape {
   int64_t rows = 0;
   int64_t columns = 0;
   int block = 0;
+  bool trainable = true;
 };
 
 // Offsets are bytes from the start of the extent. `aux` is what a storage type keeps beside its
@@ -38,6 +39,7 @@ struct Piece {
 
 struct Extent {
   int block = 0;
+  bool trainable = true;  // all that it holds, or nothing: the base's is never written
   size_t value_bytes =
       0;             // the values of all panels, then their aux; a multiple of kExtentAlignment
   size_t bytes = 0;  // of both; likewise
@@ -60,9 +62,9 @@ constexpr size_t kPanelLargestBytes = size_t{64} << 20;
 // Rows of a panel of a matrix, by its row length and type alone: about 1 MiB, a multiple of 128.
 int64_t panel_rows(int64_t columns, StorageType type);
 
-// Panels of one extent belong to one block and stand in the order of `matrices`; an extent holds as
-// many as fit extent_bytes, at least one. Throws Error(kUnsupportedModel) for rows too long for a
-// panel.
+// Panels of one extent belong to one block, are all trained or all frozen, and stand in the order
+// of `matrices`; an extent holds as many as fit extent_bytes, at least one. Throws
+// Error(kUnsupportedModel) for rows too long for a panel.
 Layout make_layout(const std::vector<MatrixShape>& matrices, size_t tensor_count, StorageType type,
                    size_t extent_bytes);
 

@@ -13,19 +13,12 @@ constexpr int kSpares = 4;
 
 std::string geometry_path(const std::string& directory) { return directory + "/geometry.json"; }
 
-// Frozen extents are the base's for ever.
-bool trained(const WeightStore& weights, uint32_t extent) {
-  for (const uint32_t piece : weights.layout().extents[extent].pieces)
-    if (weights.tensors()[weights.layout().pieces[piece].tensor].trainable) return true;
-  return false;
-}
-
-// Bytes by extent: those that have places on disk.
+// Bytes by extent: those that have places on disk. Frozen ones are the base's for ever.
 std::vector<size_t> kept_bytes(const WeightStore& weights, const std::vector<uint32_t>& kept) {
   const Layout& layout = weights.layout();
   std::vector<size_t> bytes(layout.extents.size());
   for (const uint32_t extent : kept)
-    if (extent < bytes.size() && trained(weights, extent))
+    if (extent < bytes.size() && layout.extents[extent].trainable)
       bytes[extent] = layout.extents[extent].bytes;
   return bytes;
 }

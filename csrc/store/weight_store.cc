@@ -11,8 +11,11 @@
 namespace zo2 {
 namespace {
 
-size_t vector_bytes_of(const StoredTensor& t) {
-  return t.is_matrix() ? 0 : (static_cast<size_t>(t.shape[0]) * sizeof(float) + 63) / 64 * 64;
+size_t value_bytes(const StoredTensor& t) {
+  return static_cast<size_t>(t.rows() * t.columns()) * sizeof(float);
+}
+size_t resident_bytes_of(const StoredTensor& t) {
+  return t.in_extents() ? 0 : (value_bytes(t) + 63) / 64 * 64;
 }
 
 }  // namespace
@@ -22,14 +25,14 @@ std::vector<MatrixShape> matrices_of(const std::vector<StoredTensor>& tensors,
   std::vector<MatrixShape> matrices;
   for (const int32_t id : order) {
     const StoredTensor& t = tensors[static_cast<size_t>(id)];
-    matrices.push_back({static_cast<uint32_t>(id), t.shape[0], t.shape[1], t.block});
+    matrices.push_back({static_cast<uint32_t>(id), t.shape[0], t.shape[1], t.block, t.trainable});
   }
   return matrices;
 }
 
-size_t WeightStore::vector_bytes(const std::vector<StoredTensor>& tensors) {
+size_t WeightStore::resident_bytes(const std::vector<StoredTensor>& tensors) {
   size_t bytes = 0;
-  for (const StoredTensor& t : tensors) bytes += vector_bytes_of(t);
+  for (const StoredTensor& t : tensors) bytes += resident_bytes_of(t);
   return bytes;
 }
 
@@ -51,12 +54,12 @@ WeightStore::WeightStore(Device& device, std::vector<StoredTensor> tensors, Stor
   host_ = device.alloc("weights on the host", Tier::kHost, bytes[1]);
   size_t used = 0;
   for (const StoredTensor& t : tensors_) {
-    vector_offset_.push_back(used);
-    used += vector_bytes_of(t);
+    resident_offset_.push_back(used);
+    used += resident_bytes_of(t);
   }
-  vectors_ = device.alloc("1-D parameters", Tier::kDevice, used);
+  residents_ = device.alloc("1-D parameters", Tier::kDevice, used);
   piece_step_.assign(layout_.pieces.size(), 0);
-  vector_step_.assign(tensors_.size(), 0);
+  resident_step_.assign(tensors_.size(), 0);
 }
 
 View WeightStore::at_home(uint32_t extent) const {
@@ -66,7 +69,7 @@ View WeightStore::at_home(uint32_t extent) const {
 }
 
 Home WeightStore::tensor_home(uint32_t tensor) const {
-  if (!tensors_[tensor].is_matrix()) return Home::kDevice;
+  if (!tensors_[tensor].in_extents()) return Home::kDevice;
   return homes_[layout_.pieces[layout_.tensors[tensor][0]].extent];
 }
 
@@ -132,15 +135,15 @@ void WeightStore::load_tensor(uint32_t tensor, const std::function<bool()>& canc
       load_panel(piece.extent, layout_.extents[piece.extent].panels[piece.first_panel + i]);
     }
   }
-  if (!tensors_[tensor].is_matrix()) load_vector(tensor);
+  if (!tensors_[tensor].in_extents()) load_resident(tensor);
   set_tensor_step(tensor, 0);
 }
 
-void WeightStore::load_vector(uint32_t tensor) {
-  const View to = vector(tensor).data;
-  if (device_.info().unified) return base_->read_vector(tensor, to.as<float>());
+void WeightStore::load_resident(uint32_t tensor) {
+  const View to = resident(tensor).data;
+  if (device_.info().unified) return base_->read_resident(tensor, to.as<float>());
   const auto staging = device_.alloc("loading", Tier::kStaging, to.bytes);
-  base_->read_vector(tensor, static_cast<float*>(staging->address()));
+  base_->read_resident(tensor, static_cast<float*>(staging->address()));
   device_.copy(Lane::kUpload, to, {staging.get(), 0, to.bytes});
   device_.sync(Lane::kUpload);
 }
@@ -167,16 +170,23 @@ Weight WeightStore::weight(const Piece& piece, size_t first, size_t count, View 
 Vector WeightStore::vector(uint32_t tensor) const {
   const StoredTensor& t = tensors_[tensor];
   Vector v;
-  v.data = {vectors_.get(), vector_offset_[tensor],
-            static_cast<size_t>(t.shape[0]) * sizeof(float)};
+  v.data = {residents_.get(), resident_offset_[tensor], value_bytes(t)};
   v.tensor = tensor;
   v.n = t.shape[0];
   v.trainable = t.trainable;
   return v;
 }
 
+Weight WeightStore::resident(uint32_t tensor) const {
+  const StoredTensor& t = tensors_[tensor];
+  Weight w = as_weight(vector(tensor));
+  w.rows = t.rows();
+  w.columns = t.columns();
+  return w;
+}
+
 std::vector<View> WeightStore::stored_bytes(uint32_t tensor) const {
-  if (!tensors_[tensor].is_matrix()) return {vector(tensor).data};
+  if (!tensors_[tensor].in_extents()) return {resident(tensor).data};
   std::vector<View> values, aux;
   for (const uint32_t index : layout_.tensors[tensor]) {
     const Weight w = weight(layout_.pieces[index], at_home(layout_.pieces[index].extent));
@@ -188,12 +198,12 @@ std::vector<View> WeightStore::stored_bytes(uint32_t tensor) const {
 }
 
 uint64_t WeightStore::tensor_step(uint32_t tensor) const {
-  if (!tensors_[tensor].is_matrix()) return vector_step_[tensor];
+  if (!tensors_[tensor].in_extents()) return resident_step_[tensor];
   return piece_step_[layout_.tensors[tensor][0]];
 }
 
 void WeightStore::set_tensor_step(uint32_t tensor, uint64_t step) {
-  vector_step_[tensor] = step;
+  resident_step_[tensor] = step;
   for (const uint32_t piece : layout_.tensors[tensor]) piece_step_[piece] = step;
 }
 
@@ -202,8 +212,8 @@ uint64_t WeightStore::held_by_all() const {
   for (size_t i = 0; i < layout_.pieces.size(); ++i)
     if (tensors_[layout_.pieces[i].tensor].trainable) oldest = std::min(oldest, piece_step_[i]);
   for (size_t i = 0; i < tensors_.size(); ++i)
-    if (tensors_[i].trainable && !tensors_[i].is_matrix())
-      oldest = std::min(oldest, vector_step_[i]);
+    if (tensors_[i].trainable && !tensors_[i].in_extents())
+      oldest = std::min(oldest, resident_step_[i]);
   return oldest;
 }
 

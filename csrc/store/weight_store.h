@@ -1,6 +1,7 @@
-// All weights of a model, each extent at its home (docs/streaming.md), 1-D parameters in f32 on the
-// device. Knows the step that stored bytes hold; what lies between that and the present is pending
-// (schedule/pending.h). Engine thread, except for the functions that file tasks call.
+// All weights of a model, each extent at its home (docs/streaming.md), 1-D parameters and adapters
+// in f32 on the device. Knows the step that stored bytes hold; what lies between that and the
+// present is pending (schedule/pending.h). Engine thread, except for the functions that file tasks
+// call.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +21,8 @@ enum class Home : uint8_t { kDevice, kHost, kDisk };
 
 class WeightStore {
  public:
-  // Bytes of all 1-D parameters, each on its own cache line.
-  static size_t vector_bytes(const std::vector<StoredTensor>& tensors);
+  // Bytes of all that is in no extent, each tensor on its own cache line.
+  static size_t resident_bytes(const std::vector<StoredTensor>& tensors);
 
   // Allocates what stays on the device and the host; `homes` by extent. `base` (null: weights are
   // of no matter) is borrowed.
@@ -41,9 +42,9 @@ class WeightStore {
   const std::vector<StoredTensor>& tensors() const { return tensors_; }
   const Layout& layout() const { return layout_; }
   Home home(uint32_t extent) const { return homes_[extent]; }
-  // That of the tensor's extents; kDevice for 1-D parameters.
+  // That of the tensor's extents; kDevice where it is in none.
   Home tensor_home(uint32_t tensor) const;
-  size_t device_bytes() const { return extents_->bytes() + vectors_->bytes(); }
+  size_t device_bytes() const { return extents_->bytes() + residents_->bytes(); }
 
   // The bytes of an extent whose home is the device or the host.
   View at_home(uint32_t extent) const;
@@ -53,7 +54,10 @@ class WeightStore {
   Weight weight(const Piece& piece, View extent) const {
     return weight(piece, 0, piece.panels, extent);
   }
+  // A 1-D parameter.
   Vector vector(uint32_t tensor) const;
+  // A tensor that is in no extent, nothing pending.
+  Weight resident(uint32_t tensor) const;
   // What a tensor of the device or the host has stored, in row order: values, then aux.
   std::vector<View> stored_bytes(uint32_t tensor) const;
 
@@ -63,7 +67,7 @@ class WeightStore {
   uint64_t extent_step(uint32_t extent) const {
     return piece_step_[layout_.extents[extent].pieces[0]];
   }
-  // Of a 1-D parameter, or of a matrix whose pieces all hold the same.
+  // Of a tensor in no extent, or of one whose pieces all hold the same.
   uint64_t tensor_step(uint32_t tensor) const;
   void set_tensor_step(uint32_t tensor, uint64_t step);
   // The step all trainable bytes hold at least.
@@ -85,7 +89,7 @@ class WeightStore {
  private:
   void load_tensor(uint32_t tensor, const std::function<bool()>& cancelled);
   void load_panel(uint32_t extent, const Panel& panel);
-  void load_vector(uint32_t tensor);
+  void load_resident(uint32_t tensor);
   void fetch(uint32_t extent);
   void read_part(uint32_t extent, size_t offset, size_t bytes, uint8_t* out,
                  StoreChunk& kept) const;
@@ -99,9 +103,9 @@ class WeightStore {
   std::unique_ptr<DiskStore> disk_;
   std::unique_ptr<Buffer> extents_, host_;  // extents of each home, one after another
   std::vector<size_t> offset_;              // by extent, in its home's buffer
-  std::unique_ptr<Buffer> vectors_;
-  std::vector<size_t> vector_offset_;  // by tensor id
-  std::vector<uint64_t> piece_step_, vector_step_;
+  std::unique_ptr<Buffer> residents_;
+  std::vector<size_t> resident_offset_;  // by tensor id
+  std::vector<uint64_t> piece_step_, resident_step_;
 };
 
 // The matrices of `order`, which names every matrix once.

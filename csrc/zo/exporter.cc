@@ -9,6 +9,7 @@
 #include "store/layout.h"
 #include "store/safetensors_writer.h"
 #include "store/tensor_reader.h"
+#include "zo/peft_adapter.h"
 
 namespace zo2 {
 namespace {
@@ -24,8 +25,10 @@ const char* safetensors_type(StorageType type) {
   return type == StorageType::kF32 ? "F32" : type == StorageType::kBF16 ? "BF16" : "F16";
 }
 
-std::string exported_config(const Checkpoint& base, StorageType type) {
+std::string exported_config(const Checkpoint& base, const ModelSpec& model, StorageType type) {
   Json config = base.config();
+  for (const TensorSpec& t : model.tensors)
+    if (t.copied) config.set("tie_word_embeddings", false);
   const char* name = type == StorageType::kF32    ? "float32"
                      : type == StorageType::kBF16 ? "bfloat16"
                                                   : "float16";
@@ -50,11 +53,14 @@ struct StoredPieces {
   std::vector<TensorId> pieces;
 };
 
-std::vector<StoredPieces> stored_tensors(const ModelSpec& model) {
+// Of the model itself, or of its adapters.
+std::vector<StoredPieces> stored_tensors(const ModelSpec& model, bool adapters) {
   std::vector<StoredPieces> stored;
   std::unordered_map<std::string, size_t> index;
   for (size_t i = 0; i < model.tensors.size(); ++i) {
-    const TensorSource& source = model.tensors[i].source;
+    if ((model.tensors[i].role == Role::kAdapter) != adapters) continue;
+    TensorSource source = model.tensors[i].source;
+    if (model.tensors[i].copied) source.name = model.tensors[i].name;
     const auto [found, added] = index.emplace(source.name, stored.size());
     if (added) stored.push_back({source, {}});
     stored[found->second].pieces.push_back(static_cast<TensorId>(i));
@@ -118,20 +124,50 @@ void write_transposed(SafetensorsWriter& writer, const ModelSpec& model, const S
   }
 }
 
+// As the base's files have it; a copy has a name of its own.
+std::string name_in(const Checkpoint& base, const ModelSpec& model, const StoredPieces& stored) {
+  const TensorSpec& t = model.tensors[static_cast<size_t>(stored.pieces[0])];
+  return t.copied ? t.name : find_source(base, stored.whole).name;
+}
+
+void refuse_other(Env& env, const std::string& dir, const char* file) {
+  if (env.exists(dir + "/" + file))
+    throw Error(ErrorCode::kInvalidConfig,
+                dir + ": holds " + file + " already; choose another directory");
+}
+
 }  // namespace
+
+void export_adapter(Env& env, const Checkpoint& base, const ModelSpec& model, Pipeline& pipeline,
+                    const PendingUpdates& pending, const std::string& dir) {
+  env.create_directories(dir);
+  refuse_other(env, dir, kAdapterConfig);
+  pipeline.settle(pending, false, [] { return false; });
+  const std::vector<StoredPieces> stored = stored_tensors(model, true);
+  std::vector<SafetensorsEntry> entries;
+  for (const StoredPieces& t : stored)
+    entries.push_back({t.whole.name, t.whole.shape, safetensors_type(StorageType::kF32)});
+  SafetensorsWriter writer(env, dir + "/" + kAdapterWeights, entries);
+  for (const StoredPieces& t : stored)
+    write_in_order(writer, model, t, StorageType::kF32,
+                   [&](TensorId id, int64_t row, int64_t count, float* out) {
+                     pipeline.materialize(id, row, count, pending, out);
+                   });
+  writer.finish();
+  write_file(env, dir + "/" + kAdapterConfig, peft_config(model, base.path()).dump() + "\n");
+  env.sync_directory(dir);
+}
 
 void export_model(Env& env, const Checkpoint& base, const ModelSpec& model, Pipeline& pipeline,
                   const PendingUpdates& pending, const std::string& dir) {
   env.create_directories(dir);
-  if (env.exists(dir + "/config.json"))
-    throw Error(ErrorCode::kInvalidConfig,
-                dir + ": holds a config.json already; choose another directory");
+  refuse_other(env, dir, "config.json");
   // What is on disk needs none of this: every weight is looked at once.
   pipeline.settle(pending, false, [] { return false; });
   // Between rounding steps values have more digits than the storage type.
   const bool exact = pending.exact();
   const StorageType type = exact ? file_type(pending.rules().type) : StorageType::kF32;
-  std::vector<StoredPieces> stored = stored_tensors(model);
+  std::vector<StoredPieces> stored = stored_tensors(model, false);
   const auto type_of = [&](const StoredPieces& t) {
     return t.whole.is_matrix() ? type : StorageType::kF32;
   };
@@ -140,8 +176,7 @@ void export_model(Env& env, const Checkpoint& base, const ModelSpec& model, Pipe
                         [&](const StoredPieces& t) { return type_of(t) == StorageType::kF32; });
   std::vector<SafetensorsEntry> entries;
   for (const StoredPieces& t : stored)
-    entries.push_back(
-        {find_source(base, t.whole).name, t.whole.shape, safetensors_type(type_of(t))});
+    entries.push_back({name_in(base, model, t), t.whole.shape, safetensors_type(type_of(t))});
   SafetensorsWriter writer(env, dir + "/model.safetensors", entries);
   const ReadRows read_rows = [&](TensorId id, int64_t row, int64_t count, float* out) {
     pipeline.materialize(id, row, count, pending, out);
@@ -155,7 +190,7 @@ void export_model(Env& env, const Checkpoint& base, const ModelSpec& model, Pipe
   for (const std::string& file : base.companion_files())
     write_file(env, dir + file.substr(file.find_last_of('/')), env.read_all(file));
   write_file(env, dir + "/config.json",
-             exported_config(base, type));  // last: its presence means complete
+             exported_config(base, model, type));  // last: its presence means complete
   env.sync_directory(dir);
 }
 

@@ -17,4 +17,9 @@ namespace zo2 {
 void export_model(Env& env, const Checkpoint& base, const ModelSpec& model, Pipeline& pipeline,
                   const PendingUpdates& pending, const std::string& dir);
 
+// The same for a model's adapters alone, as PEFT has them: adapter_model.safetensors in f32 and
+// adapter_config.json.
+void export_adapter(Env& env, const Checkpoint& base, const ModelSpec& model, Pipeline& pipeline,
+                    const PendingUpdates& pending, const std::string& dir);
+
 }  // namespace zo2

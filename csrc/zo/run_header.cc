@@ -42,6 +42,21 @@ Json tensor_list(const ModelSpec& model) {
   return list;
 }
 
+Json adapter_json(const AdapterSpec& adapter) {
+  if (adapter.rank == 0) return {};
+  Json modules = Json::array(), json = Json::object();
+  for (const std::string& module : adapter.modules) modules.push(module);
+  json.set("peftType", "LORA");
+  json.set("r", adapter.rank);
+  json.set("loraAlpha", adapter.alpha);
+  json.set("targetModules", modules);
+  if (adapter.fingerprint.empty())
+    json.set("seed", adapter.seed);
+  else
+    json.set("fingerprint", adapter.fingerprint);
+  return json;
+}
+
 // `what` is said of the value that is given, and what to do about it.
 struct Mismatch {
   std::string path, given, advice;
@@ -54,6 +69,11 @@ void compare(const Json& saved, const Json& given, const std::string& field, con
       const Json* other = saved.find(key);
       compare(other ? *other : Json(), value, field.empty() ? key : field + "." + key, what);
     }
+    return;
+  }
+  if (saved.is_array() && given.is_array() && saved.items().size() == given.items().size()) {
+    for (size_t i = 0; i < given.items().size(); ++i)
+      compare(saved.items()[i], given.items()[i], field + "[" + std::to_string(i) + "]", what);
     return;
   }
   const std::string before = saved.dump(), now = given.dump();
@@ -98,14 +118,22 @@ Json replay_header(const ModelSpec& model, const std::string& base_fingerprint,
   header.set("roundEvery", rules.round_every);
   header.set("rounding", name_of(rules.rounding));
   header.set("distribution", name_of(rules.distribution));
-  header.set("adapter", Json());
+  header.set("adapter", adapter_json(model.adapter));
   header.set("tensors", tensor_list(model));
   return header;
 }
 
 void check_same(const Json& saved, const Json& given, const std::string& path) {
-  compare(saved, given, "",
-          {path, "this start gives ", "; use the saved value, or another output directory"});
+  const Mismatch what{path, "this start gives ",
+                      "; use the saved value, or another output directory"};
+  // Older runs do not have it: it is written where it is not 1.
+  constexpr const char* kPasses = "gradientAccumulationSteps";
+  const auto passes = [](const Json& header) {
+    const Json* value = header.find(kPasses);
+    return value ? *value : Json(1);
+  };
+  compare(passes(saved), passes(given), kPasses, what);
+  compare(saved, given, "", what);
 }
 
 void check_base(const Json& saved, const Json& given, const std::string& path,

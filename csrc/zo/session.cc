@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "model/families.h"
+#include "model/trainable.h"
 #include "store/run_store.h"
 #include "store/snapshot.h"
 #include "zo/exporter.h"
@@ -28,16 +29,41 @@ void Session::load(const LoadOptions& options, const std::function<bool()>& stop
   checkpoint_ =
       open_checkpoint(env_, options.path, may_stream() ? PageCache::kDrop : PageCache::kKeep);
   model_ = describe_model(checkpoint_->config(), options.path);
+  train_only(model_, options.trainable);
+  if (options.head_only) train_head_only(model_);
+  adapter_.reset();
+  if (options.lora) add_adapters(*options.lora);
+  model_.shares_branches = schedule_.share_branches;
   if (!options.run.empty())
     if (const auto geometry = read_geometry(env_, options.run + "/store"))
       schedule_.extent_bytes = geometry->extent_bytes;
-  base_ = std::make_unique<BaseReader>(*checkpoint_, stored_tensors(model_), schedule_.storage);
+  base_ = std::make_unique<BaseReader>(*checkpoint_, stored_tensors(model_), schedule_.storage,
+                                       [this](uint32_t tensor, float* out) {
+                                         const TensorId id = static_cast<TensorId>(tensor);
+                                         if (adapter_) return adapter_->read(id, out);
+                                         lora_start(model_, model_.adapter.seed, id, out);
+                                       });
   weight_bytes_ = plan_layout(model_, schedule_.storage, schedule_.extent_bytes).bytes +
-                  WeightStore::vector_bytes(stored_tensors(model_));
+                  WeightStore::resident_bytes(stored_tensors(model_));
   if (!may_stream()) place({}, stopping);
   UpdateRules rules;
   rules.type = schedule_.storage;
   pending_ = std::make_unique<PendingUpdates>(rules);
+}
+
+void Session::add_adapters(const LoraOptions& options) {
+  LoraShape shape = options.shape;
+  if (!options.adapter.empty()) {
+    adapter_ = std::make_unique<PeftAdapter>(env_, options.adapter);
+    shape = adapter_->shape();
+  }
+  add_lora(model_, shape);
+  if (!adapter_) {
+    model_.adapter.seed = options.seed;
+    return;
+  }
+  adapter_->match(model_);
+  model_.adapter.fingerprint = adapter_->fingerprint();
 }
 
 bool Session::may_stream() const {
@@ -216,7 +242,8 @@ uint64_t Session::replay(const std::string& path, const ReplayOptions& options,
 void Session::export_to(const std::string& dir) {
   require_loaded();
   prepare({}, [this] { return cancelled(); });
-  export_model(env_, *checkpoint_, model_, *pipeline_, *pending_, dir);
+  const auto write = model_.adapter.rank > 0 ? export_adapter : export_model;
+  write(env_, *checkpoint_, model_, *pipeline_, *pending_, dir);
 }
 
 std::vector<float> Session::logits(const std::vector<int32_t>& tokens) {

@@ -11,17 +11,30 @@
 
 #include "core/env.h"
 #include "device/device.h"
+#include "model/name_pattern.h"
 #include "schedule/pipeline.h"
 #include "schedule/plan.h"
 #include "store/checkpoint.h"
 #include "zo/evaluator.h"
 #include "zo/generator.h"
+#include "zo/peft_adapter.h"
 #include "zo/trainer.h"
 
 namespace zo2 {
 
+// Adapters to be trained instead of the model (model/lora.h).
+struct LoraOptions {
+  LoraShape shape;
+  uint64_t seed = 0;  // of what they are before the first step
+  // Directory of a PEFT adapter that has all of this instead; empty: none.
+  std::string adapter;
+};
+
 struct LoadOptions {
   std::string path;
+  NamePattern trainable;  // what is trained; empty: everything
+  std::optional<LoraOptions> lora;
+  bool head_only = false;  // instead of both: model/trainable.h
   ScheduleOptions schedule;
   // Of a run with a disk tier: its extents are cut as they were. Empty, or without one: as planned.
   std::string run;
@@ -66,6 +79,7 @@ class Session {
 
  private:
   void require_loaded() const;
+  void add_adapters(const LoraOptions& options);
   bool cancelled() const { return cancelled_ && cancelled_->load(); }
   // Places and loads the weights, or makes room for more batches.
   void prepare(const std::vector<BatchLimits>& batches, const std::function<bool()>& stopping);
@@ -92,6 +106,7 @@ class Session {
   size_t weight_bytes_ = 0;
   std::string fingerprint_;
   ModelSpec model_;
+  std::unique_ptr<PeftAdapter> adapter_;  // that training begins from; null: none
   std::unique_ptr<BaseReader> base_;
   std::unique_ptr<WeightStore> store_;
   std::unique_ptr<Pipeline> pipeline_;

@@ -42,7 +42,7 @@ Trainer::Trainer(Env& env, const ModelSpec& model, const DeviceInfo& device,
       base_fingerprint_(std::move(base_fingerprint)),
       options_(options),
       train_(train),
-      sampler_(options.seed, train.size(), options.batch_size) {
+      choice_(train, options.seed, options.batch_size, options.accumulation) {
   if (eval) evaluator_ = std::make_unique<Evaluator>(*eval, options.eval_batch_tokens);
   method_ = make_method(options.method);
   branches_ = method_->branches();
@@ -70,6 +70,8 @@ Json Trainer::header() const {
   header.set("method", method);
   header.set("seed", options_.seed);
   header.set("batchSize", static_cast<uint64_t>(options_.batch_size));
+  if (options_.accumulation > 1)
+    header.set("gradientAccumulationSteps", static_cast<uint64_t>(options_.accumulation));
   header.set("dataFingerprint", train_.fingerprint());
   header.set("dataRows", static_cast<uint64_t>(train_.size()));
   Json device = Json::object();
@@ -146,23 +148,8 @@ void Trainer::start(const PendingUpdates& pending, const TrainHooks& hooks) cons
   hooks.event(started);
 }
 
-// The shape of the largest batch ahead: of every batch when that is quickly seen, else of the
-// costliest rows there are.
 std::vector<BatchLimits> Trainer::batches() const {
-  constexpr uint64_t kRowsToWalk = 2'000'000;
-  BatchLimits limits;
-  if (options_.steps * options_.batch_size <= kRowsToWalk) {
-    Sampler sampler(options_.seed, train_.size(), options_.batch_size);
-    for (uint64_t t = 1; t <= options_.steps; ++t) {
-      BatchLimits batch;
-      for (const uint32_t row : sampler.batch(t)) batch.append(train_.cost(row));
-      limits.include(batch);
-    }
-  } else {
-    BatchLimits costliest;
-    for (size_t row = 0; row < train_.size(); ++row) costliest.include(train_.cost(row));
-    for (size_t i = 0; i < options_.batch_size; ++i) limits.append(costliest);
-  }
+  BatchLimits limits = choice_.largest_pass(options_.steps);
   limits.branches = static_cast<int>(branches_.size());
   limits.rank = options_.rules.rank;
   std::vector<BatchLimits> batches = {limits};
@@ -262,37 +249,47 @@ Record Trainer::step(uint64_t t, const PendingUpdates& pending, const TrainHooks
   record.learning_rate = options_.learning_rate.at(t);
   if (options_.rules.rank > 0) record.basis_seed = step_seed(options_.seed, method_->basis_step(t));
   if (next_.step == t) std::swap(batch_, next_);
-  if (batch_.step != t) choose(t, batch_);
-  const bool last = t == options_.steps;
-  if (!last) choose(t + 1, next_);
+  if (batch_.step != t) choice_.choose(t, batch_);
+  if (t < options_.steps) choice_.choose(t + 1, next_);
+  evaluate_branches(record, pending);
+  finish_record(record, losses(hooks));
+  return record;
+}
+
+// Log-probabilities of all passes, as one pass over all rows would give them. The first brings
+// weights up to date; what it could not write back the others draw again.
+void Trainer::evaluate_branches(const Record& record, const PendingUpdates& pending) {
   Branches branches;
   branches.seed = record.seed;
   branches.branch = branches_.data();
   branches.count = static_cast<int>(branches_.size());
   branches.factors = {options_.rules.rank, record.basis_seed.value_or(0)};
-  pipeline_->forward(batch_.packed, branches, pending, options_.deferred_update, false,
-                     last ? nullptr : &next_.packed);
-  finish_record(record, losses(t, batch_.rows, hooks));
-  return record;
+  const size_t targets = batch_.targets();
+  logprobs_.resize(targets * branches_.size());
+  size_t at = 0;
+  for (size_t i = 0; i < batch_.passes.size(); ++i) {
+    const HostBatch& pass = batch_.passes[i];
+    const HostBatch* following = i + 1 < batch_.passes.size()   ? &batch_.passes[i + 1]
+                                 : record.step < options_.steps ? &next_.passes[0]
+                                                                : nullptr;
+    const bool stores = options_.deferred_update && i == 0;
+    pipeline_->forward(pass, branches, pending, stores, false, following);
+    const size_t own = pass.target_ids.size();
+    for (size_t b = 0; b < branches_.size(); ++b)
+      std::copy_n(pipeline_->logprobs() + b * own, own, logprobs_.data() + b * targets + at);
+    at += own;
+  }
 }
 
-void Trainer::choose(uint64_t t, ChosenBatch& batch) {
-  batch.step = t;
-  batch.rows = sampler_.batch(t);
-  batch.packed.clear();
-  for (const uint32_t row : batch.rows) train_.pack(row, batch.packed);
-}
-
-std::vector<double> Trainer::losses(uint64_t t, const std::vector<uint32_t>& rows,
-                                    const TrainHooks& hooks) const {
-  ScoreRequest request{t, rows, {}};
-  const size_t targets = batch_.packed.target_ids.size();
+std::vector<double> Trainer::losses(const TrainHooks& hooks) const {
+  const std::vector<uint32_t>& rows = batch_.rows;
+  ScoreRequest request{batch_.step, rows, {}};
+  const size_t targets = batch_.targets();
   for (size_t b = 0; b < branches_.size(); ++b)
-    request.branches.push_back(score_rows(train_, rows, pipeline_->logprobs() + b * targets));
+    request.branches.push_back(score_rows(train_, rows, logprobs_.data() + b * targets));
   std::vector<double> losses;
-  const float* logprobs = pipeline_->logprobs();
-  const bool finite = std::all_of(logprobs, logprobs + targets * branches_.size(),
-                                  [](float x) { return std::isfinite(x); });
+  const bool finite =
+      std::all_of(logprobs_.begin(), logprobs_.end(), [](float x) { return std::isfinite(x); });
   if (!finite) return std::vector<double>(branches_.size(), NAN);  // the record will be skipped
   if (hooks.score) {
     journal_->sync();  // the step before is told of first
@@ -344,7 +341,7 @@ void Trainer::report(const Record& record, double ms, int64_t saturated,
   event.set("skipped", record.skipped);
   event.set("saturated", saturated);
   event.set("elapsedMs", ms);
-  event.set("tokens", static_cast<uint64_t>(batch_.packed.ids.size() * branches_.size()));
+  event.set("tokens", static_cast<uint64_t>(batch_.tokens() * branches_.size()));
   journal_->when_durable([event, &hooks] { hooks.event(event); });
 }
 

@@ -17,7 +17,7 @@
 #include "zo/method.h"
 #include "zo/names.h"
 #include "zo/record.h"
-#include "zo/sampler.h"
+#include "zo/step_batch.h"
 
 namespace zo2 {
 
@@ -25,7 +25,8 @@ struct TrainOptions {
   std::string output;  // run directory
   Resume resume = Resume::kAuto;
   uint64_t steps = 0;
-  size_t batch_size = 1;
+  size_t batch_size = 1;    // rows of a pass
+  size_t accumulation = 1;  // passes of a step
   uint64_t seed = 0;
   LearningRate learning_rate;
   double weight_decay = 0;
@@ -83,13 +84,7 @@ class Trainer {
                   const TrainHooks& hooks, PendingUpdates& pending);
 
  private:
-  struct ChosenBatch {
-    uint64_t step = 0;  // 0: none yet
-    std::vector<uint32_t> rows;
-    HostBatch packed;
-  };
   Json header() const;
-  void choose(uint64_t t, ChosenBatch& batch);
   void open(PendingUpdates& pending);
   void restore(const TierOptions& tiers, PendingUpdates& pending, const TrainHooks& hooks);
   TrainResult loop(const TrainHooks& hooks, PendingUpdates& pending);
@@ -97,8 +92,8 @@ class Trainer {
   bool catch_up(const PendingUpdates& pending, const TrainHooks& hooks);
   Record step(uint64_t t, const PendingUpdates& pending, const TrainHooks& hooks);
   void finish_record(Record& record, const std::vector<double>& losses);
-  std::vector<double> losses(uint64_t t, const std::vector<uint32_t>& rows,
-                             const TrainHooks& hooks) const;
+  void evaluate_branches(const Record& record, const PendingUpdates& pending);
+  std::vector<double> losses(const TrainHooks& hooks) const;
   void report(const Record& record, double elapsed_ms, int64_t saturated,
               const TrainHooks& hooks) const;
   void checkpoint(uint64_t t, const TrainHooks& hooks);
@@ -111,12 +106,13 @@ class Trainer {
   const TrainOptions& options_;
   const RowSet& train_;
   std::unique_ptr<Evaluator> evaluator_;
-  Sampler sampler_;
+  StepBatches choice_;
   std::unique_ptr<FileLock> lock_;
   std::unique_ptr<JournalWriter> journal_;
   Restored restored_;
   std::unique_ptr<Checkpointer> checkpointer_;
-  ChosenBatch batch_, next_;  // of the step, and the one behind it
+  StepBatch batch_, next_;       // of the step, and the one behind it
+  std::vector<float> logprobs_;  // of the step: [branches][targets of all passes]
   std::unique_ptr<Method> method_;
   std::vector<Branch> branches_;  // of every step
   std::optional<Record> last_;    // of the step before

@@ -60,6 +60,7 @@ function createProgram(output: Output, finish: (code: number) => void): Command 
     .option("--journal <file>", "journal.ndjson of the run; nothing else of it is needed")
     .option("--out <dir>", "new directory to write")
     .option("--step <n>", "last step to apply (default: the journal's last)")
+    .option("--adapter <dir>", "the adapter that the run began from, where it did")
     .action(async (given: Given) => {
       finish(await replayCommand(given, output));
     });

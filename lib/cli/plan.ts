@@ -1,7 +1,7 @@
 // zo2 plan
 import { planFlags } from "../config/flags.js";
 import { formatSize } from "../config/sizes.js";
-import type { PlanConfig } from "../config/types.js";
+import type { PlanConfig } from "../config/plan-types.js";
 import { type Plan, plan } from "../plan.js";
 import type { Output } from "./output.js";
 import { type Given, gather } from "./settings.js";

@@ -7,7 +7,7 @@ import type { Given } from "./settings.js";
 
 /** @returns exit code */
 export async function replayCommand(given: Given, output: Output): Promise<number> {
-  const { base, journal, out, step } = given;
+  const { base, journal, out, step, adapter } = given;
   if (typeof base !== "string") throw invalid("base is missing; give --base MODEL");
   if (typeof journal !== "string") throw invalid("journal is missing; give --journal FILE");
   if (typeof out !== "string") throw invalid("out is missing; give --out DIR");
@@ -15,5 +15,7 @@ export async function replayCommand(given: Given, output: Output): Promise<numbe
     throw invalid(`step is ${JSON.stringify(step)}; it must be an integer of at least 0`);
   }
   const last = typeof step === "string" ? Number(step) : undefined;
-  return writing(output, (options) => replay({ base, journal, out, step: last }, options));
+  const start = typeof adapter === "string" ? adapter : undefined;
+  const request = { base, journal, out, step: last, adapter: start };
+  return writing(output, (options) => replay(request, options));
 }

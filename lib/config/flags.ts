@@ -18,6 +18,7 @@ const named: Record<string, string> = {
   "data.train": "data",
   "data.eval": "eval-data",
   "method.name": "method",
+  "lora.r": "lora-r",
   prompts: "prompt",
   promptsFile: "prompts",
 };

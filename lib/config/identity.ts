@@ -13,6 +13,8 @@ const free = new Set([
   "steps",
   "output",
   "resume",
+  // Compared by its fingerprint, as the model.
+  "lora.adapter",
   "evalEvery",
   "maxSkipped",
   "data.eval",
@@ -30,6 +32,7 @@ const free = new Set([
   "schedule.ablation.overlap",
   "schedule.ablation.reuseSlots",
   "schedule.ablation.deferredUpdate",
+  "schedule.ablation.shareBranches",
   "schedule.ablation.hostSync",
   "schedule.ablation.writeLag",
   "schedule.threads",

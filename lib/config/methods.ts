@@ -55,12 +55,20 @@ const constants: readonly Constant[] = [
 const of = (name: string | undefined): Method | undefined =>
   Object.hasOwn(methods, name ?? "mezo") ? methods[(name ?? "mezo") as Name] : undefined;
 
+/** MeZO's for LoRA (its smaller learning rate): few weights, which are moved further. */
+const forAdapters: Omit<MethodConfig, "name"> = { learningRate: 5e-5, epsilon: 1e-2 };
+
+function defaultsOf({ method, lora }: TrainConfig): Omit<MethodConfig, "name"> | undefined {
+  const name = method?.name ?? "mezo";
+  return name === "mezo" && lora ? forAdapters : of(name)?.defaults;
+}
+
 /** The configuration with its method's defaults in place of the schema's; nothing is checked. */
 export function withMethodDefaults(config: TrainConfig): TrainConfig {
-  const { method } = config;
+  const { method = {} } = config;
   if (typeof method !== "object" || method === null) return config;
   const given = Object.entries(method).filter(([, value]) => value !== undefined);
-  return { ...config, method: { ...of(method.name)?.defaults, ...Object.fromEntries(given) } };
+  return { ...config, method: { ...defaultsOf(config), ...Object.fromEntries(given) } };
 }
 
 /** @throws Zo2Error ZO2_INVALID_CONFIG for a constant of another method, or too few directions */

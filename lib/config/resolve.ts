@@ -5,6 +5,7 @@ import { evalPart } from "../data/draw.js";
 import { readerOf } from "../data/formats.js";
 import { rowsPath } from "../data/locate.js";
 import { taskOf } from "../tasks/registry.js";
+import { resolveLora } from "./lora.js";
 import { checkMethod, withMethodDefaults } from "./methods.js";
 import { check, invalid } from "./problems.js";
 import {
@@ -59,8 +60,10 @@ export function resolveTrainConfig(config: TrainConfig): ResolvedTrainConfig {
       `evalEvery is ${evalEvery}, but data.eval is missing; give data.eval, or leave evalEvery out`,
     );
   }
+  const lora = resolveLora(resolved);
   return {
     ...resolved,
+    ...(lora && { lora }),
     model: modelPath(resolved.model),
     data: {
       ...data,

@@ -3,18 +3,17 @@
 import { z } from "zod";
 import { arePrompts } from "../generation/are-prompts.js";
 import type { TaskReference } from "../tasks/task.js";
+import { choice, flag, integer, leaf, namePattern, size, text } from "./leaf.js";
 import { methodNames } from "./methods.js";
-import { parseSize, sizeForms } from "./sizes.js";
+import type { PlanConfig, ResolvedPlanConfig } from "./plan-types.js";
 import type {
   EvaluateConfig,
   ExportConfig,
   GenerateConfig,
-  PlanConfig,
   Prompt,
   ResolvedEvaluateConfig,
   ResolvedExportConfig,
   ResolvedGenerateConfig,
-  ResolvedPlanConfig,
   ResolvedSchedule,
   ResolvedTask,
   ResolvedTrainConfig,
@@ -22,40 +21,6 @@ import type {
   TaskConfig,
   TrainConfig,
 } from "./types.js";
-
-/** What is known of a value besides its type. */
-export interface LeafMeta {
-  /** One line of help. */
-  description: string;
-  /** What a value must be, for messages: "... must be <allowed>". */
-  allowed: string;
-}
-
-function leaf<T extends z.ZodType>(schema: T, allowed: string, description: string): T {
-  return schema.meta({ description, allowed }) as T;
-}
-function text(description: string): z.ZodString {
-  return leaf(z.string().min(1), "a non-empty text", description);
-}
-function choice<const T extends readonly [string, ...string[]]>(values: T, description: string) {
-  const allowed = `one of ${values.map((value) => `"${value}"`).join(", ")}`;
-  return leaf(z.enum(values), allowed, description);
-}
-function integer(least: number, description: string, most: number = 2 ** 53 - 1): z.ZodInt {
-  const schema = z.int().min(least).max(most);
-  const power = Math.log2(most + 1);
-  const limit = Number.isInteger(power) ? `2^${power} - 1` : String(most);
-  return leaf(schema, `an integer from ${least} to ${limit}`, description);
-}
-function size(description: string) {
-  const schema = z.union([z.number(), z.string()]).transform((given, context) => {
-    const bytes = parseSize(given);
-    if (bytes !== undefined) return bytes;
-    context.addIssue({ code: "custom", message: "size" });
-    return z.NEVER;
-  });
-  return leaf(schema, sizeForms, description);
-}
 
 // The engine computes in f32, whose largest number is 3.4e38.
 const notNegative = z.number().min(0).lt(1e30);
@@ -88,9 +53,7 @@ const taskFields = {
   promptField: text('field of the prompt, for tasks "completion" and "chat"'),
   completionField: text('field of the completion, for tasks "completion" and "chat"'),
   messagesField: text('field of the messages, for task "chat"'),
-  completionOnlyLoss: leaf(
-    z.boolean(),
-    "true or false",
+  completionOnlyLoss: flag(
     "predict completions only, and in a conversation what the assistant says",
   ),
 };
@@ -170,7 +133,9 @@ const residentBlocks = leaf(
   '"auto" or a number of blocks',
   "transformer blocks that stay on the device",
 );
-const flag = (what: string) => leaf(z.boolean(), "true or false", what);
+const trainable = namePattern(
+  "tensors to train: a regular expression of whole names, or a list of names or their ends (default: all)",
+);
 export const storageTypes = ["f32", "bf16", "f16", "bf16+8", "q8"] as const;
 const placement = {
   device: choice(["auto", "cpu", "cuda"], "where to compute").default("auto"),
@@ -196,6 +161,7 @@ const ablation = z
     overlap: flag("lanes work at the same time").default(true),
     reuseSlots: flag("slots keep their memory").default(true),
     deferredUpdate: flag("updates ride on the next upload").default(true),
+    shareBranches: flag("what is below the first trained tensor runs once a step").default(true),
     hostSync: flag("wait for all lanes behind every extent").default(false),
     writeLag: integer(0, "rounding steps that a write waits for", 1000).default(0),
   })
@@ -216,12 +182,32 @@ const schedule = z.strictObject({
   checkpointEvery: integer(0, "steps between snapshots of the weights; 0: never").default(1000),
 });
 
+const accumulation = integer(1, "passes of a step, with one loss over all their rows", 2 ** 20 - 1);
+const loraShape = {
+  r: integer(1, "rank of adapters (default 8)", 2 ** 16 - 1).optional(),
+  loraAlpha: leaf(
+    z.number().gt(0).lt(1e30),
+    "a number above 0 and below 1e30",
+    "scale of what adapters add, times r (default 16)",
+  ).optional(),
+  targetModules: namePattern(
+    'modules that get adapters, as trainable names tensors; "all-linear": all but the head (default: queries and values)',
+  ).optional(),
+};
+const lora = z.strictObject({
+  ...loraShape,
+  adapter: text("directory of a PEFT adapter to begin from").optional(),
+});
 const train = z.strictObject({
   model: text("directory of Hugging Face files, a .gguf file, or a name on the Hugging Face Hub"),
   data,
   method: method.prefault({}),
+  trainable: trainable.optional(),
+  lora: lora.optional(),
+  headTuning: flag("train the head alone; a tied one becomes a matrix of its own").default(false),
   steps: integer(1, "steps of the whole run"),
-  batchSize: integer(1, "rows a step").default(16),
+  batchSize: integer(1, "rows of a pass, and of a step unless it accumulates").default(16),
+  gradientAccumulationSteps: accumulation.default(1),
   seed: integer(0, "seed of everything random").default(42),
   evalEvery: integer(0, "steps between evaluations; 0: only at the end").default(0),
   maxSkipped: integer(1, "non-finite steps in a row that end the run", mostSteps).default(10),
@@ -330,13 +316,17 @@ const generation = z.strictObject({
 const { memory, hostMemory, offload, extentBytes, slots, lookAhead } = placement;
 const planning = z.strictObject({
   model: text("shape (opt-125m ... opt-175b, llama-3-8b ...), config.json, or a model"),
-  batch: integer(1, "rows a step", 2 ** 20 - 1).default(1),
+  batch: integer(1, "rows of a pass", 2 ** 20 - 1).default(1),
+  gradientAccumulationSteps: accumulation.default(1),
   length: integer(2, "tokens of a row (default: 2048, or what the model reads)").optional(),
   directions: integer(1, "random directions a step", 2 ** 10 - 1).default(1),
   distribution: choice(["gaussian", "rademacher"], "distribution of directions").default(
     "gaussian",
   ),
   storage: choice(storageTypes, "type of stored weights").default("f16"),
+  trainable: trainable.optional(),
+  lora: z.strictObject(loraShape).optional(),
+  headTuning: flag("train the head alone").default(false),
   roundEvery: roundEvery.default("auto"),
   memory,
   hostMemory,

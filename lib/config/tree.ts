@@ -1,6 +1,6 @@
 // Reading a zod schema: its named values, in order, without wrappers.
 import { z } from "zod";
-import type { LeafMeta } from "./schema.js";
+import type { LeafMeta } from "./leaf.js";
 
 /** One value of a configuration. */
 export interface Leaf extends LeafMeta {

@@ -105,6 +105,8 @@ export interface AblationConfig {
   reuseSlots?: boolean | undefined;
   /** The update of a step rides on the upload of the next (default true); only for training. */
   deferredUpdate?: boolean | undefined;
+  /** What is below the first trained tensor is computed once for all branches (default true). */
+  shareBranches?: boolean | undefined;
   /** The engine waits for all lanes behind every extent, as ZO2's does (default false). */
   hostSync?: boolean | undefined;
   /** Rounding steps that a write to the slow tier waits for (default 0). */
@@ -162,16 +164,49 @@ export interface ScheduleConfig extends EvaluateScheduleConfig {
   rounding?: "stochastic" | "nearest" | undefined;
 }
 
+/** One regular expression (JavaScript's) of whole names, or a list of names or their last parts. */
+export type NamePattern = string | string[];
+
+/** LoRA, with PEFT's names: y = x Wᵀ + (loraAlpha / r) (x Aᵀ) Bᵀ. */
+export interface LoraConfig {
+  /** Rank (default 8). */
+  r?: number | undefined;
+  /** Scale of what adapters add, times r (default 16). */
+  loraAlpha?: number | undefined;
+  /**
+   * Modules that get adapters, as `trainable` names tensors; "all-linear": all but the head
+   * (default: queries and values).
+   */
+  targetModules?: NamePattern | undefined;
+  /** Instead of all these: directory of a PEFT adapter to begin from. */
+  adapter?: string | undefined;
+}
+
 /** Everything {@link train} needs to know. */
 export interface TrainConfig {
   /** Directory of Hugging Face files, a .gguf file, or a name on the Hugging Face Hub: "org/name" (docs/hub.md). */
   model: string;
   data: DataConfig;
   method?: MethodConfig | undefined;
+  /**
+   * What is trained; all else stays as it is (default: everything). As PEFT's target_modules, of
+   * tensors: one text is a regular expression that a tensor's whole name must match, a list holds
+   * names of tensors or of their modules, in full or their last parts ("lm_head", "v_proj.weight").
+   */
+  trainable?: NamePattern | undefined;
+  /** Train low-rank adapters beside frozen weights instead, in PEFT's format (docs/trained.md). */
+  lora?: LoraConfig | undefined;
+  /**
+   * Train the matrix of the head alone (default false). One that is tied to the embedding becomes a
+   * copy of it, and the export a model with a head of its own.
+   */
+  headTuning?: boolean | undefined;
   /** Steps of the whole run, those before a resume included. */
   steps: number;
-  /** Rows a step (default 16). */
+  /** Rows of a pass, and of a step unless it accumulates (default 16). */
   batchSize?: number | undefined;
+  /** Passes of `batchSize` rows a step, with one loss over all their rows (default 1). */
+  gradientAccumulationSteps?: number | undefined;
   /** Integer from 0 to 2^53 - 1 (default 42). */
   seed?: number | undefined;
   /**
@@ -188,7 +223,8 @@ export interface TrainConfig {
   resume?: "auto" | "never" | "required" | undefined;
 }
 
-type Filled<T, Optional extends keyof T> = {
+/** T with every value but `Optional`, which have no default. */
+export type Filled<T, Optional extends keyof T> = {
   [K in Exclude<keyof T, Optional>]-?: Exclude<T[K], undefined>;
 } & { [K in Optional]?: T[K] };
 
@@ -232,8 +268,12 @@ export interface ResolvedTrainConfig {
   model: string;
   data: ResolvedData;
   method: ResolvedMethod;
+  trainable?: NamePattern | undefined;
+  lora?: LoraConfig | undefined;
+  headTuning: boolean;
   steps: number;
   batchSize: number;
+  gradientAccumulationSteps: number;
   seed: number;
   evalEvery: number;
   maxSkipped: number;
@@ -299,49 +339,6 @@ export interface ExportConfig {
 /** {@link ExportConfig} with its defaults. */
 export interface ResolvedExportConfig extends Omit<ExportConfig, "schedule"> {
   schedule: ResolvedPlacement;
-}
-
-/** What a plan is asked for: {@link plan}. */
-export interface PlanConfig {
-  /** Name of a shape ("opt-175b" ...), config.json, directory, .gguf file or name on the Hub. */
-  model: string;
-  /** Rows a step (default 1). */
-  batch?: number | undefined;
-  /** Tokens of a row (default 2048, or what the model reads at most). */
-  length?: number | undefined;
-  /** Random directions a step (default 1). */
-  directions?: number | undefined;
-  distribution?: "gaussian" | "rademacher" | undefined;
-  /** Type of stored weights (default "f16"). */
-  storage?: Storage | undefined;
-  /** As in {@link ScheduleConfig}. */
-  roundEvery?: "auto" | number | undefined;
-  /** Ceiling of the device; default: none. */
-  memory?: Size | undefined;
-  hostMemory?: Size | undefined;
-  offload?: PlacementConfig["offload"];
-  extentBytes?: Size | undefined;
-  slots?: number | undefined;
-  lookAhead?: number | undefined;
-  placement?: "auto" | number | undefined;
-  ablation?: AblationConfig | undefined;
-  /** Machine that the step time is predicted for: "cpu" (this one, measured; default), or a GPU. */
-  device?: string | undefined;
-  /** Steps of the run, for what it writes (default 20000). */
-  steps?: number | undefined;
-  /** Predict the step time (default true). */
-  simulate?: boolean | undefined;
-  /** File for the simulated timeline, in the format of Chrome's tracing and Perfetto. */
-  trace?: string | undefined;
-}
-type PlanSizes = "memory" | "hostMemory" | "extentBytes";
-/** {@link PlanConfig} with its defaults; sizes are bytes. */
-export interface ResolvedPlanConfig
-  extends Omit<Filled<PlanConfig, "length" | "slots" | "trace">, PlanSizes | "ablation"> {
-  memory?: number | undefined;
-  hostMemory?: number | undefined;
-  extentBytes?: number | undefined;
-  ablation: Filled<AblationConfig, never>;
 }
 
 /** A text to continue, or a conversation that the assistant is to go on with. */

@@ -134,13 +134,15 @@ OpCase random_attention(Random& random) {
 OpCase random_activation(Random& random) {
   const int64_t n = between(random, 1, 3000);
   const FloatType type = any_type(random);
-  const auto kind = one_of(random, {ActivationKind::kRelu, ActivationKind::kSilu,
-                                    ActivationKind::kGelu, ActivationKind::kGeluTanh});
+  const auto kind =
+      one_of(random, {ActivationKind::kRelu, ActivationKind::kSilu, ActivationKind::kGelu,
+                      ActivationKind::kGeluTanh, ActivationKind::kScale});
   const bool gated = random() % 2 == 0;
   const std::vector<float> x = random_floats(random, n, 6), up = random_floats(random, n, 2);
   const auto run = [=](OpRig& rig) {
     Activation op;
     op.kind = kind;
+    op.factor = 1.75f;
     op.x = put_floats(rig, x, type);
     if (gated) op.up = put_floats(rig, up, type);
     op.y = room_for(rig, n, type);

@@ -45,10 +45,13 @@ constexpr Way kWays[] = {
     {"disk, 3 slots", Offload::kDisk, 3, 1, 0},
 };
 
-void check_ways(StorageType storage, int round_every, bool tied) {
+void check_ways(StorageType storage, int round_every, bool tied, const NamePattern& trainable = {},
+                const std::optional<LoraOptions>& lora = std::nullopt) {
   FaultEnv env(1);
   write_tiny_model(env, kModel, 1, small(tied));
-  const TinyRun resident = on_cuda(storage, round_every);
+  TinyRun resident = on_cuda(storage, round_every);
+  resident.trainable = trainable;
+  resident.lora = lora;
   const TinyOutcome expected = train_tiny(env, kModel, "/runs/resident", resident);
   CHECK_EQ(expected.error, std::string());
   for (const Way& way : kWays) {
@@ -81,6 +84,28 @@ TEST_CASE("cuda: the same in f16, bf16+8 and q8") {
   check_ways(StorageType::kF16, 2, true);
   check_ways(StorageType::kBF16R8, 3, false);
   check_ways(StorageType::kQ8, 1, true);
+}
+
+TEST_CASE("cuda: the same with adapters beside frozen weights") {
+  const LoraOptions lora{{5, 9.0, {"", {"q_proj", "up_proj", "down_proj"}}}, 7, ""};
+  for (const StorageType storage :
+       {StorageType::kF32, StorageType::kBF16, StorageType::kF16, StorageType::kQ8})
+    check_ways(storage, 2, true, {}, lora);
+}
+TEST_CASE("cuda: the same where parts are frozen, and below the first trained one run once") {
+  for (const StorageType storage : {StorageType::kF32, StorageType::kBF16, StorageType::kQ8}) {
+    const NamePattern upper{"", {"layers.1.mlp.up_proj", "model.norm"}}, head{"", {"lm_head"}};
+    for (const NamePattern& trainable : {upper, head}) {
+      check_ways(storage, 2, false, trainable);
+      FaultEnv env(1);
+      write_tiny_model(env, kModel, 1, small(false));
+      TinyRun run = on_cuda(storage, 2);
+      run.trainable = trainable;
+      const TinyOutcome shared = train_tiny(env, kModel, "/runs/shared", run);
+      run.schedule.share_branches = false;
+      check_same(train_tiny(env, kModel, "/runs/apart", run), shared, "branches apart");
+    }
+  }
 }
 
 }  // namespace

@@ -70,6 +70,9 @@ std::unique_ptr<Session> load_tiny(Env& env, const std::string& model, const Tin
   LoadOptions options;
   options.path = model;
   options.schedule = run.schedule;
+  options.trainable = run.trainable;
+  options.lora = run.lora;
+  options.head_only = run.head_only;
   options.schedule.storage = run.storage;
   session->load(options, [] { return false; });
   return session;
@@ -103,7 +106,8 @@ TinyOutcome train_tiny(Env& env, const std::string& model, const std::string& ou
     TrainOptions options;
     options.output = output;
     options.steps = run.steps;
-    options.batch_size = 2;
+    options.batch_size = run.batch_size;
+    options.accumulation = run.accumulation;
     options.seed = run.seed;
     options.learning_rate.peak = 1e-2;
     options.weight_decay = 0.1;

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,11 +29,16 @@ struct TinyRun {
   int round_every = 1;
   ScheduleOptions schedule;  // but for the storage type and write_every
   int threads = 1;
+  size_t batch_size = 2;
+  size_t accumulation = 1;
   uint64_t checkpoint_every = 2;
   uint64_t bytes_per_boundary = 2000;  // of about 9000: a snapshot takes several boundaries
   bool background = false;
   uint64_t seed = 7;
   MethodOptions method;
+  NamePattern trainable;  // empty: everything
+  std::optional<LoraOptions> lora;
+  bool head_only = false;
   // What the device is put into, to be watched; null: nothing.
   std::function<std::unique_ptr<Device>(std::unique_ptr<Device>)> wrap;
 };

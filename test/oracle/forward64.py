@@ -119,7 +119,7 @@ def gpt2(config, w, tokens):
         x = x + linear(w, name + "attn.c_proj", heads_last(attention(q, k, v)))
         h = linear(w, name + "mlp.c_fc", layer_norm(w, name + "ln_2", x))
         x = x + linear(w, name + "mlp.c_proj", gelu_new(h))
-    return layer_norm(w, t + "ln_f", x) @ w[t + "wte.weight"].T
+    return layer_norm(w, t + "ln_f", x) @ w.get("lm_head.weight", w[t + "wte.weight"]).T
 
 
 FAMILIES = {"opt": opt, "gpt2": gpt2,

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-PERTURBATION, ROUNDING, DATA_ORDER, LOW_RANK_U, LOW_RANK_V, STEP_SEEDS = 0, 1, 2, 3, 4, 6
+PERTURBATION, ROUNDING, DATA_ORDER, LOW_RANK_U, LOW_RANK_V = 0, 1, 2, 3, 4
+ADAPTERS, STEP_SEEDS = 5, 6
 
 F = np.float32
 U = np.uint64
@@ -106,6 +107,14 @@ def rounding_words(seed, tensor, rows, columns):
     x = words(seed, np.arange(rows)[:, None], np.arange((columns + 3) // 4)[None, :], tensor,
               ROUNDING)
     return np.stack(x, axis=-1).reshape(rows, -1)[:, :columns]
+
+
+def adapter_start(seed, tensor, rows, columns):
+    """LoRA's A: uniform up to 1 / sqrt(columns), PEFT's bound, from purpose 5."""
+    x = words(seed, np.arange(rows)[:, None], np.arange((columns + 3) // 4)[None, :], tensor,
+              ADAPTERS)
+    u = (np.stack(x, axis=-1).reshape(rows, -1)[:, :columns] >> 8).astype(F) * F(2.0**-24)
+    return (F(2) * u - F(1)) / np.sqrt(F(columns))
 
 
 def step_seed(run_seed, step):

@@ -1,8 +1,8 @@
 """Checks a run against design §3, written from the rules with NumPy alone.
 
-    reference.py check --base DIR --journal FILE --exported DIR [--rows rows.json]
+    reference.py check --base DIR --journal FILE --exported DIR [--rows rows.json] [--adapter DIR]
 
-The exported weights must be the base plus the journal's records bit for bit, every record must
+`exported` holds a model or, of a run with adapters, those alone. The exported weights must be the base plus the journal's records bit for bit, every record must
 follow from the run's seed and schedule, and, with the rows, losses and projected gradients must
 agree with an fp64 forward pass over the same perturbed fp32 weights. Prints one JSON line with the
 worst error ratios (of what is allowed) and exits with 1 if anything fails.
@@ -19,7 +19,7 @@ from forward64 import Rows
 from methods import RULES
 from noise import DataOrder, step_seed
 from replay import Weights, learning_rate, read_journal
-from weights import canonical, read_directory
+from weights import canonical, read_directory, read_file
 
 LOSS_TOLERANCE = 1e-5  # relative
 # Times L / epsilon. L is the mean loss of language-modelling rows; the loss of option rows is a
@@ -109,15 +109,22 @@ def check_losses(report, config, weights, z, record, rows, batch):
 
 
 def check_weights(report, weights, exported):
-    stored = {t.get("source", t)["name"] for t in weights.header["tensors"]}
+    kept = [t for t in weights.header["tensors"]
+            if not weights.adapters or t["name"] in weights.adapters]
+    def place(t):
+        """Where an export has it: an untied head under its own name."""
+        return {"name": t["name"]} if t["name"] == "lm_head.weight" else t.get("source", t)
+
+    stored = {place(t)["name"] for t in kept}
     report.expect(set(exported) == stored, "the export holds other tensors than the run")
     different = 0
-    for t in weights.header["tensors"]:
+    for t in kept:
         name, w = t["name"], weights.values[t["name"]]
-        if t.get("source", t)["name"] not in exported:
+        if place(t)["name"] not in exported:
             report.expect(False, f"{name}: missing from the export")
             continue
-        got = np.ascontiguousarray(canonical(exported, t))
+        is_head = t["name"] == "lm_head.weight"
+        got = np.ascontiguousarray(exported[t["name"]] if is_head else canonical(exported, t))
         if got.shape != w.shape:
             report.expect(False, f"{name}: of another shape in the export")
             continue
@@ -133,7 +140,9 @@ def check_weights(report, weights, exported):
 def check(arguments):
     header, records = read_journal(arguments.journal)
     config = json.loads((Path(arguments.base) / "config.json").read_text())
-    report, weights = Report(), Weights(arguments.base, header)
+    read_adapter = lambda directory: read_file(Path(directory) / "adapter_model.safetensors")
+    start = read_adapter(arguments.adapter) if arguments.adapter else None
+    report, weights = Report(), Weights(arguments.base, header, start)
     for t in header["tensors"]:
         matrix = len(t["shape"]) == 2
         report.expect(t["decayed"] == matrix and t["decayed"] == weights.decayed[t["name"]],
@@ -142,7 +151,8 @@ def check(arguments):
     saturated, last = 0, None
     if arguments.rows:
         rows = Rows(json.loads(Path(arguments.rows).read_text()))
-        order = DataOrder(header["seed"], len(rows.gold), header["batchSize"])
+        of_step = header["batchSize"] * header.get("gradientAccumulationSteps", 1)
+        order = DataOrder(header["seed"], len(rows.gold), of_step)
     for t, record in enumerate(records, 1):
         check_record(report, header, record, last, t)
         last = record
@@ -151,7 +161,8 @@ def check(arguments):
             check_losses(report, config, weights, z, record, rows, order.batch(t))
         saturated = weights.saturated  # the last record is written back after the last step
         weights.apply(record, z)
-    different = check_weights(report, weights, read_directory(arguments.exported))
+    exported = read_adapter if weights.adapters else read_directory
+    different = check_weights(report, weights, exported(arguments.exported))
     return report, {
         "ok": not report.problems, "steps": len(records), "elements": sum(
             w.size for w in weights.values.values()), "differentElements": different,
@@ -166,6 +177,7 @@ if __name__ == "__main__":
     for option in ("--base", "--journal", "--exported"):
         command.add_argument(option, required=True)
     command.add_argument("--rows")
+    command.add_argument("--adapter")
     outcome, summary = check(parser.parse_args())
     print(json.dumps(summary))
     sys.exit(1 if outcome.problems else 0)

@@ -196,6 +196,79 @@ cases.push(
   },
 );
 
+// What is trained, and in how many passes.
+cases.push(
+  {
+    name: "a part of the tensors, decay, two directions",
+    model: "llama-tied-gqa",
+    rows: "lm",
+    load: { trainable: ["model.norm", "v_proj", "layers.1.mlp.down_proj"] },
+    train: { directions: 2, weightDecay: 0.1 },
+  },
+  {
+    name: "the last layer in bf16, K 3",
+    model: "gpt2",
+    rows: "options",
+    load: { trainable: ".*h\\.1\\..*", storage: "bf16" },
+    train: { roundEvery: 3, learningRate: 1e-3 },
+  },
+  {
+    name: "the head alone, which was tied",
+    model: "opt-350m-layout",
+    rows: "lm",
+    load: { headOnly: true },
+    train: { weightDecay: 0.1 },
+  },
+  {
+    name: "the head alone in q8, which was tied",
+    model: "gpt2",
+    rows: "options",
+    load: { headOnly: true, storage: "q8" },
+    train: { roundEvery: 2 },
+  },
+  {
+    name: "three passes a step",
+    model: "opt-tied",
+    rows: "lm",
+    train: { batchSize: 2, gradientAccumulationSteps: 3 },
+  },
+);
+
+const adapters = { learningRate: 1e-3, epsilon: 1e-2, steps: 10, weightDecay: 0.1 };
+cases.push(
+  {
+    name: "adapters of queries and values",
+    model: "opt-tied",
+    rows: "lm",
+    load: { lora: { r: 4, loraAlpha: 16, seed: 5 } },
+    train: adapters,
+  },
+  {
+    name: "adapters of every product, two directions, a scale that is no power of two",
+    model: "llama-tied-gqa",
+    rows: "options",
+    load: { lora: { r: 3, loraAlpha: 7, targetModules: "all-linear", seed: 6 } },
+    train: { ...adapters, directions: 2 },
+  },
+  {
+    name: "adapters of a model in bf16, with projections of the embedding",
+    model: "opt-350m-layout",
+    rows: "lm",
+    load: {
+      lora: { r: 4, loraAlpha: 4, targetModules: "all-linear", seed: 2 ** 53 - 1 },
+      storage: "bf16",
+    },
+    train: { ...adapters, roundEvery: 4 },
+  },
+  {
+    name: "adapters of what is fused and transposed",
+    model: "gpt2",
+    rows: "lm",
+    load: { lora: { r: 5, loraAlpha: 10, targetModules: ["c_attn", "c_fc"], seed: 0 } },
+    train: adapters,
+  },
+);
+
 const found = await findPython();
 const skip = "missing" in found ? found.missing : false;
 const python = "missing" in found ? "" : found.python;

@@ -61,14 +61,19 @@ class Weights:
     `values` are the weights, `seen` what a forward pass computes with: they differ for bf16+8.
     """
 
-    def __init__(self, base, header):
+    def __init__(self, base, header, adapter=None):
         self.header = header
         stored = read_directory(base)
         self.ids = {t["name"]: t["id"] for t in header["tensors"]}
         # Decay by role: matrices and tables, never norms and biases.
-        self.decayed = {t["name"]: t["role"] in ("linear", "embedding") for t in header["tensors"]}
+        self.decayed = {t["name"]: t["role"] not in ("norm", "bias") for t in header["tensors"]}
+        self.trained = {t["name"] for t in header["tensors"] if t["trainable"]}
+        self.adapters = {t["name"] for t in header["tensors"] if t["role"] == "adapter"}
         self.values, self.seen, self.scales, self.saturated = {}, {}, {}, 0
         for t in header["tensors"]:
+            if t["name"] in self.adapters:
+                w = self.values[t["name"]] = self.seen[t["name"]] = self.start(t, adapter)
+                continue
             w = np.ascontiguousarray(canonical(stored, t))
             if list(w.shape) != t["shape"]:
                 raise ValueError(f"{t['name']}: shape {w.shape}, journal says {t['shape']}")
@@ -77,6 +82,14 @@ class Weights:
                 w, scale = imported(w, header["storage"])
             self.values[t["name"]], self.scales[t["name"]] = w, scale
             self.seen[t["name"]] = seen(w, header["storage"]) if w.ndim == 2 else w
+
+    def start(self, tensor, adapter):
+        """An adapter's tensor before the first step; `adapter`: what the run was given, if it was."""
+        if adapter is not None:
+            return np.ascontiguousarray(canonical(adapter, tensor))
+        if tensor["name"].endswith("lora_B.weight"):
+            return np.zeros(tensor["shape"], F)
+        return noise.adapter_start(self.header["adapter"]["seed"], tensor["id"], *tensor["shape"])
 
     def noise(self, name, record, direction):
         shape, seed = self.values[name].shape, record["seed"]
@@ -90,12 +103,23 @@ class Weights:
     def draw(self, record, directions):
         """z of every tensor and direction of a step."""
         return {name: [self.noise(name, record, k) for k in range(directions)]
-                for name in self.values}
+                for name in self.trained}
 
     def perturbed(self, z, scale, direction):
-        """Rule 4, then widened for the fp64 forward."""
-        return {name: (w + F(scale) * z[name][direction]).astype(np.float64)
-                for name, w in self.seen.items()}
+        """Rule 4, then widened for the fp64 forward, adapters merged into what they stand beside."""
+        w = {name: (w + F(scale) * z[name][direction] if name in self.trained else w)
+             .astype(np.float64) for name, w in self.seen.items()}
+        for b in sorted(self.adapters):
+            if not b.endswith(".lora_B.weight"):
+                continue
+            module = b.removesuffix(".lora_B.weight")
+            a = module + ".lora_A.weight"
+            if a not in w:  # of parts that are stored as one: c_attn.q
+                a = module.rpartition(".")[0] + ".lora_A.weight"
+            saved = self.header["adapter"]
+            w[module + ".weight"] = w[module + ".weight"] + \
+                saved["loraAlpha"] / saved["r"] * (w[b] @ w[a])
+        return w
 
     def moved(self, name, w, record, z):
         """Rule 5."""
@@ -110,11 +134,13 @@ class Weights:
             return
         rounds = record["step"] % self.header["roundEvery"] == 0
         for name, w in self.values.items():
+            if name not in self.trained:
+                continue
             before, storage = self.seen[name], self.header["storage"]
             is_same = before is w
             w = self.moved(name, w, record, z)
             self.seen[name] = w if is_same else self.moved(name, before, record, z)
-            if rounds and w.ndim == 2:
+            if rounds and w.ndim == 2 and name not in self.adapters:
                 w, saturated = round_weight(w, storage, self.header["rounding"], record["seed"],
                                             self.ids[name], self.scales[name])
                 self.seen[name] = seen(w, storage)

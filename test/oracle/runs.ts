@@ -161,9 +161,11 @@ export async function checkRun(
   made: Pick<Run, "journal" | "exported">,
   rows: NativeRows | null,
   folder: string,
+  adapter?: string,
 ): Promise<Verdict> {
   const script = join(root, "test/oracle/reference.py");
   const files = ["--journal", made.journal, "--exported", made.exported];
+  if (adapter !== undefined) files.push("--adapter", adapter);
   if (rows) {
     const rowsFile = join(folder, "rows.json");
     const plain = Object.entries(rows).map(([key, value]) => [

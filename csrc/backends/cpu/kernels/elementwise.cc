@@ -118,11 +118,12 @@ ZO2_INLINE F erf(F x) {
   return (F)((U)magnitude | ((U)x & 0x80000000u));
 }
 
-ZO2_INLINE F activate(ActivationKind kind, F x) {
+ZO2_INLINE F activate(ActivationKind kind, F x, float factor) {
   switch (kind) {
     case ActivationKind::kRelu: return select(x < F{}, F{}, x);  // keeps NaN, as the loss must
     case ActivationKind::kSilu: return x * sigmoid(x);
     case ActivationKind::kGelu: return x * 0.5f * (erf(x * 0.70710678f) + 1.0f);
+    case ActivationKind::kScale: return x * factor;
     case ActivationKind::kGeluTanh: break;
   }
   const F inner = (x + x * x * x * 0.044715f) * 0.7978845608f;
@@ -137,7 +138,7 @@ void activation_run(const Activation& op, int64_t task, const TaskScratch&) {
   float* y = op.y.as<float>();
   for (int64_t i = first; i < end; i += kWidth) {
     const int take = static_cast<int>(end - i < kWidth ? end - i : kWidth);
-    const F a = activate(op.kind, load_partial(x + i, take, 0));
+    const F a = activate(op.kind, load_partial(x + i, take, 0), op.factor);
     store_partial(y + i, up ? a * load_partial(up + i, take, 0) : a, take);
   }
 }

@@ -34,11 +34,12 @@ __device__ float sigmoid(float x) {
   return (x < 0 ? e : 1.0f) / (e + 1.0f);
 }
 
-__device__ float activate(ActivationKind kind, float x) {
+__device__ float activate(ActivationKind kind, float x, float factor) {
   switch (kind) {
     case ActivationKind::kRelu: return x < 0 ? 0.0f : x;  // keeps NaN, as the loss must
     case ActivationKind::kSilu: return x * sigmoid(x);
     case ActivationKind::kGelu: return x * 0.5f * (erff(x * 0.70710678f) + 1.0f);
+    case ActivationKind::kScale: return x * factor;
     case ActivationKind::kGeluTanh: break;
   }
   const float inner = (x + x * x * x * 0.044715f) * 0.7978845608f;
@@ -46,11 +47,12 @@ __device__ float activate(ActivationKind kind, float x) {
 }
 
 template <class As>
-__global__ void activation_kernel(ActivationKind kind, int64_t n, const typename As::T* x,
-                                  const typename As::T* up, typename As::T* y) {
+__global__ void activation_kernel(ActivationKind kind, float factor, int64_t n,
+                                  const typename As::T* x, const typename As::T* up,
+                                  typename As::T* y) {
   const int64_t i = global_thread();
   if (i >= n) return;
-  const float value = activate(kind, As::widen(x[i]));
+  const float value = activate(kind, As::widen(x[i]), factor);
   y[i] = As::narrow(up ? value * As::widen(up[i]) : value);
 }
 
@@ -111,7 +113,7 @@ void activation(const Activation& op, cudaStream_t stream) {
   with_type(op.x.type, [&](auto type) {
     using As = decltype(type);
     const auto kernel = activation_kernel<As>;
-    ZO2_LAUNCH(kernel, blocks_for(op.n), dim3(kThreads), 0, stream, op.kind, op.n,
+    ZO2_LAUNCH(kernel, blocks_for(op.n), dim3(kThreads), 0, stream, op.kind, op.factor, op.n,
                op.x.as<const typename As::T>(), pointer<As>(op.up), op.y.as<typename As::T>());
   });
   check_launch("activation");

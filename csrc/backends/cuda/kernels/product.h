@@ -15,7 +15,7 @@ inline Shape shape_of(const Product& p) {
   return {p.m, p.n, p.k, p.w_stride, p.w_copy, p.bias_stride, p.y_stride, p.accumulate};
 }
 
-// Of f32 inputs, without tensor cores.
+// Of f32 weights, without tensor cores. Where x is of 16 bits (adapters' is), y is f32.
 void multiply_f32(const Product& product, cudaStream_t stream);
 
 }  // namespace zo2::cuda

@@ -1,8 +1,9 @@
-// Products of f32 numbers: a block has 64 x 64 outputs, a thread 4 x 4 of them, each one sum of
+// Products of f32 weights: a block has 64 x 64 outputs, a thread 4 x 4 of them, each one sum of
 // fused multiply-adds over k in ascending order.
 #include "backends/cuda/kernels/floats.h"
 #include "backends/cuda/kernels/launch.h"
 #include "backends/cuda/kernels/product.h"
+#include "core/error.h"
 
 namespace zo2::cuda {
 namespace {
@@ -12,18 +13,19 @@ constexpr int kSide = kTile / kEach;  // threads along each side
 constexpr int kRow = kTile + kEach;   // of shared memory: [k][row], stores without conflicts
 
 // Rows [row, row + 64) and columns [k, k + 16), transposed, zeros beyond the matrix.
-__device__ void load_tile(const float* from, int64_t rows, int64_t columns, int64_t stride,
+template <class In>
+__device__ void load_tile(const typename In::T* from, int64_t rows, int64_t columns, int64_t stride,
                           int64_t row, int64_t k, float (*to)[kRow]) {
   for (int i = static_cast<int>(threadIdx.x); i < kTile * kK; i += static_cast<int>(kThreads)) {
     const int r = i / kK, c = i % kK;
     const bool inside = row + r < rows && k + c < columns;
-    to[c][r] = inside ? from[(row + r) * stride + k + c] : 0.0f;
+    to[c][r] = inside ? In::widen(from[(row + r) * stride + k + c]) : 0.0f;
   }
 }
 
-template <class Out>
+template <class In, class Out>
 __global__ void __launch_bounds__(kThreads, 2)
-    product_f32_kernel(Shape shape, const float* x, const float* w, const float* bias,
+    product_f32_kernel(Shape shape, const typename In::T* x, const float* w, const float* bias,
                        typename Out::T* y) {
   __shared__ float xs[kK][kRow];
   __shared__ float ws[kK][kRow];
@@ -38,8 +40,8 @@ __global__ void __launch_bounds__(kThreads, 2)
   const int tn = static_cast<int>(threadIdx.x) % kSide * kEach;
   float sums[kEach][kEach] = {};
   for (int64_t k = 0; k < shape.k; k += kK) {
-    load_tile(x, shape.m, shape.k, shape.k, m0, k, xs);
-    load_tile(w, shape.n, shape.k, shape.w_stride, n0, k, ws);
+    load_tile<In>(x, shape.m, shape.k, shape.k, m0, k, xs);
+    load_tile<AsF32>(w, shape.n, shape.k, shape.w_stride, n0, k, ws);
     __syncthreads();
     for (int c = 0; c < kK; ++c)
       for (int i = 0; i < kEach; ++i)
@@ -57,18 +59,24 @@ __global__ void __launch_bounds__(kThreads, 2)
   }
 }
 
+template <class In, class Out>
+void launch(const Product& p, cudaStream_t stream) {
+  const dim3 grid(static_cast<unsigned>(ceil_div(p.n, kTile)),
+                  static_cast<unsigned>(ceil_div(p.m, kTile)), static_cast<unsigned>(p.branches));
+  const auto kernel = product_f32_kernel<In, Out>;
+  ZO2_LAUNCH(kernel, grid, dim3(kThreads), 0, stream, shape_of(p), p.x.as<const typename In::T>(),
+             static_cast<const float*>(p.w), p.bias, p.y.as<typename Out::T>());
+  check_launch("product of f32");
+}
+
 }  // namespace
 
 void multiply_f32(const Product& p, cudaStream_t stream) {
-  const dim3 grid(static_cast<unsigned>(ceil_div(p.n, kTile)),
-                  static_cast<unsigned>(ceil_div(p.m, kTile)), static_cast<unsigned>(p.branches));
-  with_type(p.y.type, [&](auto out) {
-    using Out = decltype(out);
-    const auto kernel = product_f32_kernel<Out>;
-    ZO2_LAUNCH(kernel, grid, dim3(kThreads), 0, stream, shape_of(p), p.x.as<const float>(),
-               static_cast<const float*>(p.w), p.bias, p.y.as<typename Out::T>());
-  });
-  check_launch("product of f32");
+  if (p.x.type == FloatType::kF32)
+    return with_type(p.y.type, [&](auto out) { launch<AsF32, decltype(out)>(p, stream); });
+  if (p.y.type != FloatType::kF32)
+    throw Error(ErrorCode::kInternal, "a product of f32 weights from 16 bits into 16 bits");
+  with_type(p.x.type, [&](auto in) { launch<decltype(in), AsF32>(p, stream); });
 }
 
 }  // namespace zo2::cuda

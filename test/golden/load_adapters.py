@@ -1,0 +1,58 @@
+"""Loads exported adapters with PEFT and compares logits: the other side of adapters.test.ts.
+
+    load_adapters.py JOBS.json OUT.json
+
+A job has a model, an exported adapter, tokens and the logits that zo2 gives with it. Its `made`, a
+directory, receives an adapter that PEFT has made, with B not zero, and that adapter's logits.
+"""
+
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForCausalLM
+
+
+def base(job):
+    return AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32,
+                                                attn_implementation="eager")
+
+
+def logits_of(model, job):
+    return model(input_ids=torch.tensor([job["tokens"]]), use_cache=False).logits[0].numpy()
+
+
+@torch.no_grad()
+def load(job):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = PeftModel.from_pretrained(base(job), job["adapter"]).eval()
+    plain, logits = logits_of(base(job).eval(), job), logits_of(model, job)
+    given = np.fromfile(job["logits"], "<f4").reshape(logits.shape)
+    return {"worst": float(np.abs(logits - given).max()),
+            "moved": float(np.abs(logits - plain).max()),
+            "warnings": [str(w.message) for w in caught if "adapter" in str(w.message)]}
+
+
+@torch.no_grad()
+def make(job):
+    torch.manual_seed(7)
+    saved = json.loads((Path(job["adapter"]) / "adapter_config.json").read_text())
+    config = LoraConfig(r=3, lora_alpha=5, task_type="CAUSAL_LM", init_lora_weights=False,
+                        target_modules=job["targets"], fan_in_fan_out=saved["fan_in_fan_out"])
+    model = get_peft_model(base(job), config).eval()
+    model.save_pretrained(job["made"])
+    logits_of(model, job).tofile(Path(job["made"]) / "logits.bin")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    jobs = json.loads(Path(sys.argv[1]).read_text())
+    results = {job["name"]: load(job) for job in jobs}
+    for job in jobs:
+        make(job)
+    Path(sys.argv[2]).write_text(json.dumps(results))

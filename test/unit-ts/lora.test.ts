@@ -1,0 +1,97 @@
+// LoRA through the public API: settings, a run that goes on, exports, replays, and adapters as a start.
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import t from "tap";
+import { evaluate, exportModel, plan, replay, type TrainConfig, Trainer, train } from "zo2";
+import { mergeFlags, trainFlags } from "../../dist/config/flags.js";
+import { resolveTrainConfig } from "../../dist/config/resolve.js";
+
+const model = join(import.meta.dirname, "../../models/reviews-tiny");
+const reviews = join(import.meta.dirname, "../../data/reviews/train.jsonl");
+const common = {
+  model,
+  data: { train: reviews, task: "sst2", numTrain: 40, numDev: 10 },
+  steps: 4,
+  batchSize: 2,
+  lora: { r: 2, loraAlpha: 4 },
+};
+const code = "ZO2_INVALID_CONFIG";
+const resolved = (changes: Partial<TrainConfig>) =>
+  resolveTrainConfig({ ...common, output: "run", ...changes });
+
+t.test("settings", (t) => {
+  t.match(resolved({ lora: {} }), {
+    lora: { r: 8, loraAlpha: 16 },
+    method: { learningRate: 5e-5, epsilon: 1e-2 },
+  });
+  t.match(resolved({ method: { epsilon: 1e-3 } }).method, { learningRate: 5e-5, epsilon: 1e-3 });
+  t.match(resolved({ method: { name: "es" } }).method, { learningRate: 5e-4, epsilon: 1e-3 });
+  const refused = (changes: Partial<TrainConfig>, message: RegExp) =>
+    t.throws(() => resolved(changes), { code, message });
+  refused({ trainable: ["norm"] }, /give one of trainable .* lora/);
+  refused({ lora: { r: 2, adapter: "there" } }, /lora\.r is given, but lora\.adapter has its own/);
+  refused({ lora: { r: 0 } }, /lora\.r is 0; it must be an integer from 1/);
+  const given = { "lora-r": "3", "lora-alpha": "9", "target-modules": '["fc1"]' };
+  const merged = mergeFlags(trainFlags, { ...common, lora: {}, output: "run" }, given);
+  t.same(merged["lora"], { r: 3, loraAlpha: 9, targetModules: ["fc1"] });
+  t.end();
+});
+
+const files = (directory: string) => readdirSync(directory).sort();
+const adapterFiles = ["adapter_config.json", "adapter_model.safetensors"];
+const weights = (directory: string) => readFileSync(join(directory, "adapter_model.safetensors"));
+
+t.test("a run, from its start to another that begins with its adapter", async (t) => {
+  const dir = t.testdir();
+  const at = (name: string): string => join(dir, name);
+  await using trainer = new Trainer({ ...common, output: at("whole") });
+  await trainer.result;
+  await trainer.export(at("exported"));
+  const evaluated = await trainer.evaluate();
+  t.same(files(at("exported")), adapterFiles);
+  t.match(JSON.parse(readFileSync(join(at("exported"), "adapter_config.json"), "utf8")), {
+    peft_type: "LORA",
+    base_model_name_or_path: model,
+    r: 2,
+    lora_alpha: 4,
+    fan_in_fan_out: false,
+  });
+
+  await train({ ...common, steps: 2, output: at("parts") });
+  t.match(await train({ ...common, output: at("parts") }), { resumedFrom: 2 });
+  await exportModel({ run: at("parts"), out: at("exported-parts") });
+  await replay({ base: model, journal: join(at("parts"), "journal.ndjson"), out: at("replayed") });
+  for (const other of ["exported-parts", "replayed"]) {
+    t.same(files(at(other)), adapterFiles);
+    t.ok(weights(at(other)).equals(weights(at("exported"))), other);
+  }
+  t.equal((await evaluate({ run: at("whole") })).loss, evaluated.loss);
+  const other = train({ ...common, lora: { r: 3, loraAlpha: 4 }, output: at("parts") });
+  await t.rejects(other, { code: "ZO2_JOURNAL_MISMATCH", message: /lora\.r: saved 2, given 3/ });
+  const whole = { ...common, lora: undefined, output: at("parts") };
+  await t.rejects(train(whole), { code: "ZO2_JOURNAL_MISMATCH" });
+
+  const begun = { ...common, lora: { adapter: at("exported") }, output: at("more") };
+  await train(begun);
+  const journal = join(at("more"), "journal.ndjson");
+  const request = { base: model, journal, out: at("replayed-more") };
+  await t.rejects(replay(request), { code, message: /began from an adapter; give its directory/ });
+  await replay({ ...request, adapter: at("exported") });
+  await exportModel({ run: at("more"), out: at("exported-more") });
+  t.ok(weights(at("exported-more")).equals(weights(at("replayed-more"))));
+  t.notOk(weights(at("exported-more")).equals(weights(at("exported"))));
+});
+
+t.test("modules that are not there are refused with some that are", async (t) => {
+  const output = join(t.testdir(), "run");
+  const message = /lora\.targetModules: "w_proj" matches nothing.*self_attn\.q_proj/;
+  const lora = { targetModules: ["q_proj", "w_proj"] };
+  await t.rejects(train({ ...common, lora, output }), { code, message });
+});
+
+t.test("a plan of adapters writes nothing of the model back", async (t) => {
+  const of = { model: "opt-125m", length: 16, device: "a100-pcie", memory: "200MB" } as const;
+  const made = await plan({ ...of, lora: { targetModules: ["q_proj", "v_proj"] } });
+  t.equal(made.predicted?.laneBytes.offload, 0);
+  t.ok((made.predicted?.laneBytes.upload ?? 0) > 0);
+});
