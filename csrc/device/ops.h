@@ -17,8 +17,8 @@ enum class Rounding : uint8_t { kStochastic, kNearest };
 // Directions of matrices that are products of two thin ones (LOZO, arXiv 2410.07698, algorithm 1):
 // z_ij = sum over l of u_il v'_jl, l ascending, v' = fl(v / sqrt(rank)). u is of the record's seed
 // and the direction (purpose 3), v of the basis alone (purpose 4), which many records share; both
-// are standard normals by design rule 2, as matrices of `rank` columns. Rank 0, and 1-D parameters
-// always: every element is drawn.
+// are standard normals by design rule 2, as matrices of `rank` columns. Rank 0, and
+// Weight::elementwise always: every element is drawn.
 struct Factors {
   static constexpr int kMostRank = 32;
   int rank = 0;
@@ -72,7 +72,7 @@ struct Weight {
   int64_t rows = 0;
   int64_t columns = 0;
   bool trainable = true;
-  bool is_vector = false;  // a 1-D parameter
+  bool elementwise = false;  // directions never are of low rank: 1-D parameters and adapters
   Pending pending;
   // int64 [1], for q8: how many values met the end of their grid as they were rounded and written
   // back is added to it. Empty: nobody asks.
@@ -111,13 +111,13 @@ struct Vector {
   w.rows = 1;
   w.columns = vector.n;
   w.trainable = vector.trainable;
-  w.is_vector = true;
+  w.elementwise = true;
   return w;
 }
 
 // Of the weight's directions, where others have these.
 [[gnu::always_inline]] inline int rank_of(const Weight& weight, const Factors& factors) {
-  return weight.is_vector ? 0 : factors.rank;
+  return weight.elementwise ? 0 : factors.rank;
 }
 
 // y[b][t] (+)= table_b[ids[t]] for the ids that fall into the weight's rows; others are left alone.

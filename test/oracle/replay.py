@@ -94,7 +94,7 @@ class Weights:
     def noise(self, name, record, direction):
         shape, seed = self.values[name].shape, record["seed"]
         rank = self.header["method"].get("rank", 0)
-        if rank > 0 and len(shape) == 2:
+        if rank > 0 and len(shape) == 2 and name not in self.adapters:
             return noise.low_rank(seed, record["basisSeed"], rank, self.ids[name], *shape, direction)
         draw = noise.signs if self.header["distribution"] == "rademacher" else noise.normals
         rows, columns = shape if len(shape) == 2 else (1, shape[0])
