@@ -1,4 +1,4 @@
-// npm run bench [-- --suite paper,predicted,streamed,cpu,kernels,step,draws,options,evaluation,memory,curve,storage,gpu] [--quick | --full] [--isa v3] [--no-peers] [--json] ...
+// npm run bench [-- --suite paper,predicted,streamed,cpu,kernels,step,draws,options,evaluation,memory,curve,storage,methods,gpu] [--quick | --full] [--isa v3] [--no-peers] [--json] ...
 // Times zo2 beside PyTorch on this machine, in turns, and writes bench/results/<suite>.{json,md}.
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
@@ -13,6 +13,7 @@ import { generation, scoring } from "./suites/evaluation.mjs";
 import { gpu } from "./suites/gpu.mjs";
 import { kernels } from "./suites/kernels.mjs";
 import { memory } from "./suites/memory.mjs";
+import { methods } from "./suites/methods.mjs";
 import { draws, options as optionScoring, step } from "./suites/steps.mjs";
 import { storage } from "./suites/storage.mjs";
 import { paper, predicted, streamed } from "./suites/tiers.mjs";
@@ -39,6 +40,7 @@ const { values: flags } = parseArgs({
     "train-steps": { type: "string", default: "350" },
     "learning-rate": { type: "string", default: "5e-7" },
     rows: { type: "string", default: "1000" },
+    passes: { type: "string" }, // of suite methods: forward passes of a run; 576, with --quick 9
     results: { type: "string", default: join(import.meta.dirname, "results") },
     "no-peers": { type: "boolean", default: false },
     json: { type: "boolean", default: false },
@@ -120,6 +122,19 @@ const suites = {
         rowCount: Number(flags.rows),
       }),
   ],
+  methods: (of) => [
+    () =>
+      methods({
+        ...of,
+        model: flags.model,
+        minutes: Number(flags.minutes),
+        results: flags.results,
+        quick: flags.quick,
+        seeds: flags.quick ? 1 : Number(flags.seeds),
+        passes: Number(flags.passes ?? (flags.quick ? 9 : 576)),
+        rowCount: flags.quick ? 8 : Number(flags.rows),
+      }),
+  ],
 };
 
 function machine() {
@@ -149,8 +164,9 @@ async function run(work) {
     const text = markdown(name, results);
     if (!flags.json) console.log(text);
     if (results.every((result) => result.skipped)) continue;
-    await writeFile(join(flags.results, `${name}.md`), `${text}\n`);
-    await writeFile(join(flags.results, `${name}.json`), `${JSON.stringify(results, null, 2)}\n`);
+    const file = join(flags.results, results[0].file ?? name);
+    await writeFile(`${file}.md`, `${text}\n`);
+    await writeFile(`${file}.json`, `${JSON.stringify(results, null, 2)}\n`);
   }
 }
 

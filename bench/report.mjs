@@ -1,10 +1,8 @@
 // Results as Markdown.
-const megabytes = (bytes) => `${Math.round(bytes / 1e6)} MB`;
+import { methodsTable } from "./methods-table.mjs";
+import { table } from "./table.mjs";
 
-function table(head, rows) {
-  const line = (cells) => `| ${cells.join(" | ")} |`;
-  return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
-}
+const megabytes = (bytes) => `${Math.round(bytes / 1e6)} MB`;
 
 const sections = {
   kernels(results) {
@@ -247,6 +245,7 @@ const sections = {
       table(head, rows),
     ].join("\n");
   },
+  methods: ([r]) => methodsTable(r),
 };
 
 /** A suite's results, with the machine they were measured on. */
@@ -254,7 +253,7 @@ export function markdown(suite, results) {
   const [{ machine, date, threads }] = results;
   if (suite === "paper" || suite === "predicted")
     return [`## ${suite}`, "", sections[suite](results), "", `Made ${date}.`].join("\n");
-  const how = ["curve", "storage", "streamed"].includes(suite)
+  const how = ["curve", "storage", "streamed", "methods"].includes(suite)
     ? ""
     : "; medians of one run, in turns";
   const where = `Measured on ${machine}, ${threads} threads, ${date}${how}.`;

@@ -3,10 +3,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { evaluate, Trainer } from "zo2";
 import { bestThreshold, thresholdAccuracy } from "../../dist/examples/threshold.js";
+import { reviews, reviewTask as task, smolModel } from "../reviews.mjs";
 import { digits } from "../statistics.mjs";
-
-const root = join(import.meta.dirname, "../..");
-const reviews = (name) => join(root, "data/reviews", name);
 
 // Those of PyTorch's MeZO on the same task, so that the curves can be laid beside each other.
 const method = { learningRate: 1.5e-5, epsilon: 1e-3 };
@@ -28,9 +26,8 @@ function point({ loss, accuracy, rows }) {
 
 /** Trains until `minutes` have passed, everything included, and evaluates every so many steps. */
 export async function curve({ work, model, minutes, every, threads }) {
-  const path = model ?? join(root, ".cache/real/SmolLM2-135M-Instruct.Q4_1.gguf");
+  const path = model ?? smolModel;
   if (!existsSync(path)) return { skipped: "no SmolLM2: run node scripts/fetch-real.mjs" };
-  const task = { task: "options", template: "{sentence} It was", options: [" terrible", " great"] };
   const started = performance.now();
   const elapsed = () => (performance.now() - started) / 60_000;
   const before = await evaluate({ model: path, data: reviews("dev.jsonl"), ...task });

@@ -3,12 +3,8 @@
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { evaluate, normals, Trainer } from "zo2";
-import { digits, median } from "../statistics.mjs";
-
-const root = join(import.meta.dirname, "../..");
-const model = join(root, "models/reviews-tiny");
-const reviews = (name) => join(root, "data/reviews", name);
-const task = { task: "options", template: "{sentence} It was", options: [" terrible", " great"] };
+import { tinyModel as model, reviewRows, reviews, reviewTask as task } from "../reviews.mjs";
+import { digits, median, summary } from "../statistics.mjs";
 
 const variants = [
   { name: "f32", schedule: { storage: "f32" } },
@@ -43,14 +39,6 @@ async function typicalMove() {
     }
   }
   return median(moves);
-}
-
-/** Mean and its standard error. */
-function summary(values) {
-  const mean = values.reduce((a, b) => a + b, 0) / values.length;
-  const squares = values.reduce((sum, x) => sum + (x - mean) ** 2, 0);
-  const error = Math.sqrt(squares / Math.max(1, values.length - 1) / values.length);
-  return { mean: digits(mean, 6), error: digits(error, 2) };
 }
 
 /** One run: what it reads at its end, and what its exported weights are worth in f32. */
@@ -94,8 +82,7 @@ async function trainOnce({ work, schedule, seed, threads, steps, rows, ...method
 /** @param rowCount test rows that are evaluated */
 export async function storage({ work, seeds, trainSteps, learningRate, rowCount, threads }) {
   const started = performance.now();
-  const lines = (await readFile(reviews("test.jsonl"), "utf8")).trimEnd().split("\n");
-  const rows = lines.slice(0, rowCount).map((line) => JSON.parse(line));
+  const rows = await reviewRows("test.jsonl", rowCount);
   const method = { learningRate, epsilon: 1e-3 };
   const move = await typicalMove();
   const runs = new Map(variants.map(({ name }) => [name, []]));

@@ -1,5 +1,5 @@
 // What can be run from the repository runs: `npm start` and `npm run bench`, made small. Needs the addon.
-import { existsSync, readFileSync } from "node:fs";
+import { copyFileSync, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
 import { node, root } from "../support/command.js";
@@ -104,4 +104,32 @@ t.test("npm run bench, evaluation", async (t) => {
     .map((line): unknown => JSON.parse(line));
   t.match(scoring, { part: "scoring", rows: 8, seconds: Number });
   t.match(generation, { part: "generation", tokensPerSecond: Number, ratio: Number });
+});
+
+t.test("npm run bench: methods, on the bundled model and on another", async (t) => {
+  const folder = t.testdir({ results: {}, docs: {} });
+  const [results, docs] = [join(folder, "results"), join(folder, "docs")];
+  const small = ["--suite", "methods", "--quick", "--no-peers", "--json", "--results", results];
+  const spread = { mean: Number, error: 0 };
+  const of = { learningRate: Number, loss: spread, accuracy: spread, curve: [{ passes: 0 }] };
+  const bundled = await node("bench/main.mjs", ...small);
+  const seven = Array.from({ length: 7 }, () => of);
+  const first = { suite: "methods", model: "reviews-tiny", seeds: 1, rows: 8, results: seven };
+  t.match(lastLine(bundled.stdout), first);
+  const other = await node("bench/main.mjs", ...small, "--model", "models/reviews-tiny");
+  const finalists = [{ name: "mezo" }, of, of];
+  t.match(lastLine(other.stdout), { file: "methods-reviews-tiny", results: finalists });
+  t.match(readFileSync(join(results, "methods-reviews-tiny.md"), "utf8"), /from mezo's/);
+
+  copyFileSync(join(root, "docs/methods.md"), join(docs, "methods.md"));
+  await node("bench/methods-docs.mjs", results, docs);
+  t.match(readFileSync(join(docs, "methods.md"), "utf8"), /9 forward passes of 2 rows/);
+  t.match(readFileSync(join(docs, "methods.svg"), "utf8"), /^<svg .*fzoo.*<\/svg>\n$/s);
+  await node("bench/methods-docs.mjs", join(root, "bench/results"), docs);
+  for (const name of ["methods.md", "methods.svg"]) {
+    const [written, committed] = [docs, join(root, "docs")].map((folder) =>
+      readFileSync(join(folder, name), "utf8"),
+    );
+    t.equal(written, committed, `${name} is of bench/results/methods.json`);
+  }
 });
