@@ -50,7 +50,8 @@ __device__ __forceinline__ void factor_normals(uint32_t row, int column, uint32_
   box_muller<ThreadLanes>(words[2], words[3], &z[2], &z[3]);
 }
 
-// z of low rank (device/ops.h, Factors). A call, not inlined: its registers are not everybody's.
+// z of low rank (device/ops.h, Factors). A call, not inlined, and in kernels of its own
+// (kLowRank): its registers are not everybody's.
 // Each thread draws the basis of its columns itself: five times the draws of full rank, which
 // streamed runs hide behind their copies.
 ZO2_NOINLINE __device__ inline float4 low_rank_quad(Quad at, uint64_t seed, uint32_t direction,
@@ -77,9 +78,10 @@ ZO2_NOINLINE __device__ inline float4 low_rank_quad(Quad at, uint64_t seed, uint
   return make_float4(z[0], z[1], z[2], z[3]);
 }
 
+template <bool kLowRank>
 __device__ __forceinline__ void draw_quad(const Drawn& how, const Quad& at, uint64_t seed,
                                           uint32_t direction, float z[4]) {
-  if (how.rank > 0) {
+  if constexpr (kLowRank) {
     const float4 four = low_rank_quad(at, seed, direction, how.rank, how.basis);
     z[0] = four.x;
     z[1] = four.y;

@@ -26,7 +26,7 @@ __device__ void put_copy(const Place& at, int64_t copy, int64_t copy_rows, int64
 }
 
 // A thread has a quad of a row; those beyond the columns fill the copies' rows with zeros.
-template <class Stored, class As>
+template <class Stored, class As, bool kLowRank>
 __global__ void prepare_kernel(StoredRows rows, UpdateList updates, BranchList branches,
                                typename As::T* to, int64_t copy_rows, int64_t stride,
                                int64_t quads) {
@@ -36,7 +36,7 @@ __global__ void prepare_kernel(StoredRows rows, UpdateList updates, BranchList b
   Place at = place_of(row, rows.row + static_cast<uint32_t>(row), quad, rows.columns);
   float w[4] = {0, 0, 0, 0};
   if (at.n > 0) {
-    bring_up_to_date<Stored>(rows, updates, at, w);
+    bring_up_to_date<Stored, kLowRank>(rows, updates, at, w);
   } else {
     at.n = 0;
   }
@@ -47,8 +47,8 @@ __global__ void prepare_kernel(StoredRows rows, UpdateList updates, BranchList b
     const uint32_t direction = branches.branch[b].direction;
     // Branches of one direction share its noise.
     if (b == 0 || direction != branches.branch[b - 1].direction)
-      draw_quad({rows.distribution, rows.rank, branches.basis}, {rows.tensor, at.drawn, at.quad},
-                branches.seed, direction, z);
+      draw_quad<kLowRank>({rows.distribution, rows.rank, branches.basis},
+                          {rows.tensor, at.drawn, at.quad}, branches.seed, direction, z);
     const float scale = branches.branch[b].scale;
     float moved[4];
     for (int j = 0; j < 4; ++j) moved[j] = w[j] + scale * z[j];
@@ -67,7 +67,7 @@ __global__ void prepare_columns_kernel(StoredRows row, BranchList branches, int6
   for (int b = 0; b < branches.count; ++b) {
     const uint32_t direction = branches.branch[b].direction;
     if (branches.perturbed && (b == 0 || direction != branches.branch[b - 1].direction))
-      draw_quad({row.distribution, 0, 0}, at, branches.seed, direction, z);
+      draw_quad<false>({row.distribution, 0, 0}, at, branches.seed, direction, z);
     const float scale = branches.branch[b].scale;
 #pragma unroll
     for (int j = 0; j < 4; ++j)
@@ -82,9 +82,11 @@ void launch(const StoredRows& rows, const UpdateList& updates, const BranchList&
   if (rows.rows * quads == 0) return;
   with_type(to.type, [&](auto as) {
     using As = decltype(as);
-    const auto kernel = prepare_kernel<Stored, As>;
-    ZO2_LAUNCH(kernel, blocks_for(rows.rows * quads), dim3(kThreads), 0, stream, rows, updates,
-               branches, static_cast<typename As::T*>(to.data), to.copy_rows, to.stride, quads);
+    with_rank(rows, [&](auto low) {
+      const auto kernel = prepare_kernel<Stored, As, decltype(low)::value>;
+      ZO2_LAUNCH(kernel, blocks_for(rows.rows * quads), dim3(kThreads), 0, stream, rows, updates,
+                 branches, static_cast<typename As::T*>(to.data), to.copy_rows, to.stride, quads);
+    });
   });
   check_launch("prepare");
 }

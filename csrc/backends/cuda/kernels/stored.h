@@ -3,6 +3,8 @@
 // met the end of their grid.
 #pragma once
 
+#include <type_traits>
+
 #include "backends/cuda/kernels/draws.h"
 #include "backends/cuda/kernels/numbers.h"
 #include "backends/cuda/kernels/updates.h"
@@ -163,8 +165,15 @@ void with_stored(StorageType type, const Body& body) {
   }
 }
 
+// body(std::bool_constant): whether directions are of low rank.
+template <class Body>
+void with_rank(const StoredRows& rows, const Body& body) {
+  if (rows.rank > 0) return body(std::true_type());
+  body(std::false_type());
+}
+
 // The value with the list applied, written back where it says so.
-template <class Stored>
+template <class Stored, bool kLowRank>
 __device__ __forceinline__ void bring_up_to_date(const StoredRows& rows, const UpdateList& updates,
                                                  const Place& at, float w[4]) {
   Stored::load(rows, at, w);
@@ -175,7 +184,8 @@ __device__ __forceinline__ void bring_up_to_date(const StoredRows& rows, const U
     if ((entry.flags & UpdateEntry::kBegins) != 0)
       for (int i = 0; i < 4; ++i) sum[i] = w[i] * entry.decay;
     float z[4];
-    draw_quad({rows.distribution, rows.rank, entry.basis}, quad, entry.seed, entry.direction, z);
+    draw_quad<kLowRank>({rows.distribution, rows.rank, entry.basis}, quad, entry.seed,
+                        entry.direction, z);
     for (int i = 0; i < 4; ++i) sum[i] = sum[i] + entry.coefficient * z[i];
     if ((entry.flags & UpdateEntry::kEnds) == 0) continue;
     for (int i = 0; i < 4; ++i) w[i] = w[i] - sum[i];
