@@ -21,8 +21,8 @@ ZO2_INLINE void factor_normals(Rows rows, int column, uint32_t tensor, uint32_t 
 }
 
 // v' of columns [first, first + count) of a matrix, whole strips: out[rank][stride].
-inline void draw_basis(uint32_t tensor, const Factors& factors, int64_t first, int64_t count,
-                       float* out, int64_t stride) {
+[[maybe_unused]] static void draw_basis(uint32_t tensor, const Factors& factors, int64_t first,
+                                        int64_t count, float* out, int64_t stride) {
   const F scale = splat(1.0f / std::sqrt(static_cast<float>(factors.rank)));
   const uint32_t word3 = counter_word3(Purpose::kLowRankV, 0);
   for (int64_t i = 0; i < count; i += kWidth) {
