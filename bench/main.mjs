@@ -90,7 +90,7 @@ const suites = {
   options: (of) => [() => optionScoring({ ...of, batch: 16 })],
   evaluation: (of) => {
     const common = { ...of, model: flags.model };
-    const few = flags.quick ? { prompts: 4, tokens: 4 } : {};
+    const few = flags.quick ? { prompts: 4, tokens: 4, share: 3 / 4 } : {};
     return [
       () => scoring({ ...common, rowCount: Number(flags.rows) }),
       () => generation({ ...common, ...few }),

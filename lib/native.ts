@@ -1,6 +1,7 @@
 // The addon's surface, and the one place that loads it. Everything above this file is typed TypeScript;
 // everything below is C++ (csrc/napi). Weights never cross it, rows and scalars do.
 import type { NativeDoctor } from "./native-doctor.js";
+import type { NativeGenerateOptions, NativeGenerateResult } from "./native-generate.js";
 import type {
   DeviceProfile,
   NativeMeasureOptions,
@@ -272,52 +273,6 @@ export interface NativeEvalResult {
   logprobs: Float64Array;
 }
 
-export interface NativeGenerateOptions {
-  /** Token ids of every prompt, concatenated. */
-  tokens: Int32Array;
-  /** prompts + 1 offsets into `tokens`. */
-  offsets: Uint32Array;
-  /** Of one sequence, at least 1; the model's positions may end it earlier. */
-  maxNewTokens: number;
-  /** Sequences computed at once. */
-  batchSize: number;
-  /** Prompt tokens of one forward pass, at most. */
-  prefillTokens: number;
-  /** 0: the highest logit, the lowest id among equals. */
-  temperature: number;
-  /** 0: all. */
-  topK: number;
-  /** Above 0; 1: all. */
-  topP: number;
-  seed: number;
-  /** Ids that end a sequence with "eos", and with "stop". */
-  eosIds: Int32Array;
-  stopIds: Int32Array;
-  /** Return the logits that every new token was chosen from. */
-  keepLogits: boolean;
-}
-export type NativeSequenceEnd = "" | "eos" | "stop" | "length";
-/** What one forward pass gave: at most one token of a sequence. */
-export interface NativeTokensEvent {
-  event: "tokens";
-  /** Index of the prompt of each token. */
-  sequences: number[];
-  tokens: number[];
-  /** Why the sequence ends with the token; "": it goes on. */
-  ends: NativeSequenceEnd[];
-}
-export interface NativeGenerateResult {
-  promptTokens: number;
-  newTokens: number;
-  /** New tokens of passes that read no prompt. */
-  decodedTokens: number;
-  /** Time of passes that read prompts, and of the others. */
-  prefillMs: number;
-  decodeMs: number;
-  /** With `keepLogits`: [newTokens, vocabulary] in the order of the events; else empty. */
-  logits: Float32Array;
-}
-
 /**
  * One model on one engine thread. Methods queue behind each other; errors carry a stable `code`
  * ("ZO2_..."). stop(), answerScore() and endSequence() act at once, whatever is queued.
@@ -327,7 +282,7 @@ export interface NativeEngine {
   /** Every event arrives as one JSON text, in order. */
   train(options: NativeTrainOptions, onEvent: (json: string) => void): Promise<NativeTrainResult>;
   evaluate(options: NativeEvalOptions): Promise<NativeEvalResult>;
-  /** Continues prompts; every event ({@link NativeTokensEvent}) arrives as one JSON text, in order. */
+  /** Continues prompts; every event (NativeTokensEvent) arrives as one JSON text, in order. */
   generate(
     options: NativeGenerateOptions,
     onEvent: (json: string) => void,

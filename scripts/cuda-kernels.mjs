@@ -53,11 +53,11 @@ const named = kernels.flatMap((file) =>
   ),
 );
 
-/** "product_kernel": of the mangled name of any of its instances. */
+/** "product_kernel": of the mangled name of any of its instances; those for low rank have a budget of their own. */
 function kernelName(mangled) {
   const name = named.find((each) => mangled.includes(`${each.length}${each}`));
   if (!name) throw new Error(`no kernel's name: ${mangled}`);
-  return name;
+  return mangled.includes("Lb1E") ? `${name}, low rank` : name;
 }
 
 /** Largest needs of each kernel among its instances. */

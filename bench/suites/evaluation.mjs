@@ -56,12 +56,19 @@ export async function scoring({ work, model = smol, rowCount, rounds, threads, w
   };
 }
 
-/** Tokens a second while tokens are made: all prompts in one call, and one prompt a call. */
-export async function generation({ model = smol, prompts = 16, tokens = 16, rounds, threads }) {
+/** Tokens a second while tokens are made: all prompts in one call, and one prompt a call. `share`: of the model in memory. */
+export async function generation({
+  model = smol,
+  prompts = 16,
+  tokens = 16,
+  share = 1 / 4,
+  rounds,
+  threads,
+}) {
   if (!existsSync(model)) return { skipped: "no SmolLM2: run node scripts/fetch-real.mjs" };
   const storage = "f32";
   const { weightBytes } = await plan({ model, storage, simulate: false });
-  const memory = Math.floor(weightBytes / 4);
+  const memory = Math.floor(share * weightBytes);
   const texts = reviews(prompts).map(({ sentence }) => template.replace("{sentence}", sentence));
   const rate = async (some) => {
     let times;

@@ -160,7 +160,7 @@ void list(const Materialize& op, Accesses& to) {
 void draw(int directions, const Weight& w, uint64_t elements, const Factors& factors,
           Distribution distribution, Work& to) {
   const uint64_t count = static_cast<uint64_t>(directions) * elements;
-  const int rank = rank_of(w, factors);
+  const int rank = factors_of(w, factors).rank;
   if (rank > 0) {
     to.flops += 2.0 * rank * static_cast<double>(count);
   } else {

@@ -34,7 +34,7 @@ struct Update {
   const float* coefficients = nullptr;  // c_k, [directions]
   int directions = 0;
   bool rounds = false;
-  Factors factors;
+  Factors factors = {};
 };
 
 // Records not yet in the stored bytes, oldest first.
@@ -57,7 +57,7 @@ struct Branches {
   Rounding rounding = Rounding::kStochastic;
   const Branch* branch = nullptr;  // [count], ordered by direction
   int count = 1;
-  Factors factors;
+  Factors factors = {};
 };
 
 // Rows [row, row + rows) of a canonical matrix as stored.
@@ -114,10 +114,17 @@ struct Vector {
   w.elementwise = true;
   return w;
 }
+// All of an adapter's matrix, which is kept as 1-D parameters are.
+inline Weight as_matrix(const Vector& vector, int64_t rows, int64_t columns) {
+  Weight w = as_weight(vector);
+  w.rows = rows;
+  w.columns = columns;
+  return w;
+}
 
-// Of the weight's directions, where others have these.
-[[gnu::always_inline]] inline int rank_of(const Weight& weight, const Factors& factors) {
-  return weight.elementwise ? 0 : factors.rank;
+// Those of the weight's directions, where a run has these.
+[[gnu::always_inline]] inline Factors factors_of(const Weight& weight, const Factors& factors) {
+  return weight.elementwise ? Factors{} : factors;
 }
 
 // y[b][t] (+)= table_b[ids[t]] for the ids that fall into the weight's rows; others are left alone.

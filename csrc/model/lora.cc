@@ -14,9 +14,6 @@ constexpr const char* kAllLinear = "all-linear";
 constexpr const char* kField = "lora.targetModules";
 constexpr const char* kPrefix = "base_model.model.";  // of PEFT's names of tensors
 
-// "x.weight" to "x".
-std::string module_of(const std::string& weight) { return weight.substr(0, weight.rfind('.')); }
-
 // Every product of the model but the head's, by the id of its weight.
 std::map<TensorId, LinearSpec*> products_of(ModelSpec& model) {
   std::map<TensorId, LinearSpec*> products;

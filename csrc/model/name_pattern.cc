@@ -27,6 +27,12 @@ std::string examples(const std::vector<std::vector<std::string>>& candidates) {
 
 }  // namespace
 
+std::string module_of(const std::string& tensor) {
+  for (const char* end : {".weight", ".bias"})
+    if (tensor.ends_with(end)) return tensor.substr(0, tensor.rfind('.'));
+  return tensor;
+}
+
 std::vector<bool> match(const NamePattern& pattern, const std::string& field,
                         const std::vector<std::vector<std::string>>& candidates) {
   std::vector<bool> meant(candidates.size());

@@ -15,6 +15,9 @@ struct NamePattern {
   explicit operator bool() const { return !regex.empty() || !names.empty(); }
 };
 
+// "x" of "x.weight" and "x.bias"; other names as they are.
+std::string module_of(const std::string& tensor);
+
 // For each candidate, which has one or several names, whether the pattern means it. Throws
 // Error(kInvalidConfig), beginning with `field`, for a regular expression that is none, and for one
 // or a name that means no candidate; the message shows some of what there is.

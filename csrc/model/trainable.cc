@@ -6,12 +6,6 @@
 namespace zo2 {
 namespace {
 
-std::string module_of(const std::string& tensor) {
-  for (const char* end : {".weight", ".bias"})
-    if (tensor.ends_with(end)) return tensor.substr(0, tensor.rfind('.'));
-  return tensor;
-}
-
 bool any_trained(const ModelSpec& model, std::initializer_list<TensorId> tensors) {
   return std::any_of(tensors.begin(), tensors.end(), [&](TensorId id) {
     return id >= 0 && model.tensors[static_cast<size_t>(id)].trainable;

@@ -61,10 +61,7 @@ class Sizer final : public Expander {
   void used(uint32_t) override {}
   Weight resident(TensorId tensor) override {
     const StoredTensor& t = tensors_[static_cast<size_t>(tensor)];
-    Weight w = as_weight(vector(tensor));
-    w.rows = t.rows();
-    w.columns = t.columns();
-    return w;
+    return as_matrix(vector(tensor), t.rows(), t.columns());
   }
 
  private:

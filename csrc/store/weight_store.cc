@@ -179,10 +179,7 @@ Vector WeightStore::vector(uint32_t tensor) const {
 
 Weight WeightStore::resident(uint32_t tensor) const {
   const StoredTensor& t = tensors_[tensor];
-  Weight w = as_weight(vector(tensor));
-  w.rows = t.rows();
-  w.columns = t.columns();
-  return w;
+  return as_matrix(vector(tensor), t.rows(), t.columns());
 }
 
 std::vector<View> WeightStore::stored_bytes(uint32_t tensor) const {

@@ -34,7 +34,7 @@ struct Stored {
     aux.resize(storage_aux_bytes(type, kRows, kColumns));
     encode_rows(type, values.data(), kRows, kColumns, data.data(), aux.data(), {name, name});
     for (size_t i = 0; i < 2; ++i)
-      updates[i] = {kSeed + i, 1e-3f, &coefficients[i], 1, type != StorageType::kF32, {}};
+      updates[i] = {kSeed + i, 1e-3f, &coefficients[i], 1, type != StorageType::kF32};
   }
   Weight on(OpRig& rig) const {
     Weight w;

@@ -87,7 +87,7 @@ class LinearOp {
  private:
   std::unique_ptr<Buffer> weight_, x_, y_;
   const float coefficient_ = 1e-9f;
-  const Update update_{1, 0, &coefficient_, 1, false, {}};
+  const Update update_{1, 0, &coefficient_, 1, false};
   const Branch branches_[2] = {{0, 1e-3f}, {0, -1e-3f}};
   Linear op_;
 };
@@ -183,7 +183,7 @@ std::vector<double> measure_noise(Device& device, Distribution distribution, int
   const auto zeros = floats(device, "weights", kRows * kColumns);
   const auto noise = floats(device, "noise", rows * kColumns);
   const float coefficient = -1.0f;
-  const Update update{1, 0, &coefficient, 1, false, {}};
+  const Update update{1, 0, &coefficient, 1, false};
   std::vector<Op> ops;
   for (int64_t row = 0; row < rows; row += kRows) {
     const auto bytes = [](int64_t n) { return static_cast<size_t>(n * kColumns) * sizeof(float); };

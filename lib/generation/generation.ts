@@ -2,7 +2,7 @@
 import type { ResolvedGenerateConfig } from "../config/types.js";
 import { interruptible, type OpenModel } from "../model.js";
 import type { HubOptions } from "../hub/snapshot.js";
-import type { NativeSequenceEnd, NativeTokensEvent } from "../native.js";
+import type { NativeSequenceEnd, NativeTokensEvent } from "../native-generate.js";
 import type { UserCode } from "../user-code.js";
 import { endIds } from "./ends.js";
 import { encodePrompts } from "./prompts.js";

@@ -1,10 +1,10 @@
 // Running generate() of the native engine, and collecting what it says.
+import type { NativeEngine } from "../../dist/native.js";
 import type {
-  NativeEngine,
   NativeGenerateOptions,
   NativeGenerateResult,
   NativeTokensEvent,
-} from "../../dist/native.js";
+} from "../../dist/native-generate.js";
 
 export interface Generated {
   /** New ids of each prompt. */

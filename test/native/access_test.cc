@@ -102,9 +102,9 @@ class Rig {
 
 struct Records {
   float coefficients[2] = {0.25f, -0.5f};
-  Update updates[2] = {{5, 0.125f, coefficients, 2, true, {}}, {6, 0, coefficients, 1, false, {}}};
+  Update updates[2] = {{5, 0.125f, coefficients, 2, true}, {6, 0, coefficients, 1, false}};
   Branch branch[2] = {{0, 0.5f}, {0, -0.5f}};
-  Branches branches{9, Distribution::kGaussian, Rounding::kStochastic, branch, 2, {}};
+  Branches branches{9, Distribution::kGaussian, Rounding::kStochastic, branch, 2};
 };
 
 TEST_CASE("access: what kernels of weights write and read is declared") {

@@ -13,13 +13,12 @@ import type {
   NativeEngine,
   NativeEvalOptions,
   NativeEvalResult,
-  NativeGenerateOptions,
-  NativeGenerateResult,
   NativeLoadOptions,
   NativeModelInfo,
   NativeTrainOptions,
   NativeTrainResult,
 } from "../../dist/native.js";
+import type { NativeGenerateOptions, NativeGenerateResult } from "../../dist/native-generate.js";
 import type { Runtime } from "../../dist/runtime.js";
 
 export interface FakeSettings {

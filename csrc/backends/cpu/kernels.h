@@ -35,7 +35,7 @@ struct NoiseRow {
   uint32_t tensor = 0;
   uint32_t row = 0;
   uint32_t direction = 0;
-  Factors factors;
+  Factors factors = {};
 };
 
 // Softmax statistics of finished logits: op.logits scratch [branches][m][rows] in `shared`.

@@ -32,7 +32,7 @@ StoredRows stored_rows(const Weight& w, int64_t first, int64_t count, const Draw
   rows.row = static_cast<uint32_t>(w.row + first);
   rows.distribution = drawing.distribution;
   const Factors factors = w.pending.count > 0 ? w.pending.updates[0].factors : drawing.factors;
-  rows.rank = rank_of(w, factors);  // of a run's records and branches the same
+  rows.rank = factors_of(w, factors).rank;  // of a run's records and branches the same
   rows.stochastic = drawing.rounding == Rounding::kStochastic;
   rows.whole = reads_aux(w, drawing.exact);
   if (w.saturated) rows.saturated = w.saturated.as<unsigned long long>();

@@ -59,8 +59,7 @@ struct Block {
 void pack_block(const Linear& op, const Block& at, const Sizes& size, const BasisTable& table,
                 float* packed) {
   const Weight& weight = op.weight;
-  Factors factors = op.branches.factors;
-  factors.rank = rank_of(weight, factors);
+  const Factors factors = factors_of(weight, op.branches.factors);
   const bool perturbed = perturbs(weight, op.branches);
   int64_t saturated = 0;
   for (int64_t row = 0; row < at.rows; row += kWidth) {

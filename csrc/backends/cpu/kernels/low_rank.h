@@ -46,15 +46,15 @@ inline int64_t basis_stride(const Weight& weight) {
   return ceil_div(weight.columns, kStripColumns) * kStripColumns;
 }
 inline size_t basis_floats(const Weight& weight, const Factors& factors) {
-  return static_cast<size_t>(rank_of(weight, factors) * basis_stride(weight));
+  return static_cast<size_t>(factors_of(weight, factors).rank * basis_stride(weight));
 }
 inline void fill_basis(const Weight& weight, const Factors& factors, float* to) {
-  if (rank_of(weight, factors) > 0)
+  if (factors_of(weight, factors).rank > 0)
     draw_basis(weight.tensor, factors, 0, basis_stride(weight), to, basis_stride(weight));
 }
 inline BasisTable basis_table(const Weight& weight, const Factors& factors, const float* v) {
-  return rank_of(weight, factors) > 0 ? BasisTable{factors.basis, v, basis_stride(weight)}
-                                      : BasisTable{};
+  if (factors_of(weight, factors).rank == 0) return {};
+  return {factors.basis, v, basis_stride(weight)};
 }
 
 template <class Shape>

@@ -81,8 +81,8 @@ void round_strip(StorageType type, Rounding rounding, uint64_t seed, const Shape
 
 // s = d w; s = s + c_k z_k for k ascending; w = w - s (design rule 5).
 template <class Shape>
-void subtract(const Update& update, RowNoise noise, const Factors& factors, const Shape& shape,
-              F* value) {
+void subtract(const Update& update, const RowNoise& noise, const Factors& factors,
+              const Shape& shape, F* value) {
   const F decay = splat(update.decay);
   const auto with_direction = [&](int k, const auto& body) {
     with_draw(noise.distribution, shape, update.seed, k, factors, noise.table, body);
@@ -150,9 +150,7 @@ int64_t advance(const Weight& weight, RowNoise noise, const Shape& shape, int64_
   if (!weight.trainable) return saturated;
   for (int u = 0; u < weight.pending.count; ++u) {
     const Update& update = weight.pending.updates[u];
-    Factors factors = update.factors;
-    factors.rank = rank_of(weight, factors);
-    subtract(update, noise, factors, shape, value);
+    subtract(update, noise, factors_of(weight, update.factors), shape, value);
     if (update.rounds && aux) {
       const int64_t met = round_with_aux(weight, noise.rounding, update.seed, shape, value);
       // What is not written back is rounded again by a later pass.
@@ -215,9 +213,7 @@ void prepare_strip(const Weight& weight, const Branches& branches, int64_t r, in
     scatter_group(full, u, x, out + b * stride);
   };
   if (perturbs(weight, branches)) {
-    Factors factors = branches.factors;
-    factors.rank = rank_of(weight, factors);
-    perturb_strip(branches, factors, table, shape, value, put);
+    perturb_strip(branches, factors_of(weight, branches.factors), table, shape, value, put);
     return;
   }
   for (int b = 0; b < branches.count; ++b)

@@ -52,8 +52,8 @@ __device__ __forceinline__ void factor_normals(uint32_t row, int column, uint32_
 
 // z of low rank (device/ops.h, Factors). A call, not inlined, and in kernels of its own
 // (kLowRank): its registers are not everybody's.
-// Each thread draws the basis of its columns itself: five times the draws of full rank, which
-// streamed runs hide behind their copies.
+// Each thread draws the basis of its columns itself: for every four ranks five counters where full
+// rank takes one. What that costs on a GPU has not been measured.
 ZO2_NOINLINE __device__ inline float4 low_rank_quad(Quad at, uint64_t seed, uint32_t direction,
                                                     int rank, uint64_t basis) {
   const uint32_t u_word3 = counter_word3(Purpose::kLowRankU, direction);
