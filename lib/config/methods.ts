@@ -1,5 +1,6 @@
 // What each method is given where a user gives nothing, and which constants it has (docs/methods.md).
 import { invalid } from "./problems.js";
+import type { ResolvedPlanConfig } from "./plan-types.js";
 import type { MethodConfig, ResolvedTrainConfig, TrainConfig } from "./types.js";
 
 type Constant =
@@ -71,8 +72,14 @@ export function withMethodDefaults(config: TrainConfig): TrainConfig {
   return { ...config, method: { ...defaultsOf(config), ...Object.fromEntries(given) } };
 }
 
+/** What a method's cost hangs on. */
+export type Cost = Pick<
+  ResolvedTrainConfig["method"],
+  "name" | "directions" | "distribution" | Constant
+>;
+
 /** @throws Zo2Error ZO2_INVALID_CONFIG for a constant of another method, or too few directions */
-export function checkMethod(method: ResolvedTrainConfig["method"]): void {
+export function checkMethod(method: Cost): void {
   const { defaults, fewestDirections = 1 } = of(method.name) ?? { defaults: {} };
   for (const name of constants) {
     if (method[name] === undefined || name in defaults) continue;
@@ -86,9 +93,25 @@ export function checkMethod(method: ResolvedTrainConfig["method"]): void {
 }
 
 /** Those of the method, for the engine. */
-export function constantsOf(
-  method: ResolvedTrainConfig["method"],
-): Partial<Record<Constant, number>> {
+export function constantsOf(method: Cost): Partial<Record<Constant, number>> {
   const given = constants.map((name) => [name, method[name]] as const);
   return Object.fromEntries(given.filter(([, value]) => value !== undefined));
+}
+
+/**
+ * The method of a plan, with its defaults.
+ * @throws Zo2Error ZO2_INVALID_CONFIG, as {@link checkMethod}
+ */
+export function plannedMethod(config: ResolvedPlanConfig): Cost {
+  const { method: name } = config;
+  const { directions = 1, distribution = "gaussian", ...rest } = of(name)?.defaults ?? {};
+  const given = {
+    name,
+    ...rest,
+    directions: config.directions ?? directions,
+    distribution: config.distribution ?? distribution,
+    ...(config.rank !== undefined && { rank: config.rank }),
+  };
+  checkMethod(given);
+  return given;
 }

@@ -3,6 +3,7 @@ import type {
   AblationConfig,
   Filled,
   LoraConfig,
+  MethodConfig,
   NamePattern,
   PlacementConfig,
   Size,
@@ -19,9 +20,11 @@ export interface PlanConfig {
   gradientAccumulationSteps?: number | undefined;
   /** Tokens of a row (default 2048, or what the model reads at most). */
   length?: number | undefined;
-  /** Random directions a step (default 1). */
+  /** As in {@link MethodConfig}; directions, distribution and rank are the method's by default. */
+  method?: MethodConfig["name"] | undefined;
   directions?: number | undefined;
   distribution?: "gaussian" | "rademacher" | undefined;
+  rank?: number | undefined;
   /** Type of stored weights (default "f16"). */
   storage?: Storage | undefined;
   /** As in {@link TrainConfig}. */
@@ -52,7 +55,10 @@ type PlanSizes = "memory" | "hostMemory" | "extentBytes";
 /** {@link PlanConfig} with its defaults; sizes are bytes. */
 export interface ResolvedPlanConfig
   extends Omit<
-    Filled<PlanConfig, "trainable" | "lora" | "length" | "slots" | "trace">,
+    Filled<
+      PlanConfig,
+      "trainable" | "lora" | "length" | "directions" | "distribution" | "rank" | "slots" | "trace"
+    >,
     PlanSizes | "ablation"
   > {
   memory?: number | undefined;

@@ -45,6 +45,22 @@ t.test("other schedules are slower", async (t) => {
   }
 });
 
+t.test("methods", async (t) => {
+  const model = { ...gpu, model: "opt-6.7b", length: 128, storage: "f16" } as const;
+  const time = async (of: object): Promise<number> =>
+    (await plan({ ...model, ...of })).predicted?.stepMs ?? 0;
+  const one = await time({});
+  t.ok((await time({ directions: 4 })) <= 1.2 * one, "the link is what takes time");
+  t.ok((await time({ method: "lozo", directions: 4 })) <= 1.2 * one);
+  const peak = async (of: object): Promise<number> =>
+    (await plan({ ...model, ...of, simulate: false })).devicePeakBytes;
+  t.equal(await peak({ method: "fzoo" }), await peak({ method: "fzoo", directions: 8 }));
+  t.ok((await peak({ method: "fzoo" })) > (await peak({ directions: 4 })), "nine copies of it");
+  const code = "ZO2_INVALID_CONFIG";
+  await t.rejects(plan({ ...model, rank: 2 }), { code, message: /mezo has no such constant/ });
+  await t.rejects(plan({ ...model, method: "fzoo", directions: 1 }), { code, message: /needs 2/ });
+});
+
 t.test("shapes and devices", async (t) => {
   for (const model of shapeNames) {
     const { parameters } = await plan({ model, device: "a100-pcie", length: 8, simulate: false });
