@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
 import { type MethodConfig, train } from "zo2";
+import { methodNames } from "../../dist/config/methods.js";
 import { resolveTrainConfig } from "../../dist/config/resolve.js";
 
 const model = join(import.meta.dirname, "../../models/reviews-tiny");
@@ -29,11 +30,13 @@ t.test("what a method cannot use is refused by name", (t) => {
   refused({ lambdaReg: 2 }, /method\.lambdaReg is given, but mezo has no such constant/);
   refused({ rank: 2 }, /method\.rank is given, but mezo has no such constant/);
   refused({ name: "lozo", rank: 33 }, /method\.rank/);
+  refused({ name: "sparse", sparsity: 1 }, /method\.sparsity/);
+  refused({ name: "meazo", window: 3 }, /method\.window is given, but meazo has no such/);
   refused({ name: "adam" as "mezo" }, /method\.name is "adam"; .*"fzoo"/);
   t.end();
 });
 
-for (const name of ["mezo", "fzoo", "spsa1.5", "es", "meazo", "lozo"] as const) {
+for (const name of methodNames) {
   t.test(`${name}: a run that goes on is the run that was not interrupted`, async (t) => {
     const dir = t.testdir();
     const method = { name, directions: 2 };

@@ -59,7 +59,6 @@ struct Block {
 void pack_block(const Linear& op, const Block& at, const Sizes& size, const BasisTable& table,
                 float* packed) {
   const Weight& weight = op.weight;
-  const Factors factors = factors_of(weight, op.branches.factors);
   const bool perturbed = perturbs(weight, op.branches);
   int64_t saturated = 0;
   for (int64_t row = 0; row < at.rows; row += kWidth) {
@@ -76,7 +75,7 @@ void pack_block(const Linear& op, const Block& at, const Sizes& size, const Basi
         for (int i = 0; i < 4; ++i) store(group + i * kTileColumns, x[i]);
       };
       if (perturbed) {
-        perturb_strip(op.branches, factors, table, shape, value, put);
+        perturb_strip(weight, op.branches, table, shape, value, put);
       } else {
         for (int u = 0; u < shape.groups(); ++u) put(0, u, value + 4 * u);
       }

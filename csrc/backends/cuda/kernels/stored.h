@@ -165,30 +165,63 @@ void with_stored(StorageType type, const Body& body) {
   }
 }
 
-// body(std::bool_constant): whether directions are of low rank.
+// body(std::integral_constant)
 template <class Body>
-void with_rank(const StoredRows& rows, const Body& body) {
-  if (rows.rank > 0) return body(std::true_type());
-  body(std::false_type());
+void with_rule(const StoredRows& rows, const Body& body) {
+  switch (rows.rule) {
+    case Rule::kDense: return body(std::integral_constant<Rule, Rule::kDense>());
+    case Rule::kLowRank: return body(std::integral_constant<Rule, Rule::kLowRank>());
+    case Rule::kMoments: return body(std::integral_constant<Rule, Rule::kMoments>());
+  }
+}
+
+// z of the branch's direction.
+template <Rule kRule>
+__device__ __forceinline__ void draw_branch(const StoredRows& rows, const BranchList& branches,
+                                            const Quad& at, uint32_t direction, float z[4]) {
+  const float* core = branches.cores
+                          ? branches.cores + static_cast<int64_t>(direction) * rows.rank * rows.rank
+                          : nullptr;
+  draw_quad<kRule>({rows.distribution, rows.rank, branches.basis, core}, at, branches.seed,
+                   direction, z);
+}
+
+// w + scale z, where the element is moved at all.
+__device__ __forceinline__ float perturbed(const StoredRows& rows, float w, float scale, float z) {
+  return fabsf(w) <= rows.threshold ? w + scale * z : w;
 }
 
 // The value with the list applied, written back where it says so.
-template <class Stored, bool kLowRank>
+template <class Stored, Rule kRule>
 __device__ __forceinline__ void bring_up_to_date(const StoredRows& rows, const UpdateList& updates,
                                                  const Place& at, float w[4]) {
   Stored::load(rows, at, w);
   const Quad quad = {rows.tensor, at.drawn, at.quad};
-  float sum[4] = {0, 0, 0, 0};
+  float sum[4] = {0, 0, 0, 0}, first[4] = {0, 0, 0, 0}, second[4] = {0, 0, 0, 0};
   for (int u = 0; u < updates.count; ++u) {
     const UpdateEntry& entry = updates.many ? updates.many[u] : updates.few[u];
     if ((entry.flags & UpdateEntry::kBegins) != 0)
-      for (int i = 0; i < 4; ++i) sum[i] = w[i] * entry.decay;
+      for (int i = 0; i < 4; ++i) {
+        sum[i] = w[i] * entry.decay;
+        first[i] = second[i] = 0;
+      }
     float z[4];
-    draw_quad<kLowRank>({rows.distribution, rows.rank, entry.basis}, quad, entry.seed,
-                        entry.direction, z);
-    for (int i = 0; i < 4; ++i) sum[i] = sum[i] + entry.coefficient * z[i];
+    draw_quad<kRule>({rows.distribution, rows.rank, entry.basis, entry.core}, quad, entry.seed,
+                     entry.direction, z);
+    for (int i = 0; i < 4; ++i) {
+      if constexpr (kRule == Rule::kMoments) {
+        first[i] = first[i] + entry.coefficient * z[i];
+        second[i] = second[i] + entry.square * (z[i] * z[i]);
+      } else {
+        sum[i] = sum[i] + entry.coefficient * z[i];
+      }
+    }
     if ((entry.flags & UpdateEntry::kEnds) == 0) continue;
-    for (int i = 0; i < 4; ++i) w[i] = w[i] - sum[i];
+    for (int i = 0; i < 4; ++i) {
+      if constexpr (kRule == Rule::kMoments)
+        sum[i] = sum[i] + entry.rate * __fdiv_rn(first[i], __fsqrt_rn(second[i]) + rows.zeta);
+      w[i] = fabsf(w[i]) <= rows.threshold ? w[i] - sum[i] : w[i];
+    }
     if ((entry.flags & UpdateEntry::kRounds) != 0) {
       uint32_t words[4] = {0, 0, 0, 0};
       if (rows.stochastic)
