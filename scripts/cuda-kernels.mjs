@@ -53,11 +53,15 @@ const named = kernels.flatMap((file) =>
   ),
 );
 
-/** "product_kernel": of the mangled name of any of its instances; those for low rank have a budget of their own. */
+/** Of `Rule` in kernels/updates.h. */
+const rules = ["", ", low rank", ", moments"];
+
+/** "product_kernel": of the mangled name of any of its instances; rules of updates have budgets of their own. */
 function kernelName(mangled) {
   const name = named.find((each) => mangled.includes(`${each.length}${each}`));
   if (!name) throw new Error(`no kernel's name: ${mangled}`);
-  return mangled.includes("Lb1E") ? `${name}, low rank` : name;
+  const [, rule = "0"] = /4RuleE(\d)E/.exec(mangled) ?? [];
+  return name + rules[rule];
 }
 
 /** Largest needs of each kernel among its instances. */
