@@ -39,8 +39,8 @@ struct MomentTerm {
   float a = 0, b = 0;
 };
 struct Moments {
-  const MomentTerm* terms = nullptr;
-  int count = 0;  // 0: the update is linear
+  const MomentTerm* terms = nullptr;  // the last one is of the record itself: of its seed
+  int count = 0;                      // 0: the update is linear
   float rate = 0;
   float zeta = 0;
 };

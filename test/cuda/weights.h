@@ -118,6 +118,7 @@ struct RandomWeight {
       terms.push_back({random(), static_cast<uint32_t>(random() % 3),
                        random_floats(random, 1, 1e-1f)[0],
                        std::abs(random_floats(random, 1, 1e-1f)[0])});
+    terms.back().seed = update.seed;
     terms_.push_back(std::move(terms));
     update.moments = {terms_.back().data(), static_cast<int>(terms_.back().size()), 1e-2f, 1e-3f};
   }

@@ -122,7 +122,7 @@ const float* OpRunner::cores_of(const Weight& weight, const Factors& all, int di
   const Factors factors = factors_of(weight, all);
   if (!factors.cores) return nullptr;
   const float* host = factors.cores[weight.tensor];
-  const auto [found, fresh] = cores_.try_emplace(host, nullptr);
+  const auto [found, fresh] = cores_.try_emplace({host, directions}, nullptr);
   if (!fresh) return found->second;
   const int64_t count = int64_t{directions} * factors.rank * factors.rank;
   cores_at_ -= count * int64_t{sizeof(float)};

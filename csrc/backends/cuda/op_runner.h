@@ -60,7 +60,8 @@ class OpRunner {
   // Of the op under way. Cores lie behind each other at the end of the room for update lists.
   GpuScratch layout_;
   int64_t cores_at_ = 0;
-  std::map<const float*, const float*> cores_;  // on the device, by where they are on the host
+  // On the device, by where they are on the host and how many directions have one.
+  std::map<std::pair<const float*, int>, const float*> cores_;
 };
 
 }  // namespace zo2::cuda
