@@ -25,10 +25,11 @@ import type {
   NativeScoreEvent,
   NativeTrainResult,
 } from "./native.js";
-import { scoreStep } from "./objective.js";
+import { checkNamedObjective } from "./named-objective.js";
 import { RecentLosses } from "./recent-losses.js";
 import { checkLength, findRun, runFiles, saveConfig } from "./run-directory.js";
 import type { Runtime } from "./runtime.js";
+import { Scorer } from "./scorer.js";
 import { taskOf } from "./tasks/registry.js";
 import { trainingTask } from "./tasks/training.js";
 import { nativeTrainOptions } from "./train-options.js";
@@ -68,6 +69,7 @@ export class EngineDriver {
   });
   /** Ends a pending objective: the training is over without it. */
   readonly #scoring = new AbortController();
+  #scorer: Scorer | undefined;
   readonly #losses = new RecentLosses();
   readonly #metrics: Metrics;
   #resumedFrom = 0;
@@ -181,8 +183,19 @@ export class EngineDriver {
     }
   }
 
-  async #takeSteps({ engine }: OpenModel, data: TrainingData): Promise<TrainResult> {
-    const { objective } = this.options;
+  async #takeSteps(model: OpenModel, data: TrainingData): Promise<TrainResult> {
+    const scorer = Scorer.make(
+      this.config,
+      this.options.objective,
+      taskOf(this.config.data),
+      data.train,
+      model,
+    );
+    this.#scorer = scorer;
+    const objective = (await scorer?.options()) ?? {
+      customObjective: false,
+      identity: { objective: null },
+    };
     this.hooks.onTraining();
     const { steps, evalEvery } = this.config;
     const inStretches = data.needsAnswers && canStop(this.config);
@@ -190,10 +203,10 @@ export class EngineDriver {
     const options = nativeTrainOptions(this.config, {
       trainRows: data.train.rows,
       evalRows: (engineEvaluates && data.eval?.rows) || null,
-      customObjective: objective !== undefined,
-      identity: { objective: objective ? { maximize: objective.maximize ?? false } : null },
+      ...objective,
     });
     const receive = (json: string): void => this.#receive(json, data);
+    const { engine } = model;
     let [step, saturated] = [this.#resumedFrom, 0];
     for (;;) {
       const until = inStretches ? nextStop(step, this.config) : steps;
@@ -255,12 +268,15 @@ export class EngineDriver {
       limits: limitsFor(model.info, data.maxLength),
       signal: this.#ending.signal,
     };
+    const { objective } = this.config;
+    checkNamedObjective(objective, task, this.options.objective);
     const keepRows = this.options.objective !== undefined;
     const train = await loadData({
       ...request,
       ...parts.train,
       task: trainingTask(task, data.trainAsClassification),
       keepRows,
+      keepExamples: objective !== "loss",
     });
     this.#tell({ event: "data", role: "train", ...train.report });
     if (parts.eval === undefined) return { train, eval: undefined, needsAnswers: false };
@@ -312,7 +328,7 @@ export class EngineDriver {
   #receive(json: string, data: TrainingData): void {
     try {
       const event = JSON.parse(json) as NativeEvent;
-      if (event.event === "score") void this.#score(event, data.train);
+      if (event.event === "score") void this.#score(event);
       else if (event.event === "eval") this.#onEngineEvaluation(event, data);
       else if (event.event === "step") this.#onStep(event);
       else if (event.event === "checkpoint") this.#tell(event);
@@ -354,26 +370,16 @@ export class EngineDriver {
     this.#user.call(this.options.onEvent, event);
   }
 
-  async #score(event: NativeScoreEvent, { source }: LoadedData): Promise<void> {
-    const { objective } = this.options;
-    const { signal } = this.#scoring;
+  async #score(event: NativeScoreEvent): Promise<void> {
     const engine = this.#model?.engine;
-    let abandon = (): void => undefined;
     this.#isScoring = true;
     try {
-      signal.throwIfAborted();
-      if (!objective) throw new Zo2Error("ZO2_INTERNAL", "a score was asked for without objective");
-      const abandoned = new Promise<never>((_, reject) => {
-        abandon = () => reject(signal.reason);
-        signal.addEventListener("abort", abandon, { once: true });
-      });
-      const scores = await Promise.race([scoreStep(objective, event, source, signal), abandoned]);
-      engine?.answerScore(scores, null);
+      const scores = await this.#scorer?.scores(event, this.#scoring.signal);
+      engine?.answerScore(scores ?? null, scores ? null : "there is no objective");
     } catch (reason) {
       this.#user.fail(reason);
       engine?.answerScore(null, messageOf(reason));
     } finally {
-      signal.removeEventListener("abort", abandon);
       this.#isScoring = false;
       if (this.#ending.signal.aborted) this.#stopWork();
     }

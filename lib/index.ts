@@ -52,7 +52,13 @@ export type {
 } from "./native-plan.js";
 export { type ModelShape, shapeNames, shapeOf } from "./shapes.js";
 export { normals } from "./noise.js";
-export type { Objective, ScoredRow } from "./objective.js";
+export type {
+  LogprobObjective,
+  Objective,
+  ScoredRow,
+  TextObjective,
+  WrittenRow,
+} from "./objective.js";
 export { defineTask, type TaskDefinition } from "./tasks/define.js";
 export type { Fields, RowOf } from "./tasks/fields.js";
 export { answerF1, exactMatch, normalizeAnswer } from "./tasks/answers.js";

@@ -167,6 +167,8 @@ export interface NativeTrainOptions extends NativeMethodOptions {
   evalBatchTokens: number;
   /** The loss of a batch comes from JavaScript: "score" events are sent and answered. */
   customObjective: boolean;
+  /** The objective is over greedy continuations of the rows' prompts. */
+  texts?: { maxNewTokens: number; eosIds: Int32Array; stopIds: Int32Array };
   /** Kept in the journal header and compared when a run resumes: what else must not change. */
   identity: Record<string, unknown>;
 }
@@ -241,6 +243,8 @@ export interface NativeScoreEvent {
    * Finite: a step where one is not is skipped without asking.
    */
   logprobs: number[][][];
+  /** Instead, where `texts` was given: [branch][row], ids of new tokens without what ended them. */
+  texts: number[][][];
 }
 export type NativeEvent =
   | NativeStartEvent

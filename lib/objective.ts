@@ -3,6 +3,7 @@ import { invalid, show } from "./config/problems.js";
 import type { JsonRow } from "./config/types.js";
 import { Zo2Error } from "./errors.js";
 import type { NativeScoreEvent } from "./native.js";
+import type { AnswerSettings, Task } from "./tasks/task.js";
 
 /** A row as an objective sees it. */
 export interface ScoredRow {
@@ -17,6 +18,31 @@ export interface ScoredRow {
   logprobs: number[];
 }
 
+/** A row, and what a copy of the model answers to its prompt. */
+export interface WrittenRow {
+  row: JsonRow;
+  /** Its position among the usable training rows. */
+  index: number;
+  /** Greedy, without what ended it. */
+  text: string;
+}
+
+interface Scoring<Row> {
+  maximize?: boolean | undefined;
+  score(rows: Row[], signal: AbortSignal): ArrayLike<number> | Promise<ArrayLike<number>>;
+}
+export interface LogprobObjective extends Scoring<ScoredRow> {
+  needs: "logprobs";
+}
+/** Every copy of the model continues the prompts of a step's rows: what is before their labels. */
+export interface TextObjective extends Scoring<WrittenRow> {
+  needs: "texts";
+  /** Most tokens of a text (default: the task's). */
+  maxNewTokens?: number | undefined;
+  /** Text that ends a text, and is none of it (default: the task's). */
+  stop?: string | undefined;
+}
+
 /**
  * What to train on instead of the task's loss. It need not be differentiable. `score` is called
  * once for each evaluated copy of the model in a step, with the step's rows, and returns (or
@@ -25,20 +51,40 @@ export interface ScoredRow {
  * value that is not finite makes the step a skipped one. What it throws ends the training with that
  * reason.
  */
-export interface Objective {
-  /** What the forward pass must give. */
-  needs: "logprobs";
-  maximize?: boolean | undefined;
-  score(rows: ScoredRow[], signal: AbortSignal): ArrayLike<number> | Promise<ArrayLike<number>>;
-}
+export type Objective = LogprobObjective | TextObjective;
 
 /** @throws Zo2Error ZO2_INVALID_CONFIG */
 export function checkObjective(objective: Objective | undefined): void {
   if (objective === undefined) return;
   if (typeof objective?.score !== "function") throw invalid("objective.score must be a function");
-  if (objective.needs !== "logprobs") {
-    throw invalid(`objective.needs is ${show(objective.needs)}; it must be "logprobs"`);
+  const { needs } = objective;
+  if (needs !== "logprobs" && needs !== "texts") {
+    throw invalid(`objective.needs is ${show(needs)}; it must be "logprobs" or "texts"`);
   }
+  if (needs === "logprobs") return;
+  const { maxNewTokens, stop } = objective;
+  if (maxNewTokens !== undefined && !(Number.isInteger(maxNewTokens) && maxNewTokens >= 1)) {
+    throw invalid(`objective.maxNewTokens is ${show(maxNewTokens)}; it must be at least 1`);
+  }
+  if (stop !== undefined && (typeof stop !== "string" || stop === "")) {
+    throw invalid(`objective.stop is ${show(stop)}; it must be a text`);
+  }
+}
+
+/** How a text objective's texts are made. @throws Zo2Error ZO2_INVALID_CONFIG */
+export function textSettings(
+  objective: Objective | undefined,
+  { kind, answer }: Task,
+): AnswerSettings | undefined {
+  if (objective?.needs !== "texts") return undefined;
+  const answers = kind === "generation";
+  const maxNewTokens = objective.maxNewTokens ?? (answers ? answer.maxNewTokens : undefined);
+  if (maxNewTokens === undefined) {
+    throw invalid(
+      "objective.maxNewTokens is missing: the task does not say how long a text may be",
+    );
+  }
+  return { maxNewTokens, stop: objective.stop ?? (answers ? answer.stop : "") };
 }
 
 function checkScores(scores: ArrayLike<number>, count: number): number[] {
@@ -54,6 +100,34 @@ function checkScores(scores: ArrayLike<number>, count: number): number[] {
   return list as number[];
 }
 
+/** Training rows as objectives see them. */
+export interface ScoredData {
+  source: readonly JsonRow[];
+  /** The text of ids that continue a row's prompt. */
+  textOf(index: number, ids: readonly number[]): Promise<string>;
+}
+
+async function written(
+  { source, textOf }: ScoredData,
+  indices: readonly number[],
+  texts: readonly number[][],
+): Promise<WrittenRow[]> {
+  const row = async (index: number, i: number): Promise<WrittenRow> => {
+    return { row: source[index] ?? {}, index, text: await textOf(index, texts[i] ?? []) };
+  };
+  return Promise.all(indices.map(row));
+}
+
+function scored(
+  { source }: ScoredData,
+  indices: readonly number[],
+  logprobs: readonly number[][],
+): ScoredRow[] {
+  return indices.map((index, i) => {
+    return { row: source[index] ?? {}, index, logprobs: logprobs[i] ?? [] };
+  });
+}
+
 /**
  * The losses of every branch and row of a step, [branch][row].
  * @throws what the objective throws; Zo2Error ZO2_INVALID_DATA for what is not numbers
@@ -61,17 +135,25 @@ function checkScores(scores: ArrayLike<number>, count: number): number[] {
 export async function scoreStep(
   objective: Objective,
   event: NativeScoreEvent,
-  source: readonly JsonRow[],
+  data: ScoredData,
   signal: AbortSignal,
 ): Promise<Float64Array> {
   const losses: number[] = [];
-  for (const branch of event.logprobs) {
-    signal.throwIfAborted();
-    const rows = event.rows.map((index, i) => {
-      return { row: source[index] ?? {}, index, logprobs: branch[i] ?? [] };
-    });
-    const scores = checkScores(await objective.score(rows, signal), rows.length);
-    for (const score of scores) losses.push(objective.maximize ? -score : score);
+  const add = (scores: ArrayLike<number>): void => {
+    for (const score of checkScores(scores, event.rows.length)) {
+      losses.push(objective.maximize ? -score : score);
+    }
+  };
+  if (objective.needs === "texts") {
+    for (const texts of event.texts) {
+      signal.throwIfAborted();
+      add(await objective.score(await written(data, event.rows, texts), signal));
+    }
+  } else {
+    for (const logprobs of event.logprobs) {
+      signal.throwIfAborted();
+      add(await objective.score(scored(data, event.rows, logprobs), signal));
+    }
   }
   return Float64Array.from(losses);
 }

@@ -4,7 +4,10 @@ import type { ResolvedTrainConfig } from "./config/types.js";
 import { constantsOf } from "./config/methods.js";
 import type { NativeTrainOptions } from "./native.js";
 
-type Rest = Pick<NativeTrainOptions, "trainRows" | "evalRows" | "customObjective" | "identity">;
+type Rest = Pick<
+  NativeTrainOptions,
+  "trainRows" | "evalRows" | "customObjective" | "identity" | "texts"
+>;
 
 export function nativeTrainOptions(config: ResolvedTrainConfig, rest: Rest): NativeTrainOptions {
   const { method, schedule } = config;

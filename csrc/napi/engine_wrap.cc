@@ -1,5 +1,7 @@
 #include "napi/engine_wrap.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "core/trace.h"
 #include "napi/devices.h"
@@ -112,33 +114,43 @@ Json tokens_event(const std::vector<GeneratedToken>& made) {
   return event;
 }
 
+template <class T>
+Json list_of(const std::vector<T>& values) {
+  Json list = Json::array();
+  for (const T& value : values) list.push(value);
+  return list;
+}
+
 Json score_event(const ScoreRequest& request) {
-  Json rows = Json::array(), branches = Json::array();
+  Json rows = Json::array(), branches = Json::array(), texts = Json::array();
   for (const uint32_t row : request.rows) rows.push(static_cast<uint64_t>(row));
   for (const auto& scores : request.branches) {
     Json list = Json::array();
-    for (const RowScore& score : scores) {
-      Json options = Json::array();
-      for (const double s : score.options) options.push(s);
-      list.push(options);
-    }
+    for (const RowScore& score : scores) list.push(list_of(score.options));
     branches.push(list);
+  }
+  for (const Texts& of_branch : request.texts) {
+    Json list = Json::array();
+    for (const std::vector<int32_t>& ids : of_branch) list.push(list_of(ids));
+    texts.push(list);
   }
   Json event = Json::object();
   event.set("event", "score");
   event.set("step", request.step);
   event.set("rows", rows);
   event.set("logprobs", branches);
+  event.set("texts", texts);
   return event;
 }
 
 std::vector<std::vector<double>> unflatten(const std::vector<double>& flat,
                                            const ScoreRequest& request) {
   const size_t rows = request.rows.size();
-  if (flat.size() != rows * request.branches.size())
+  const size_t branches = std::max(request.branches.size(), request.texts.size());
+  if (flat.size() != rows * branches)
     throw Error(ErrorCode::kInvalidData, "the objective must give one number per branch and row");
   std::vector<std::vector<double>> scores;
-  for (size_t b = 0; b < request.branches.size(); ++b)
+  for (size_t b = 0; b < branches; ++b)
     scores.emplace_back(flat.begin() + static_cast<ptrdiff_t>(b * rows),
                         flat.begin() + static_cast<ptrdiff_t>((b + 1) * rows));
   return scores;

@@ -166,6 +166,15 @@ MethodOptions method_options(const Napi::Object& object) {
   return o;
 }
 
+static TextOptions text_options(const Napi::Object& object) {
+  TextOptions o;
+  o.max_new_tokens = int_field(object, "maxNewTokens");
+  o.eos_ids = copy<int32_t>(array_field<Napi::Int32Array>(object, "eosIds", napi_int32_array));
+  o.stop_ids = copy<int32_t>(array_field<Napi::Int32Array>(object, "stopIds", napi_int32_array));
+  if (o.max_new_tokens < 1) wrong(object.Env(), "maxNewTokens", "at least 1");
+  return o;
+}
+
 TrainOptions train_options(const Napi::Object& object) {
   const Napi::Env env = object.Env();
   TrainOptions o;
@@ -193,6 +202,7 @@ TrainOptions train_options(const Napi::Object& object) {
   o.rules.distribution = named_field<Distribution>(object, "distribution");
   if (object.Has("checkpointEvery")) o.checkpoints.every = count_field(object, "checkpointEvery");
   o.identity = json_field(object, "identity");
+  if (object.Has("texts")) o.texts = text_options(object.Get("texts").As<Napi::Object>());
   if (o.batch_size < 1) wrong(env, "batchSize", "at least 1");
   if (o.accumulation < 1) wrong(env, "gradientAccumulationSteps", "at least 1");
   if (o.rules.round_every < 1) wrong(env, "roundEvery", "at least 1");

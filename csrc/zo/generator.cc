@@ -156,17 +156,24 @@ std::vector<GeneratedToken> Generator::choose(const float* logits, GenerateResul
 
 GenerateResult Generator::run(Pipeline& pipeline, const PendingUpdates& pending,
                               const GenerateHooks& hooks) {
-  GenerateResult result;
-  result.prompt_tokens = options_.tokens.size();
   const Branch unperturbed;
   Branches branches;
   branches.branch = &unperturbed;
+  return run(pipeline, branches, pending, false, hooks);
+}
+
+GenerateResult Generator::run(Pipeline& pipeline, const Branches& branch,
+                              const PendingUpdates& pending, bool stores,
+                              const GenerateHooks& hooks) {
+  GenerateResult result;
+  result.prompt_tokens = options_.tokens.size();
   HostBatch batch;
   while (fill_slots(hooks)) {
     if (hooks.stopping()) throw Error(ErrorCode::kAborted, "generation was stopped");
     const double start = now_ms();
     pack(batch);
-    pipeline.forward(batch, branches, pending, false, true);
+    pipeline.forward(batch, branch, pending, stores, true);
+    stores = false;
     const std::vector<GeneratedToken> made = choose(pipeline.logits(), result);
     result.new_tokens += made.size();
     const bool decoding = batch.ids.size() == made.size() && batch.cache_prefixes.front() > 0;

@@ -53,8 +53,12 @@ class Generator {
 
   // What the pipeline must have reserved.
   BatchLimits limits() const;
-  // Throws Error(kAborted) when stopped between two passes.
+  // By the model as it is. Throws Error(kAborted) when stopped between two passes.
   GenerateResult run(Pipeline& pipeline, const PendingUpdates& pending, const GenerateHooks& hooks);
+  // By one branch. `stores`: the first pass, which must read a prompt to its end, is a training
+  // step's that writes back what is pending.
+  GenerateResult run(Pipeline& pipeline, const Branches& branch, const PendingUpdates& pending,
+                     bool stores, const GenerateHooks& hooks);
 
  private:
   // A place in the caches, and the sequence that has it.

@@ -46,4 +46,10 @@ void MeanLoss::add(const RowScore& score, int32_t gold) {
   }
 }
 
+double mean(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double v : values) sum += v;
+  return sum / static_cast<double>(values.size());
+}
+
 }  // namespace zo2

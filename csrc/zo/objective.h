@@ -24,6 +24,9 @@ std::vector<RowScore> score_rows(const RowSet& set, const std::vector<uint32_t>&
 double option_loss(const RowScore& score, int32_t gold);
 int32_t best_option(const RowScore& score);
 
+// In the order they stand.
+double mean(const std::vector<double>& values);
+
 // Running mean over label tokens (language modelling) or over rows (options).
 class MeanLoss {
  public:

@@ -123,6 +123,8 @@ void RowSet::add_row(const RawRows& raw, size_t row) {
     cost.longest = std::max(cost.longest, static_cast<int64_t>(sequences_[s].size()));
     ++cost.sequences;
   }
+  prompt_tokens_.push_back(raw.label_start[first]);
+  prompt_sequences_.push_back(kept_as[0]);
   cost_.push_back(cost);
   row_sequences_.push_back(static_cast<uint32_t>(sequences_.size()));
   row_options_.push_back(static_cast<uint32_t>(option_targets_.size()) - 1);
@@ -131,6 +133,11 @@ void RowSet::add_row(const RawRows& raw, size_t row) {
 size_t RowSet::option_tokens(size_t row, size_t option) const {
   const size_t o = row_options_[row] + option;
   return option_targets_[o + 1] - option_targets_[o];
+}
+
+std::vector<int32_t> RowSet::prompt(size_t row) const {
+  const auto& sequence = sequences_[row_sequences_[row] + prompt_sequences_[row]];
+  return {sequence.begin(), sequence.begin() + prompt_tokens_[row]};
 }
 
 void RowSet::pack(size_t row, HostBatch& batch) const {

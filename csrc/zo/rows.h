@@ -42,6 +42,9 @@ class RowSet {
   // 16 hex digits over everything above.
   const std::string& fingerprint() const { return fingerprint_; }
 
+  // What is before the first label of the row's first option.
+  std::vector<int32_t> prompt(size_t row) const;
+
   // Appends a row to a batch. Targets go row by row, option by option, token by token.
   void pack(size_t row, HostBatch& batch) const;
 
@@ -58,8 +61,9 @@ class RowSet {
   std::vector<std::vector<int32_t>> sequences_;
   std::vector<uint32_t> row_sequences_{0};  // rows + 1, into sequences_
   std::vector<Target> targets_;
-  std::vector<uint32_t> option_targets_{0};  // options + 1, into targets_
-  std::vector<uint32_t> row_options_{0};     // rows + 1, into options
+  std::vector<uint32_t> option_targets_{0};                 // options + 1, into targets_
+  std::vector<uint32_t> row_options_{0};                    // rows + 1, into options
+  std::vector<uint32_t> prompt_sequences_, prompt_tokens_;  // of the first option
   std::vector<BatchLimits> cost_;
   std::string fingerprint_;
 };

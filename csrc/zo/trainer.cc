@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "store/run_store.h"
+#include "zo/objective.h"
 #include "zo/run_header.h"
 #include "zo/run_journal.h"
 
@@ -14,12 +15,6 @@ namespace zo2 {
 namespace {
 
 Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
-
-double mean(const std::vector<double>& values) {
-  double sum = 0;
-  for (const double v : values) sum += v;
-  return sum / static_cast<double>(values.size());
-}
 
 std::string parent_of(const std::string& path) {
   const std::filesystem::path parent = std::filesystem::path(path).parent_path();
@@ -46,6 +41,8 @@ Trainer::Trainer(Env& env, const ModelSpec& model, const DeviceInfo& device,
   if (eval) evaluator_ = std::make_unique<Evaluator>(*eval, options.eval_batch_tokens);
   method_ = make_method(options.method);
   branches_ = method_->branches();
+  if (options.texts.max_new_tokens > 0)
+    writer_ = std::make_unique<TextWriter>(model, train, options.texts, options.batch_size);
 }
 
 Json Trainer::header() const {
@@ -151,6 +148,7 @@ void Trainer::start(const PendingUpdates& pending, const TrainHooks& hooks) cons
 std::vector<BatchLimits> Trainer::batches() const {
   BatchLimits limits = choice_.largest_pass(options_.steps);
   limits.branches = static_cast<int>(branches_.size());
+  if (writer_) limits = writer_->limits();
   limits.rank = options_.rules.rank;
   std::vector<BatchLimits> batches = {limits};
   if (evaluator_) batches.push_back(evaluator_->limits());
@@ -240,92 +238,6 @@ TrainResult Trainer::loop(const TrainHooks& hooks, PendingUpdates& pending) {
     checkpoint(t, hooks);
   }
   return result;
-}
-
-Record Trainer::step(uint64_t t, const PendingUpdates& pending, const TrainHooks& hooks) {
-  Record record;
-  record.step = t;
-  record.seed = step_seed(options_.seed, t);
-  record.learning_rate = options_.learning_rate.at(t);
-  if (options_.rules.rank > 0) record.basis_seed = step_seed(options_.seed, method_->basis_step(t));
-  if (next_.step == t) std::swap(batch_, next_);
-  if (batch_.step != t) choice_.choose(t, batch_);
-  if (t < options_.steps) choice_.choose(t + 1, next_);
-  evaluate_branches(record, pending);
-  finish_record(record, losses(hooks));
-  return record;
-}
-
-// Log-probabilities of all passes, as one pass over all rows would give them. The first brings
-// weights up to date; what it could not write back the others draw again.
-void Trainer::evaluate_branches(const Record& record, const PendingUpdates& pending) {
-  Branches branches;
-  branches.seed = record.seed;
-  branches.branch = branches_.data();
-  branches.count = static_cast<int>(branches_.size());
-  branches.factors = {options_.rules.rank, record.basis_seed.value_or(0)};
-  std::shared_ptr<const Cores> cores;  // until the losses are known
-  if (options_.rules.subspaces) {
-    cores = options_.rules.subspaces->cores(record.seed, branches.factors.basis,
-                                            options_.method.directions);
-    branches.factors.cores = cores->of_tensor.data();
-  }
-  const size_t targets = batch_.targets();
-  logprobs_.resize(targets * branches_.size());
-  size_t at = 0;
-  for (size_t i = 0; i < batch_.passes.size(); ++i) {
-    const HostBatch& pass = batch_.passes[i];
-    const HostBatch* following = i + 1 < batch_.passes.size()   ? &batch_.passes[i + 1]
-                                 : record.step < options_.steps ? &next_.passes[0]
-                                                                : nullptr;
-    const bool stores = options_.deferred_update && i == 0;
-    pipeline_->forward(pass, branches, pending, stores, false, following);
-    const size_t own = pass.target_ids.size();
-    for (size_t b = 0; b < branches_.size(); ++b)
-      std::copy_n(pipeline_->logprobs() + b * own, own, logprobs_.data() + b * targets + at);
-    at += own;
-  }
-}
-
-std::vector<double> Trainer::losses(const TrainHooks& hooks) const {
-  const std::vector<uint32_t>& rows = batch_.rows;
-  ScoreRequest request{batch_.step, rows, {}};
-  const size_t targets = batch_.targets();
-  for (size_t b = 0; b < branches_.size(); ++b)
-    request.branches.push_back(score_rows(train_, rows, logprobs_.data() + b * targets));
-  std::vector<double> losses;
-  const bool finite =
-      std::all_of(logprobs_.begin(), logprobs_.end(), [](float x) { return std::isfinite(x); });
-  if (!finite) return std::vector<double>(branches_.size(), NAN);  // the record will be skipped
-  if (hooks.score) {
-    journal_->sync();  // the step before is told of first
-    for (const std::vector<double>& scores : hooks.score(request)) losses.push_back(mean(scores));
-    return losses;
-  }
-  for (const std::vector<RowScore>& scores : request.branches) {
-    MeanLoss loss(train_.kind());
-    for (size_t i = 0; i < rows.size(); ++i) loss.add(scores[i], train_.gold(rows[i]));
-    losses.push_back(loss.value());
-  }
-  return losses;
-}
-
-// In fp64, coefficients rounded once (design rule 5).
-void Trainer::finish_record(Record& record, const std::vector<double>& losses) {
-  const auto finite = [](const auto& values) {
-    return std::all_of(values.begin(), values.end(), [](auto x) { return std::isfinite(x); });
-  };
-  const Record* last = last_ ? &*last_ : nullptr;
-  method_->finish(last, losses, record);
-  record.decay = static_cast<float>(record.learning_rate * options_.weight_decay);
-  record.skipped = !finite(losses) || !finite(record.coefficients) || !std::isfinite(record.decay);
-  if (record.skipped) {  // what methods carry on stays as it was
-    record.coefficients.assign(record.coefficients.size(), 0.0f);
-    if (!std::isfinite(record.decay)) record.decay = 0;
-    record.second_moment = last ? last->second_moment : 0;
-    record.count = last ? last->count : 0;
-  }
-  last_ = record;
 }
 
 void Trainer::report(const Record& record, double ms, int64_t saturated,

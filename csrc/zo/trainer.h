@@ -18,6 +18,7 @@
 #include "zo/names.h"
 #include "zo/record.h"
 #include "zo/step_batch.h"
+#include "zo/text_writer.h"
 
 namespace zo2 {
 
@@ -31,6 +32,7 @@ struct TrainOptions {
   LearningRate learning_rate;
   double weight_decay = 0;
   MethodOptions method;
+  TextOptions texts;  // of an objective over texts
   int max_skipped = 10;
   uint64_t eval_every = 0;
   int64_t eval_batch_tokens = 4096;
@@ -46,6 +48,7 @@ struct ScoreRequest {
   uint64_t step = 0;
   std::vector<uint32_t> rows;
   std::vector<std::vector<RowScore>> branches;
+  std::vector<Texts> texts;  // instead, of objectives over texts
 };
 using ScoreFunction = std::function<std::vector<std::vector<double>>(const ScoreRequest&)>;
 
@@ -94,6 +97,9 @@ class Trainer {
   void finish_record(Record& record, const std::vector<double>& losses);
   void evaluate_branches(const Record& record, const PendingUpdates& pending);
   std::vector<double> losses(const TrainHooks& hooks) const;
+  std::vector<double> text_losses(const Record& record, const PendingUpdates& pending,
+                                  const TrainHooks& hooks);
+  Branches branches_of(const Record& record);
   void report(const Record& record, double elapsed_ms, int64_t saturated,
               const TrainHooks& hooks) const;
   void checkpoint(uint64_t t, const TrainHooks& hooks);
@@ -114,8 +120,10 @@ class Trainer {
   StepBatch batch_, next_;       // of the step, and the one behind it
   std::vector<float> logprobs_;  // of the step: [branches][targets of all passes]
   std::unique_ptr<Method> method_;
-  std::vector<Branch> branches_;  // of every step
-  std::optional<Record> last_;    // of the step before
+  std::vector<Branch> branches_;        // of every step
+  std::shared_ptr<const Cores> cores_;  // of the step
+  std::unique_ptr<TextWriter> writer_;  // null: the objective is not over texts
+  std::optional<Record> last_;          // of the step before
   int skipped_in_a_row_ = 0;
   Pipeline* pipeline_ = nullptr;  // of run()
   WeightStore* store_ = nullptr;

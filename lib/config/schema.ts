@@ -209,6 +209,10 @@ const train = z.strictObject({
   model: text("directory of Hugging Face files, a .gguf file, or a name on the Hugging Face Hub"),
   data,
   method: method.prefault({}),
+  objective: choice(
+    ["loss", "accuracy", "f1", "exactMatch"],
+    "what is trained on: the task's loss, or a measure of it, maximised",
+  ).default("loss"),
   trainable: trainable.optional(),
   lora: lora.optional(),
   headTuning: flag("train the head alone; a tied one becomes a matrix of its own").default(false),

@@ -205,6 +205,12 @@ export interface TrainConfig {
   data: DataConfig;
   method?: MethodConfig | undefined;
   /**
+   * What the method minimises: the task's loss (default), or a measure of the task, which it
+   * maximises: "accuracy" of options, "f1" or "exactMatch" of generated answers. Functions of one's
+   * own go to {@link TrainerOptions}.
+   */
+  objective?: "loss" | "accuracy" | "f1" | "exactMatch" | undefined;
+  /**
    * What is trained; all else stays as it is (default: everything). As PEFT's target_modules, of
    * tensors: one text is a regular expression that a tensor's whole name must match, a list holds
    * names of tensors or of their modules, in full or their last parts ("lm_head", "v_proj.weight").
@@ -294,6 +300,7 @@ export interface ResolvedTrainConfig {
   method: ResolvedMethod;
   trainable?: NamePattern | undefined;
   lora?: LoraConfig | undefined;
+  objective: NonNullable<TrainConfig["objective"]>;
   headTuning: boolean;
   steps: number;
   batchSize: number;

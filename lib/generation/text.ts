@@ -91,3 +91,18 @@ export class StopText {
     return 0;
   }
 }
+
+/** The text of all new ids of a sequence, up to a stop string. */
+export async function textOf(
+  prompt: readonly number[],
+  ids: readonly number[],
+  stops: readonly string[],
+  decode: Decode,
+): Promise<string> {
+  const [detokenizer, text] = [new Detokenizer(prompt, decode), new StopText(stops)];
+  for (const id of ids) {
+    if (!text.stopped) text.add(await detokenizer.add(id));
+  }
+  if (!text.stopped) text.add(await detokenizer.end());
+  return text.text;
+}

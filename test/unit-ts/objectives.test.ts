@@ -1,0 +1,103 @@
+// Objectives over generated texts, and those that a configuration names.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import t from "tap";
+import { generate, type Objective, type ScheduleConfig, train, type WrittenRow } from "zo2";
+
+const root = join(import.meta.dirname, "../..");
+const model = join(root, "models/reviews-tiny");
+const rows = ["a gripping and", "it was a bad", "the plot is", "one of the best films of the"].map(
+  (prompt) => ({ prompt, completion: " story" }),
+);
+
+/** Seldom said by this model, but not never: the number of "e"s. */
+const letters = (text: string): number => text.split("e").length - 1;
+
+function setting(t: Tap, name: string, schedule: ScheduleConfig = {}) {
+  const data = { train: t.testdir({ "rows.json": JSON.stringify(rows) }), task: "completion" };
+  return {
+    model,
+    data: { ...data, train: join(data.train, "rows.json") },
+    method: { learningRate: 1e-3, epsilon: 3e-2 },
+    batchSize: 2,
+    output: join(data.train, name),
+    schedule,
+  };
+}
+type Tap = Parameters<Parameters<typeof t.test>[1]>[0];
+
+function record(seen: WrittenRow[][]): Objective {
+  return {
+    needs: "texts",
+    maxNewTokens: 6,
+    maximize: true,
+    score(rows) {
+      seen.push(rows.map((row) => ({ ...row })));
+      return rows.map(({ text }) => letters(text));
+    },
+  };
+}
+
+t.test("texts are what generate() writes", async (t) => {
+  const seen: WrittenRow[][] = [];
+  const config = setting(t, "run");
+  // Too small to move a weight: every copy is the model itself.
+  const method = { ...config.method, epsilon: 1e-30, directions: 2 };
+  await train({ ...config, method, steps: 2 }, { objective: record(seen) });
+  t.equal(seen.length, 2 * 2 * 2, "once for each copy");
+  const prompts = rows.map(({ prompt }) => prompt);
+  const expected = await generate({ model, prompts, maxNewTokens: 6 });
+  for (const row of seen.flat()) {
+    t.equal(row.text, expected[row.index]?.text);
+    t.same(row.row, rows[row.index]);
+  }
+});
+
+t.test("the same wherever weights are, and for runs that go on", async (t) => {
+  const run = async (name: string, schedule: ScheduleConfig, cuts: number[]) => {
+    const seen: WrittenRow[][] = [];
+    const config = setting(t, name, schedule);
+    const losses: (number | null)[] = [];
+    for (const steps of cuts) {
+      const onStep = ({ loss }: { loss: number | null }) => losses.push(loss);
+      await train({ ...config, steps }, { objective: record(seen), onStep });
+    }
+    const [, ...records] = readFileSync(join(config.output, "journal.ndjson"), "utf8").split("\n");
+    return { seen, losses, records };
+  };
+  const whole = await run("whole", { storage: "bf16", roundEvery: 3 }, [5]);
+  t.ok(new Set(whole.seen.flat().map(({ text }) => text)).size > 4, "copies differ");
+  t.ok(whole.losses.some((loss) => loss !== 0));
+  const parts = await run("parts", { storage: "bf16", roundEvery: 3 }, [2, 5]);
+  t.strictSame(parts, whole);
+  const streamed = { offload: "disk", storage: "bf16", roundEvery: 3, threads: 1 } as const;
+  t.strictSame(await run("streamed", streamed, [5]), whole);
+});
+
+t.test("measures of a task by name", async (t) => {
+  const reviews = join(root, "data/reviews/train.jsonl");
+  const common = { model, batchSize: 4, steps: 2 };
+  const losses: (number | null)[] = [];
+  const onStep = ({ loss }: { loss: number | null }) => losses.push(loss);
+  const sst2 = { train: reviews, task: "sst2" };
+  const output = join(t.testdir(), "accuracy");
+  await train({ ...common, data: sst2, objective: "accuracy", output }, { onStep });
+  t.ok(losses.every((loss) => loss !== null && loss <= 0 && (loss * 8) % 1 === 0));
+
+  const squad = { train: join(root, "test/fixtures/tasks/squad.parquet"), task: "squad" };
+  const answers = { ...common, data: { ...squad, maxLength: 128 }, batchSize: 1 };
+  await train({ ...answers, objective: "f1", output: join(t.testdir(), "f1") }, { onStep });
+  t.ok(losses.every((loss) => loss !== null && loss >= -1 && loss <= 0));
+
+  const code = "ZO2_INVALID_CONFIG";
+  const wrong = { ...common, data: sst2, output: join(t.testdir(), "wrong") };
+  await t.rejects(train({ ...wrong, objective: "f1" }), { code, message: /generation tasks/ });
+  const objective = record([]);
+  const both = train({ ...wrong, objective: "accuracy" }, { objective });
+  await t.rejects(both, { code, message: /a function is given as well/ });
+  const unsaid = { ...objective, maxNewTokens: undefined } as Objective;
+  await t.rejects(train(wrong, { objective: unsaid }), {
+    code,
+    message: /maxNewTokens is missing/,
+  });
+});
