@@ -145,11 +145,14 @@ void subtract_sum(const Weight& weight, const Update& update, const RowNoise& no
 template <class Shape>
 void subtract(const Weight& weight, const Update& update, const RowNoise& noise, const Shape& shape,
               F* value) {
-  if (update.moments.count > 0) return subtract_moments(update, noise, shape, value);
-  if (!is_masked(weight)) return subtract_sum(weight, update, noise, shape, value);
+  const auto whole = [&] {
+    if (update.moments.count > 0) return subtract_moments(update, noise, shape, value);
+    subtract_sum(weight, update, noise, shape, value);
+  };
+  if (!is_masked(weight)) return whole();
   F before[kStripVectors<Shape>];
   std::memcpy(before, value, sizeof before);
-  subtract_sum(weight, update, noise, shape, value);
+  whole();
   keep_masked(weight, before, kStripVectors<Shape>, value);
 }
 
