@@ -10,7 +10,8 @@ namespace {
 
 constexpr MethodEntry kMethods[] = {{"mezo", 1, make_mezo},      {"fzoo", 1, make_fzoo},
                                     {"spsa1.5", 1, make_spsa15}, {"es", 1, make_es},
-                                    {"meazo", 1, make_meazo},    {"lozo", 1, make_lozo}};
+                                    {"meazo", 1, make_meazo},    {"lozo", 1, make_lozo},
+                                    {"qzo", 1, make_qzo}};
 
 }  // namespace
 

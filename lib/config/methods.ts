@@ -1,6 +1,6 @@
 // What each method is given where a user gives nothing, and which constants it has (docs/methods.md).
 import { invalid } from "./problems.js";
-import type { MethodConfig, ResolvedTrainConfig, TrainConfig } from "./types.js";
+import type { MethodConfig, ResolvedTrainConfig, Storage, TrainConfig } from "./types.js";
 
 type Constant =
   | "saturatingAlpha"
@@ -13,6 +13,8 @@ interface Method {
   /** Beside the schema's, which are mezo's. */
   defaults: Omit<MethodConfig, "name">;
   fewestDirections: number;
+  /** The one storage type whose scales it trains; adapters have none. */
+  scalesOf?: Storage;
 }
 
 const methods: Record<NonNullable<MethodConfig["name"]>, Method> = {
@@ -38,6 +40,11 @@ const methods: Record<NonNullable<MethodConfig["name"]>, Method> = {
     fewestDirections: 1,
   },
   lozo: { defaults: { rank: 2, updateInterval: 50 }, fewestDirections: 1 },
+  qzo: {
+    defaults: { learningRate: 1e-3, epsilon: 1e-2, clip: 100 },
+    fewestDirections: 1,
+    scalesOf: "q8",
+  },
 };
 
 type Name = keyof typeof methods;
@@ -71,9 +78,12 @@ export function withMethodDefaults(config: TrainConfig): TrainConfig {
   return { ...config, method: { ...defaultsOf(config), ...Object.fromEntries(given) } };
 }
 
-/** @throws Zo2Error ZO2_INVALID_CONFIG for a constant of another method, or too few directions */
-export function checkMethod(method: ResolvedTrainConfig["method"]): void {
-  const { defaults, fewestDirections = 1 } = of(method.name) ?? { defaults: {} };
+/**
+ * @throws Zo2Error ZO2_INVALID_CONFIG for a constant of another method, too few directions, or
+ * weights that it does not train
+ */
+export function checkMethod({ method, schedule, lora }: ResolvedTrainConfig): void {
+  const { defaults, fewestDirections = 1, scalesOf } = of(method.name) ?? { defaults: {} };
   for (const name of constants) {
     if (method[name] === undefined || name in defaults) continue;
     throw invalid(`method.${name} is given, but ${method.name} has no such constant; leave it out`);
@@ -81,6 +91,18 @@ export function checkMethod(method: ResolvedTrainConfig["method"]): void {
   if (method.directions < fewestDirections) {
     throw invalid(
       `method.directions is ${method.directions}; ${method.name} needs ${fewestDirections} at least`,
+    );
+  }
+  if (scalesOf === undefined) return;
+  const trains = `${method.name} trains the scales of ${scalesOf}`;
+  if (schedule.storage !== scalesOf) {
+    throw invalid(
+      `schedule.storage is "${schedule.storage}", but ${trains}; give storage "${scalesOf}", or another method`,
+    );
+  }
+  if (lora !== undefined) {
+    throw invalid(
+      `lora is given, but ${trains}, which adapters have none of; leave one of them out`,
     );
   }
 }

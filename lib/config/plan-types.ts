@@ -6,8 +6,8 @@ import type {
   NamePattern,
   PlacementConfig,
   Size,
-  Storage,
 } from "./types.js";
+import type { StoredAs } from "./storage.js";
 
 /** What a plan is asked for: {@link plan}. */
 export interface PlanConfig {
@@ -22,8 +22,8 @@ export interface PlanConfig {
   /** Random directions a step (default 1). */
   directions?: number | undefined;
   distribution?: "gaussian" | "rademacher" | undefined;
-  /** Type of stored weights (default "f16"). */
-  storage?: Storage | undefined;
+  /** Type of stored weights (default "f16"); "q8s": q8 as qzo trains it. */
+  storage?: StoredAs | undefined;
   /** As in {@link TrainConfig}. */
   trainable?: NamePattern | undefined;
   lora?: Omit<LoraConfig, "adapter"> | undefined;

@@ -48,7 +48,7 @@ function modelPath(model: string): string {
 export function resolveTrainConfig(config: TrainConfig): ResolvedTrainConfig {
   const resolved = check(trainSchema, withMethodDefaults(config));
   const { data, evalEvery } = resolved;
-  checkMethod(resolved.method);
+  checkMethod(resolved);
   taskOf(data);
   const trainPath = rowsPath(data.train, "data.train");
   const evalPath = data.eval === undefined ? undefined : rowsPath(data.eval, "data.eval");

@@ -1,5 +1,6 @@
 // How a schedule rounds weights, with nothing left open: what the engine is told and runs are compared by.
-import type { ResolvedSchedule } from "./types.js";
+import { storedAs } from "./storage.js";
+import type { ResolvedSchedule, ResolvedTrainConfig } from "./types.js";
 
 export interface Rounding {
   roundEvery: number;
@@ -25,8 +26,10 @@ export function writeEveryOf(schedule: Spilling): number {
   return maySpill(schedule) ? roundEveryOnDisk : 1;
 }
 
-export function roundingOf(schedule: ResolvedSchedule): Rounding {
-  // f32 holds every step as computed: there is nothing to round.
-  if (schedule.storage === "f32") return { roundEvery: 1, rounding: "stochastic" };
+export function roundingOf(config: Pick<ResolvedTrainConfig, "method" | "schedule">): Rounding {
+  const { schedule } = config;
+  // What trains is f32, which holds every step as computed: there is nothing to round.
+  const exact = ["f32", "q8s"].includes(storedAs(config));
+  if (exact) return { roundEvery: 1, rounding: "stochastic" };
   return { roundEvery: writeEveryOf(schedule), rounding: schedule.rounding };
 }

@@ -323,7 +323,7 @@ const planning = z.strictObject({
   distribution: choice(["gaussian", "rademacher"], "distribution of directions").default(
     "gaussian",
   ),
-  storage: choice(storageTypes, "type of stored weights").default("f16"),
+  storage: choice([...storageTypes, "q8s"], "type of stored weights; q8s: qzo's").default("f16"),
   trainable: trainable.optional(),
   lora: z.strictObject(loraShape).optional(),
   headTuning: flag("train the head alone").default(false),

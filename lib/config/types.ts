@@ -66,7 +66,7 @@ export type TaskConfig = Omit<DataConfig, RowsOnly>;
 
 /** How weights are changed. Defaults are mezo's; docs/methods.md has those of the others. */
 export interface MethodConfig {
-  name?: "mezo" | "fzoo" | "spsa1.5" | "es" | "meazo" | "lozo" | undefined;
+  name?: "mezo" | "fzoo" | "spsa1.5" | "es" | "meazo" | "lozo" | "qzo" | undefined;
   /** Peak learning rate (default 1e-6). */
   learningRate?: number | undefined;
   /** Length of the perturbation (default 1e-3). */

@@ -42,7 +42,7 @@ struct RandomWeight {
 
   RandomWeight(Random& random, int64_t rows_, int64_t columns_, bool store)
       : type(one_of(random, {StorageType::kF32, StorageType::kBF16, StorageType::kF16,
-                             StorageType::kBF16R8, StorageType::kQ8})),
+                             StorageType::kBF16R8, StorageType::kQ8, StorageType::kQ8Scales})),
         tensor(static_cast<uint32_t>(random() % 1000)),
         row(128 * between(random, 0, 3)),
         rows(rows_),
@@ -85,7 +85,7 @@ struct RandomWeight {
     return bytes;
   }
   std::string name() const {
-    static constexpr const char* kTypes[] = {"f32", "bf16", "f16", "bf16+8", "q8"};
+    static constexpr const char* kTypes[] = {"f32", "bf16", "f16", "bf16+8", "q8", "q8s"};
     return std::string(kTypes[static_cast<size_t>(type)]) + " " + std::to_string(rows) + "x" +
            std::to_string(columns) + (trainable ? "" : " frozen") +
            (distribution == Distribution::kRademacher ? " rademacher" : "") + " rank " +
@@ -104,14 +104,14 @@ struct RandomWeight {
       update.directions = static_cast<int>(between(random, 1, 2));
       lists_.push_back(random_floats(random, update.directions, 1e-2f));
       update.coefficients = lists_.back().data();
-      update.rounds = type != StorageType::kF32 && random() % 3 == 0;
+      update.rounds = is_rounded(type) && random() % 3 == 0;
       update.factors = factors;
       if (random() % 3 == 0) update.factors.basis ^= 1;
       updates.push_back(update);
     }
     if (!store) return;
     for (size_t i = 0; i < updates.size(); ++i)
-      if (type == StorageType::kF32 || updates[i].rounds) store_after = static_cast<int>(i) + 1;
+      if (!is_rounded(type) || updates[i].rounds) store_after = static_cast<int>(i) + 1;
   }
 
   std::deque<std::vector<float>> lists_;  // coefficients, which stay where they are

@@ -105,6 +105,33 @@ TEST_CASE("streaming: directions of low rank, pending ones of two bases among th
 }
 
 TEST_CASE(
+    "streaming: scales that train, written back at every step or every third, lag 0, 1 and 3") {
+  for (const int write_every : {1, 3}) {
+    FaultEnv env(1);
+    write_tiny_model(env, kModel, 1, several_panels(write_every == 1));
+    TinyRun resident;
+    resident.steps = 8;
+    resident.storage = StorageType::kQ8Scales;
+    resident.round_every = write_every;
+    resident.checkpoint_every = 0;
+    resident.method.name = "qzo";
+    resident.method.epsilon = 1e-2;
+    resident.method.directions = 2;
+    const TinyOutcome expected = train_tiny(env, kModel, "/runs/resident", resident);
+    CHECK_EQ(expected.error, std::string());
+    for (const Way& way : kWays) {
+      TinyRun run = streamed(resident, way.offload, way.slots, way.extent_bytes);
+      run.threads = way.threads;
+      run.schedule.write_lag = way.lag;
+      check_same(train_tiny(env, kModel, std::string("/runs/") + way.name, run), expected,
+                 way.name);
+    }
+    CHECK(replay_tiny(env, kModel, "/runs/resident/journal.ndjson", resident, {}) ==
+          expected.weights);
+  }
+}
+
+TEST_CASE(
     "streaming: a schedule without overlap, reuse, asynchrony or deferred updates: the same bits") {
   FaultEnv env(1);
   write_tiny_model(env, kModel, 1, several_panels(true));

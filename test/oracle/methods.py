@@ -51,4 +51,5 @@ def meazo(method, last, record):
     return g, c, {"secondMoment": second, "count": count}
 
 
-RULES = {"mezo": mezo, "fzoo": fzoo, "spsa1.5": spsa15, "es": es, "meazo": meazo, "lozo": mezo}
+RULES = {"mezo": mezo, "fzoo": fzoo, "spsa1.5": spsa15, "es": es, "meazo": meazo, "lozo": mezo,
+         "qzo": mezo}

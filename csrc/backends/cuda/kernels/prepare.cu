@@ -47,8 +47,7 @@ __global__ void prepare_kernel(StoredRows rows, UpdateList updates, BranchList b
     const uint32_t direction = branches.branch[b].direction;
     // Branches of one direction share its noise.
     if (b == 0 || direction != branches.branch[b - 1].direction)
-      draw_quad<kLowRank>({rows.distribution, rows.rank, branches.basis},
-                          {rows.tensor, at.drawn, at.quad}, branches.seed, direction, z);
+      draw_perturbation<Stored, kLowRank>(rows, branches, at, direction, w, z);
     const float scale = branches.branch[b].scale;
     float moved[4];
     for (int j = 0; j < 4; ++j) moved[j] = w[j] + scale * z[j];
@@ -82,7 +81,7 @@ void launch(const StoredRows& rows, const UpdateList& updates, const BranchList&
   if (rows.rows * quads == 0) return;
   with_type(to.type, [&](auto as) {
     using As = decltype(as);
-    with_rank(rows, [&](auto low) {
+    with_rank<Stored>(rows, [&](auto low) {
       const auto kernel = prepare_kernel<Stored, As, decltype(low)::value>;
       ZO2_LAUNCH(kernel, blocks_for(rows.rows * quads), dim3(kThreads), 0, stream, rows, updates,
                  branches, static_cast<typename As::T*>(to.data), to.copy_rows, to.stride, quads);
@@ -108,6 +107,7 @@ void prepare_columns(const StoredRows& row, const BranchList& branches, int64_t 
 
 void prepare(StorageType type, const StoredRows& rows, const UpdateList& updates,
              const BranchList& branches, const Copies& to, cudaStream_t stream) {
+  if (type == StorageType::kQ8Scales && !to.data) return update_scales(rows, updates, stream);
   with_stored(type,
               [&](auto stored) { launch<decltype(stored)>(rows, updates, branches, to, stream); });
 }
