@@ -36,11 +36,12 @@ const { values: flags } = parseArgs({
     minutes: { type: "string", default: "60" },
     every: { type: "string", default: "200" },
     model: { type: "string" },
-    seeds: { type: "string", default: "5" },
+    seeds: { type: "string" }, // 5; of suite methods with --quick or --model 1
     "train-steps": { type: "string", default: "350" },
     "learning-rate": { type: "string", default: "5e-7" },
     rows: { type: "string", default: "1000" },
     passes: { type: "string" }, // of suite methods: forward passes of a run; 576, with --quick 9
+    work: { type: "string" }, // kept; suite methods goes on with the runs that are in it
     results: { type: "string", default: join(import.meta.dirname, "results") },
     "no-peers": { type: "boolean", default: false },
     json: { type: "boolean", default: false },
@@ -116,7 +117,7 @@ const suites = {
     () =>
       storage({
         ...of,
-        seeds: Number(flags.seeds),
+        seeds: Number(flags.seeds ?? 5),
         trainSteps: Number(flags["train-steps"]),
         learningRate: Number(flags["learning-rate"]),
         rowCount: Number(flags.rows),
@@ -130,8 +131,8 @@ const suites = {
         minutes: Number(flags.minutes),
         results: flags.results,
         quick: flags.quick,
-        seeds: flags.quick ? 1 : Number(flags.seeds),
-        passes: Number(flags.passes ?? (flags.quick ? 9 : 576)),
+        seeds: Number(flags.seeds ?? (flags.quick || flags.model ? 1 : 5)),
+        passes: flags.passes ? Number(flags.passes) : flags.quick ? 9 : undefined,
         rowCount: flags.quick ? 8 : Number(flags.rows),
       }),
   ],
@@ -170,12 +171,13 @@ async function run(work) {
   }
 }
 
-const work = await mkdtemp(join(tmpdir(), "zo2-bench-"));
+const work = flags.work ?? (await mkdtemp(join(tmpdir(), "zo2-bench-")));
 try {
+  await mkdir(work, { recursive: true });
   await run(work);
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;
 } finally {
-  await rm(work, { recursive: true, force: true });
+  if (!flags.work) await rm(work, { recursive: true, force: true });
 }

@@ -41,8 +41,8 @@ function curveTable(results) {
 export function methodsTable(r) {
   return [
     `${r.model} on review snippets, ${r.passes} forward passes of ${r.batchSize} rows for each run of each method,`,
-    `constant learning rate: the one of ${r.results[0].tried.length} with the least loss on ${r.devRows} dev rows, with a seed`,
-    `of its own; then ${r.seeds} seeds, the same for all. Mean ± standard error over seeds on ${r.rows} test rows, on`,
+    `constant learning rate: the one of ${r.results[0].tried.length} with the least loss on ${r.devRows} dev rows after ${r.tuningPasses ?? r.passes} passes,`,
+    `with a seed of its own; then ${r.seeds} seeds, the same for all. Mean ± standard error over seeds on ${r.rows} test rows, on`,
     "which nothing was chosen; differences to mezo are paired by seed, bold where they are more than two",
     `standard errors. Before: loss ${r.lossBefore}, accuracy ${percent(r.accuracyBefore)} %.`,
     "",

@@ -18,7 +18,6 @@ export type {
   TrainConfig,
 } from "./config/types.js";
 export type { PlanConfig } from "./config/plan-types.js";
-export type { StoredAs } from "./config/storage.js";
 export { resolveTrainConfig } from "./config/resolve.js";
 export type { DataReport, RowProblem } from "./data/report.js";
 export { type DoctorReport, doctor } from "./doctor.js";

@@ -84,8 +84,9 @@ export interface Trained {
 
 /** What a run's configuration says of it, and what weights are kept as for that. */
 export function trainedOf(config: ResolvedTrainConfig): Trained & { storage: StoredAs } {
-  const { trainable, lora, headTuning, seed } = config;
-  return { trainable, lora: nativeLora(lora, seed), headTuning, storage: storedAs(config) };
+  const { method, schedule, trainable, lora, headTuning, seed } = config;
+  const storage = storedAs(method, schedule.storage);
+  return { trainable, lora: nativeLora(lora, seed), headTuning, storage };
 }
 
 /** Where a model's weights are put; `run`: whose stored weights may be needed. */

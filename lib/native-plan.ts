@@ -1,6 +1,6 @@
 // What crosses between the facade and the engine for plans and for measuring what they are made with
 // (csrc/napi/plan.cc, measure.cc).
-import type { Distribution, NativeLoadOptions } from "./native.js";
+import type { Distribution, NativeLoadOptions, NativeMethodOptions } from "./native.js";
 
 /** An op to time on the CPU. */
 export interface NativeMeasureOptions {
@@ -38,10 +38,11 @@ export interface CpuFigures {
 }
 
 export interface NativePlanOptions
-  extends Omit<
-    NativeLoadOptions,
-    "path" | "device" | "matmul" | "threads" | "isa" | "run" | "diskBytes"
-  > {
+  extends NativeMethodOptions,
+    Omit<
+      NativeLoadOptions,
+      "path" | "device" | "matmul" | "threads" | "isa" | "run" | "diskBytes"
+    > {
   /** For messages. */
   name: string;
   /** config.json as text. */
@@ -49,8 +50,6 @@ export interface NativePlanOptions
   batchSize: number;
   gradientAccumulationSteps: number;
   length: number;
-  directions: number;
-  distribution: Distribution;
   roundEvery: number;
   deferredUpdate: boolean;
   /** Name of a device profile, or this machine. */

@@ -115,7 +115,24 @@ export interface NativeModelInfo {
   threads: number;
 }
 
-export interface NativeTrainOptions {
+export interface NativeMethodOptions {
+  /** Left out: "mezo". */
+  method?: string;
+  epsilon: number;
+  directions: number;
+  /** Of some methods (lib/config/methods.ts). */
+  saturatingAlpha?: number;
+  lambdaReg?: number;
+  adamBeta2?: number;
+  adamEpsilon?: number;
+  rank?: number;
+  updateInterval?: number;
+  distribution: Distribution;
+  /** Largest |projected gradient|; 0: no clipping. */
+  clip: number;
+}
+
+export interface NativeTrainOptions extends NativeMethodOptions {
   /** Run directory; the engine owns journal.ndjson and the lock inside it. */
   output: string;
   resume: "auto" | "never" | "required";
@@ -131,20 +148,6 @@ export interface NativeTrainOptions {
   /** Learning rate at the end of a linear or cosine schedule, as a share of the peak. */
   minLearningRateRatio: number;
   weightDecay: number;
-  /** Left out: "mezo". */
-  method?: string;
-  epsilon: number;
-  directions: number;
-  /** Of some methods (lib/config/methods.ts). */
-  saturatingAlpha?: number;
-  lambdaReg?: number;
-  adamBeta2?: number;
-  adamEpsilon?: number;
-  rank?: number;
-  updateInterval?: number;
-  distribution: Distribution;
-  /** Largest |projected gradient|; 0: no clipping. */
-  clip: number;
   maxSkipped: number;
   roundEvery: number;
   /** The same for f32, which is never rounded: steps from one write to a slow tier to the next. */

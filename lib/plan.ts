@@ -2,8 +2,10 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { check, invalid } from "./config/problems.js";
+import { constantsOf, plannedMethod } from "./config/methods.js";
 import { nativeLora } from "./config/lora.js";
 import { writeEveryOf } from "./config/rounding.js";
+import { storedAs } from "./config/storage.js";
 import { planSchema } from "./config/schema.js";
 import type { PlanConfig, ResolvedPlanConfig } from "./config/plan-types.js";
 import { fromIo, fromNative, Zo2Error } from "./errors.js";
@@ -79,8 +81,8 @@ export function deviceProfiles(): DeviceProfile[] {
  */
 export async function plan(config: PlanConfig, figures?: CpuFigures): Promise<Plan> {
   const resolved = check(planSchema, config);
-  const { model, batch, directions, distribution, storage, device, simulate, steps, roundEvery } =
-    resolved;
+  const { model, batch, storage, device, simulate, steps, roundEvery } = resolved;
+  const method = plannedMethod(resolved);
   const known = deviceProfiles().map(({ name }) => name);
   if (device !== "cpu" && !known.includes(device)) {
     throw invalid(`device is "${device}"; it must be one of cpu, ${known.join(", ")}`);
@@ -97,12 +99,16 @@ export async function plan(config: PlanConfig, figures?: CpuFigures): Promise<Pl
       }),
       name: model,
       config: JSON.stringify(json),
-      storage,
+      storage: storedAs(method, storage),
       batchSize: batch,
       gradientAccumulationSteps: resolved.gradientAccumulationSteps,
       length,
-      directions,
-      distribution,
+      method: method.name,
+      epsilon: 1,
+      clip: 0,
+      directions: method.directions,
+      distribution: method.distribution,
+      ...constantsOf(method),
       // A GPU's slow tier is host memory, where writing costs little.
       roundEvery: device === "cpu" || roundEvery !== "auto" ? writeEveryOf(resolved) : 1,
       deferredUpdate: resolved.ablation.deferredUpdate,

@@ -1,8 +1,8 @@
 // Methods at equal forward passes and equal tuning: the model and task of `npm start`, or another
 // model. Each variant's learning rate is chosen by the loss on dev rows, with a seed of its own; then come
 // paired seeds, and test rows that nothing was chosen on.
-import { existsSync } from "node:fs";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { appendFileSync, existsSync } from "node:fs";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { evaluate, Trainer } from "zo2";
 import { tinyModel, reviewRows, reviews, reviewTask as task } from "../reviews.mjs";
@@ -47,13 +47,28 @@ const variants = [
 /** What all the variants' steps divide. */
 const wholeSteps = 72;
 
-/** One run: its course on dev rows, and what it is worth on `rows` at its end. */
-async function trainOnce(of, { variant, learningRate, seed, rows }) {
+/** What a file of lines of JSON holds; nothing where there is none. */
+async function kept(path) {
+  const text = existsSync(path) ? await readFile(path, "utf8") : "";
+  return text
+    .split("\n")
+    .slice(0, -1)
+    .map((line) => JSON.parse(line));
+}
+
+/**
+ * One run: its course on dev rows, and what it is worth on `rows` at its end. What a process before
+ * this one did of it in the same `work` is not done again.
+ */
+async function trainOnce(of, { variant, learningRate, seed, rows, passes = of.passes }) {
   const { work, model, train, dev, threads, batchSize } = of;
-  const output = join(work, "run");
-  await rm(output, { recursive: true, force: true });
-  const steps = Math.max(1, Math.round(of.passes / variant.copies));
-  const curve = [];
+  const steps = Math.max(1, Math.round(passes / variant.copies));
+  const name = `${variant.name} ${learningRate} ${seed} ${steps}`.replaceAll(/[ ,]+/g, "-");
+  const output = join(work, name);
+  const [courseFile, resultFile] = [`${output}.course.jsonl`, `${output}.result.jsonl`];
+  const [done] = await kept(resultFile);
+  if (done) return done;
+  const course = new Map((await kept(courseFile)).map((point) => [point.passes, point]));
   const config = {
     model,
     data: { train, eval: dev, ...task },
@@ -68,16 +83,23 @@ async function trainOnce(of, { variant, learningRate, seed, rows }) {
   const onEvent = (event) => {
     if (event.event !== "eval") return;
     const { step, loss, accuracy } = event;
-    curve.push({ passes: step * variant.copies, loss, accuracy });
+    const point = { passes: step * variant.copies, loss, accuracy };
+    course.set(point.passes, point);
+    appendFileSync(courseFile, `${JSON.stringify(point)}\n`);
   };
   const trainer = new Trainer(config, { onEvent });
   try {
     await trainer.result;
-    if (!rows) return { curve };
-    const { loss, accuracy } = await trainer.evaluate(rows);
-    return { seed, loss, accuracy, curve };
+    const worth = rows && (await trainer.evaluate(rows));
+    const result = {
+      ...(worth && { seed, loss: worth.loss, accuracy: worth.accuracy }),
+      curve: [...course.values()],
+    };
+    await writeFile(resultFile, `${JSON.stringify(result)}\n`);
+    return result;
   } finally {
     await trainer.close();
+    if (existsSync(resultFile)) await rm(output, { recursive: true, force: true });
   }
 }
 
@@ -86,9 +108,10 @@ async function tune(of, variant) {
   const tried = [];
   for (const factor of of.grid) {
     const learningRate = digits(factor * of.scale * variant.learningRate, 3);
+    const passes = of.tuningPasses;
     let devLoss = null;
     try {
-      const { curve } = await trainOnce(of, { variant, learningRate, seed: tuningSeed });
+      const { curve } = await trainOnce(of, { variant, learningRate, seed: tuningSeed, passes });
       devLoss = curve.at(-1).loss;
     } catch (error) {
       if (error.code !== "ZO2_NON_FINITE") throw error;
@@ -150,32 +173,28 @@ async function elapsedMs(work) {
   return performance.now() - started;
 }
 
-/** Forward passes that give each variant's runs so many minutes together, evaluations included. */
+/** Forward passes that give one run of mezo so many minutes, evaluations included. */
 async function passesIn(of, minutes) {
   const [mezo] = variants;
   const few = (passes) => () =>
-    trainOnce({ ...of, passes }, { variant: mezo, learningRate: 0, seed: tuningSeed });
+    trainOnce(of, { variant: mezo, learningRate: 0, seed: tuningSeed, passes });
   const evaluationMs = await elapsedMs(() => evaluate({ model: of.model, data: of.dev, ...task }));
   // Both also open the model, read rows and evaluate.
   const [short, long] = [await elapsedMs(few(8)), await elapsedMs(few(40))];
   const passMs = Math.max(1, (long - short) / 32);
   const testMs = (evaluationMs * of.rows.length) / of.devRows;
-  const runs = of.grid.length + of.seeds;
-  const tuningMs = of.grid.length * evaluationMs;
-  const seedsMs = of.seeds * ((points + 1) * evaluationMs + testMs);
-  const left = (60_000 * minutes - tuningMs - seedsMs) / runs;
+  const left = 60_000 * minutes - (points + 1) * evaluationMs - testMs;
   return wholeSteps * Math.max(1, Math.floor(left / passMs / wholeSteps));
 }
 
 /**
- * @param model another model than the bundled one: `minutes` each for mezo and the two best of `results`
+ * @param model another model than the bundled one, for mezo and the two best of `results`: passes of `minutes`, and
+ * a quarter of them to choose each learning rate with
  * @param passes forward passes of a batch that every run gets
  * @param rowCount test rows that are measured on; dev rows are 400 of them at most
  */
 export async function methods({ work, model, minutes, results: from, quick, ...options }) {
-  const started = performance.now();
   const { seeds, rowCount, threads, say = console.error } = options;
-  await mkdir(work, { recursive: true });
   const dev = join(work, "dev.jsonl");
   // Reading all of them would be most of a tiny run.
   const train = quick ? dev : reviews("train.jsonl");
@@ -188,9 +207,10 @@ export async function methods({ work, model, minutes, results: from, quick, ...o
     // The curve suite's learning rate for SmolLM2 is a tenth of that of the bundled model.
     scale: model ? 0.1 : 1,
     batchSize: quick ? 2 : 16,
-    grid: quick ? grid.slice(1, 3) : grid,
+    grid: quick ? grid.slice(1, 3) : model ? grid.slice(1, 4) : grid,
   };
-  of.passes = model && !quick ? await passesIn(of, minutes) : options.passes;
+  of.passes = options.passes ?? (model ? await passesIn(of, minutes) : 576);
+  of.tuningPasses = model ? Math.ceil(of.passes / 4) : of.passes;
   const measured = [];
   for (const variant of model ? await finalists(from) : variants) {
     measured.push(await measureVariant(of, variant));
@@ -221,12 +241,12 @@ export async function methods({ work, model, minutes, results: from, quick, ...o
     model: name,
     batchSize: of.batchSize,
     passes: of.passes,
+    tuningPasses: of.tuningPasses,
     seeds,
     rows: rows.length,
     devRows: devRows.length,
     lossBefore: digits(before.loss, 5),
     accuracyBefore: digits(before.accuracy, 4),
-    minutes: digits((performance.now() - started) / 60_000),
     results,
   };
 }

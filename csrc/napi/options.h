@@ -29,6 +29,7 @@ NamePattern name_pattern(const Napi::Object& object, const char* name);
 std::optional<LoraOptions> lora_options(const Napi::Object& object);
 ScheduleOptions schedule_options(const Napi::Object& object);
 EngineLoadOptions load_options(const Napi::Object& object);
+MethodOptions method_options(const Napi::Object& object);
 TrainOptions train_options(const Napi::Object& object);
 ReplayOptions replay_options(const Napi::Value& value);
 GenerateOptions generate_options(const Napi::Object& object);

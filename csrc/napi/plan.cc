@@ -10,6 +10,7 @@
 #include "napi/options.h"
 #include "napi/values.h"
 #include "schedule/rehearsal.h"
+#include "zo/method.h"
 
 namespace zo2::napi {
 namespace {
@@ -62,7 +63,9 @@ PlanRequest request_of(const Napi::Object& object) {
   r.shape.batch_size = int_field(object, "batchSize");
   r.shape.passes = int_field(object, "gradientAccumulationSteps");
   r.shape.length = int_field(object, "length");
-  r.shape.directions = int_field(object, "directions");
+  const auto method = make_method(method_options(object));
+  r.shape.branches = method->branches();
+  r.shape.rank = r.rules.rank = method->rank();
   if (r.shape.length > r.model.max_positions)
     throw Error(ErrorCode::kInvalidConfig, "length is " + std::to_string(r.shape.length) +
                                                ", but the model reads at most " +

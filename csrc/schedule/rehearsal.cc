@@ -1,13 +1,9 @@
 #include "schedule/rehearsal.h"
 
-#include <vector>
-
 #include "schedule/pipeline.h"
 
 namespace zo2 {
 namespace {
-
-constexpr float kEpsilon = 1e-3f;
 
 HostBatch batch_of(const RehearsalShape& shape, int64_t vocabulary) {
   HostBatch batch;
@@ -33,7 +29,8 @@ BatchLimits limits_of(const RehearsalShape& shape) {
   limits.tokens = limits.label_rows = limits.targets = shape.batch_size * shape.length;
   limits.sequences = static_cast<int>(shape.batch_size);
   limits.longest = shape.length;
-  limits.branches = 2 * shape.directions;
+  limits.rank = shape.rank;
+  limits.branches = static_cast<int>(shape.branches.size());
   return limits;
 }
 
@@ -46,12 +43,11 @@ void rehearse(Device& device, const ModelSpec& model, const ScheduleOptions& opt
                     WriteRules{options.write_every, options.write_lag});
   pipeline.reserve(limits_of(shape), 0);
   const HostBatch batch = batch_of(shape, model.vocabulary);
-  std::vector<Branch> branch;
-  for (int k = 0; k < shape.directions; ++k)
-    for (const float scale : {kEpsilon, -kEpsilon}) branch.push_back({k, scale});
   Branches branches;
-  branches.branch = branch.data();
-  branches.count = static_cast<int>(branch.size());
+  branches.branch = shape.branches.data();
+  branches.count = static_cast<int>(shape.branches.size());
+  branches.factors.rank = shape.rank;
+  const size_t directions = static_cast<size_t>(shape.branches.back().direction) + 1;
   PendingUpdates pending(rules);
   for (int t = 1; t <= steps; ++t) {
     branches.seed = static_cast<uint64_t>(t);
@@ -60,7 +56,7 @@ void rehearse(Device& device, const ModelSpec& model, const ScheduleOptions& opt
                        &batch);
     StepUpdate update;
     update.step = update.seed = static_cast<uint64_t>(t);
-    update.coefficients.assign(static_cast<size_t>(shape.directions), 1e-9f);
+    update.coefficients.assign(directions, 1e-9f);
     pending.trim(pipeline.held_by_all());
     pending.append(std::move(update));
     if (!options.deferred_update) pipeline.settle(pending, true, [] { return false; });

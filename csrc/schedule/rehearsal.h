@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "schedule/pending.h"
 #include "schedule/plan.h"
@@ -13,8 +14,9 @@ namespace zo2 {
 struct RehearsalShape {
   int64_t batch_size = 1;
   int64_t length = 1;  // tokens of a row, all of them predicted
-  int directions = 1;
-  int passes = 1;  // of a step, each of batch_size rows
+  std::vector<Branch> branches = {{0, 1e-3f}, {0, -1e-3f}};  // of a pass, ordered by direction
+  int rank = 0;                                              // Factors::rank, as in UpdateRules
+  int passes = 1;                                            // of a step, each of batch_size rows
 };
 
 BatchLimits limits_of(const RehearsalShape& shape);

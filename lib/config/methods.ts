@@ -1,5 +1,6 @@
 // What each method is given where a user gives nothing, and which constants it has (docs/methods.md).
 import { invalid } from "./problems.js";
+import type { ResolvedPlanConfig } from "./plan-types.js";
 import type { MethodConfig, ResolvedTrainConfig, Storage, TrainConfig } from "./types.js";
 
 type Constant =
@@ -78,12 +79,15 @@ export function withMethodDefaults(config: TrainConfig): TrainConfig {
   return { ...config, method: { ...defaultsOf(config), ...Object.fromEntries(given) } };
 }
 
-/**
- * @throws Zo2Error ZO2_INVALID_CONFIG for a constant of another method, too few directions, or
- * weights that it does not train
- */
-export function checkMethod({ method, schedule, lora }: ResolvedTrainConfig): void {
-  const { defaults, fewestDirections = 1, scalesOf } = of(method.name) ?? { defaults: {} };
+/** What a method's cost hangs on. */
+export type Cost = Pick<
+  ResolvedTrainConfig["method"],
+  "name" | "directions" | "distribution" | Constant
+>;
+
+/** @throws Zo2Error ZO2_INVALID_CONFIG for a constant of another method, or too few directions */
+export function checkMethod(method: Cost): void {
+  const { defaults, fewestDirections = 1 } = of(method.name) ?? { defaults: {} };
   for (const name of constants) {
     if (method[name] === undefined || name in defaults) continue;
     throw invalid(`method.${name} is given, but ${method.name} has no such constant; leave it out`);
@@ -93,24 +97,46 @@ export function checkMethod({ method, schedule, lora }: ResolvedTrainConfig): vo
       `method.directions is ${method.directions}; ${method.name} needs ${fewestDirections} at least`,
     );
   }
+}
+
+/**
+ * @throws Zo2Error ZO2_INVALID_CONFIG where weights have not what the method trains
+ * @param lora of adapters; undefined: there are none
+ */
+export function checkTrained(method: Pick<Cost, "name">, storage: Storage, lora: unknown): void {
+  const { scalesOf } = of(method.name) ?? {};
   if (scalesOf === undefined) return;
   const trains = `${method.name} trains the scales of ${scalesOf}`;
-  if (schedule.storage !== scalesOf) {
+  if (storage !== scalesOf) {
     throw invalid(
-      `schedule.storage is "${schedule.storage}", but ${trains}; give storage "${scalesOf}", or another method`,
+      `storage is "${storage}", but ${trains}; give storage "${scalesOf}", or another method`,
     );
   }
-  if (lora !== undefined) {
-    throw invalid(
-      `lora is given, but ${trains}, which adapters have none of; leave one of them out`,
-    );
-  }
+  if (lora === undefined) return;
+  throw invalid(`lora is given, but ${trains}, which adapters have none of; leave one of them out`);
 }
 
 /** Those of the method, for the engine. */
-export function constantsOf(
-  method: ResolvedTrainConfig["method"],
-): Partial<Record<Constant, number>> {
+export function constantsOf(method: Cost): Partial<Record<Constant, number>> {
   const given = constants.map((name) => [name, method[name]] as const);
   return Object.fromEntries(given.filter(([, value]) => value !== undefined));
+}
+
+/**
+ * The method of a plan, with its defaults.
+ * @throws Zo2Error ZO2_INVALID_CONFIG, as {@link checkMethod} and {@link checkTrained}
+ */
+export function plannedMethod(config: ResolvedPlanConfig): Cost {
+  const { method: name } = config;
+  const { directions = 1, distribution = "gaussian", ...rest } = of(name)?.defaults ?? {};
+  const given = {
+    name,
+    ...rest,
+    directions: config.directions ?? directions,
+    distribution: config.distribution ?? distribution,
+    ...(config.rank !== undefined && { rank: config.rank }),
+  };
+  checkMethod(given);
+  checkTrained(given, config.storage, config.lora);
+  return given;
 }

@@ -3,11 +3,12 @@ import type {
   AblationConfig,
   Filled,
   LoraConfig,
+  MethodConfig,
   NamePattern,
   PlacementConfig,
   Size,
+  Storage,
 } from "./types.js";
-import type { StoredAs } from "./storage.js";
 
 /** What a plan is asked for: {@link plan}. */
 export interface PlanConfig {
@@ -19,11 +20,13 @@ export interface PlanConfig {
   gradientAccumulationSteps?: number | undefined;
   /** Tokens of a row (default 2048, or what the model reads at most). */
   length?: number | undefined;
-  /** Random directions a step (default 1). */
+  /** As in {@link MethodConfig}; directions, distribution and rank are the method's by default. */
+  method?: MethodConfig["name"] | undefined;
   directions?: number | undefined;
   distribution?: "gaussian" | "rademacher" | undefined;
-  /** Type of stored weights (default "f16"); "q8s": q8 as qzo trains it. */
-  storage?: StoredAs | undefined;
+  rank?: number | undefined;
+  /** Type of stored weights (default "f16"). */
+  storage?: Storage | undefined;
   /** As in {@link TrainConfig}. */
   trainable?: NamePattern | undefined;
   lora?: Omit<LoraConfig, "adapter"> | undefined;
@@ -52,7 +55,10 @@ type PlanSizes = "memory" | "hostMemory" | "extentBytes";
 /** {@link PlanConfig} with its defaults; sizes are bytes. */
 export interface ResolvedPlanConfig
   extends Omit<
-    Filled<PlanConfig, "trainable" | "lora" | "length" | "slots" | "trace">,
+    Filled<
+      PlanConfig,
+      "trainable" | "lora" | "length" | "directions" | "distribution" | "rank" | "slots" | "trace"
+    >,
     PlanSizes | "ablation"
   > {
   memory?: number | undefined;

@@ -26,10 +26,12 @@ export function writeEveryOf(schedule: Spilling): number {
   return maySpill(schedule) ? roundEveryOnDisk : 1;
 }
 
-export function roundingOf(config: Pick<ResolvedTrainConfig, "method" | "schedule">): Rounding {
-  const { schedule } = config;
-  // What trains is f32, which holds every step as computed: there is nothing to round.
-  const exact = ["f32", "q8s"].includes(storedAs(config));
-  if (exact) return { roundEvery: 1, rounding: "stochastic" };
+export function roundingOf({
+  method,
+  schedule,
+}: Pick<ResolvedTrainConfig, "method" | "schedule">): Rounding {
+  // Where what trains is f32, it holds every step as computed: there is nothing to round.
+  const isExact = ["f32", "q8s"].includes(storedAs(method, schedule.storage));
+  if (isExact) return { roundEvery: 1, rounding: "stochastic" };
   return { roundEvery: writeEveryOf(schedule), rounding: schedule.rounding };
 }

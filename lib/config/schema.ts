@@ -319,11 +319,18 @@ const planning = z.strictObject({
   batch: integer(1, "rows of a pass", 2 ** 20 - 1).default(1),
   gradientAccumulationSteps: accumulation.default(1),
   length: integer(2, "tokens of a row (default: 2048, or what the model reads)").optional(),
-  directions: integer(1, "random directions a step", 2 ** 10 - 1).default(1),
-  distribution: choice(["gaussian", "rademacher"], "distribution of directions").default(
-    "gaussian",
-  ),
-  storage: choice([...storageTypes, "q8s"], "type of stored weights; q8s: qzo's").default("f16"),
+  method: method.shape.name,
+  directions: integer(
+    1,
+    "random directions a step (default: the method's)",
+    2 ** 10 - 1,
+  ).optional(),
+  distribution: choice(
+    ["gaussian", "rademacher"],
+    "distribution of directions (default: the method's)",
+  ).optional(),
+  rank: method.shape.rank,
+  storage: choice(storageTypes, "type of stored weights").default("f16"),
   trainable: trainable.optional(),
   lora: z.strictObject(loraShape).optional(),
   headTuning: flag("train the head alone").default(false),

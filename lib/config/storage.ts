@@ -4,9 +4,9 @@ import type { ResolvedTrainConfig, Storage } from "./types.js";
 /** "q8s": q8, of which the scales train (docs/storage.md). */
 export type StoredAs = Storage | "q8s";
 
-export function storedAs({
-  method,
-  schedule,
-}: Pick<ResolvedTrainConfig, "method" | "schedule">): StoredAs {
-  return method.name === "qzo" ? "q8s" : schedule.storage;
+export function storedAs(
+  method: Pick<ResolvedTrainConfig["method"], "name">,
+  storage: Storage,
+): StoredAs {
+  return method.name === "qzo" ? "q8s" : storage;
 }

@@ -93,7 +93,9 @@ TEST_CASE("accumulation: its passes are ordered as others are, and keep to the p
     rules.type = options.storage;
     rules.round_every = 2;
     options.write_every = 2;
-    const RehearsalShape shape{1, 32, 1, 3};
+    RehearsalShape shape;
+    shape.length = 32;
+    shape.passes = 3;
     const Plan plan = make_plan(device, model, options, {limits_of(shape)});
     rehearse(device, model, options, rules, plan, shape, 4, [](int) {});
     const SimReport report = device.report();

@@ -303,7 +303,10 @@ TEST_CASE("trainable: plans of partly frozen models keep to their bytes and to a
     options.slots = 3;
     UpdateRules rules;
     rules.type = options.storage;
-    const RehearsalShape shape{4, 32, 2};
+    RehearsalShape shape;
+    shape.batch_size = 4;
+    shape.length = 32;
+    shape.branches = {{0, 1e-3f}, {0, -1e-3f}, {1, 1e-3f}, {1, -1e-3f}};
     const Plan plan = make_plan(device, model, options, {limits_of(shape)});
     rehearse(device, model, options, rules, plan, shape, 4, [](int) {});
     const SimReport report = device.report();

@@ -31,7 +31,7 @@ t.test("what a method cannot use is refused by name", (t) => {
   refused({ lambdaReg: 2 }, /method\.lambdaReg is given, but mezo has no such constant/);
   refused({ rank: 2 }, /method\.rank is given, but mezo has no such constant/);
   refused({ name: "lozo", rank: 33 }, /method\.rank/);
-  refused({ name: "qzo" }, /schedule\.storage is "f32", but qzo trains the scales of q8; give/);
+  refused({ name: "qzo" }, /storage is "f32", but qzo trains the scales of q8; give/);
   refused({ name: "qzo" }, /lora is given, but qzo trains the scales of q8/, { ...q8, lora: {} });
   refused({ name: "adam" as "mezo" }, /method\.name is "adam"; .*"fzoo"/);
   t.end();

@@ -28,12 +28,14 @@ t.test("budgets", async (t) => {
   t.match(all, { streamedBlocks: 0, uploadBytesPerStep: 0, slots: 0 });
 });
 
-t.test("of q8s the scales alone go back to host memory", async (t) => {
-  const { weightBytes, offloadBytesPerStep, predicted } = await plan({ ...gpu, storage: "q8s" });
+t.test("of qzo the scales alone go back to host memory", async (t) => {
+  const qzo = { ...gpu, method: "qzo", storage: "q8" } as const;
+  const { weightBytes, offloadBytesPerStep, predicted } = await plan(qzo);
   const share = offloadBytesPerStep / weightBytes;
   t.ok(share > 0.1 && share < 0.13, `an eighth of nine eighths of a byte: ${share}`);
   t.same(predicted?.violations, []);
-  t.ok((predicted?.laneBytes["offload"] ?? 0) < 0.13 * weightBytes);
+  t.ok((predicted?.laneBytes.offload ?? 0) < 0.13 * weightBytes);
+  await t.rejects(plan({ ...gpu, method: "qzo" }), { message: /storage is "f16", but qzo trains/ });
 });
 
 t.test("OPT-175B and OPT-13B beside ZO2", async (t) => {
@@ -51,6 +53,22 @@ t.test("other schedules are slower", async (t) => {
   for (const ablation of [{ overlap: false }, { deferredUpdate: false }, { reuseSlots: false }]) {
     t.ok((await time(ablation)) > ours, JSON.stringify(ablation));
   }
+});
+
+t.test("methods", async (t) => {
+  const model = { ...gpu, model: "opt-6.7b", length: 128, storage: "f16" } as const;
+  const time = async (of: object): Promise<number> =>
+    (await plan({ ...model, ...of })).predicted?.stepMs ?? 0;
+  const one = await time({});
+  t.ok((await time({ directions: 4 })) <= 1.2 * one, "the link is what takes time");
+  t.ok((await time({ method: "lozo", directions: 4 })) <= 1.2 * one);
+  const peak = async (of: object): Promise<number> =>
+    (await plan({ ...model, ...of, simulate: false })).devicePeakBytes;
+  t.equal(await peak({ method: "fzoo" }), await peak({ method: "fzoo", directions: 8 }));
+  t.ok((await peak({ method: "fzoo" })) > (await peak({ directions: 4 })), "nine copies of it");
+  const code = "ZO2_INVALID_CONFIG";
+  await t.rejects(plan({ ...model, rank: 2 }), { code, message: /mezo has no such constant/ });
+  await t.rejects(plan({ ...model, method: "fzoo", directions: 1 }), { code, message: /needs 2/ });
 });
 
 t.test("shapes and devices", async (t) => {
