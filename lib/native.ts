@@ -123,10 +123,13 @@ export interface NativeMethodOptions {
   /** Of some methods (lib/config/methods.ts). */
   saturatingAlpha?: number;
   lambdaReg?: number;
+  adamBeta1?: number;
   adamBeta2?: number;
   adamEpsilon?: number;
   rank?: number;
   updateInterval?: number;
+  window?: number;
+  sparsity?: number;
   distribution: Distribution;
   /** Largest |projected gradient|; 0: no clipping. */
   clip: number;

@@ -43,6 +43,10 @@ const variants = [
     method: { name: "es", directions: 4 },
   },
   { name: "meazo", copies: 2, learningRate: 1e-3, method: { name: "meazo" } },
+  { name: "lozo", copies: 2, learningRate: 1.5e-4, method: { name: "lozo" } },
+  { name: "subzero", copies: 2, learningRate: 1.5e-4, method: { name: "subzero" } },
+  { name: "sparse", copies: 2, learningRate: 4.5e-4, method: { name: "sparse" } },
+  { name: "adamezo", copies: 2, learningRate: 1e-3, method: { name: "adamezo" } },
 ];
 /** What all the variants' steps divide. */
 const wholeSteps = 72;

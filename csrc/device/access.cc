@@ -178,7 +178,8 @@ void advance(const Weight& w, int64_t rows, Distribution distribution, Rounding 
   if (reads_aux(w, exact)) to.bytes += aux * (writes_aux(w) ? 2 : 1);
   for (int i = 0; w.trainable && i < w.pending.count; ++i) {
     const Update& update = w.pending.updates[i];
-    draw(update.directions, w, rows, update.factors, distribution, to);
+    const int directions = update.moments.count > 0 ? update.moments.count : update.directions;
+    draw(directions, w, rows, update.factors, distribution, to);
   }
   if (!w.trainable || !is_rounded(w.type) || rounding == Rounding::kNearest) return;
   for (int i = 0; i < w.pending.count; ++i)

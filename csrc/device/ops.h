@@ -3,6 +3,7 @@
 // rows), branches outermost. Sums are fp32, whatever the type that a result is kept in.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <variant>
 
@@ -19,10 +20,29 @@ enum class Rounding : uint8_t { kStochastic, kNearest };
 // and the direction (purpose 3), v of the basis alone (purpose 4), which many records share; both
 // are standard normals by design rule 2, as matrices of `rank` columns. Rank 0, and
 // Weight::elementwise always: every element is drawn.
+// With cores (SubZero, arXiv 2410.08989) u is of the basis alone as well, and turned by the
+// direction's core C: u'_l = sum over i of u_i C_il, i ascending, stands for u.
 struct Factors {
   static constexpr int kMostRank = 32;
   int rank = 0;
   uint64_t basis = 0;  // seed of v
+  // Host memory, by tensor: [directions][rank][rank]; null for a tensor whose elements are drawn.
+  const float* const* cores = nullptr;
+};
+
+// Moments of the last records' directions instead of a sum of them (AdaMeZO, arXiv 2605.00650): m =
+// sum of a z, v = sum of b z^2 over the terms in their order; s = d w; s = s + rate (m / (sqrt(v) +
+// zeta)).
+struct MomentTerm {
+  uint64_t seed = 0;
+  uint32_t direction = 0;
+  float a = 0, b = 0;
+};
+struct Moments {
+  const MomentTerm* terms = nullptr;
+  int count = 0;  // 0: the update is linear
+  float rate = 0;
+  float zeta = 0;
 };
 
 // One committed record as an update of a tensor (design rule 5): s = d w; s = s + c_k z_k for k
@@ -35,6 +55,7 @@ struct Update {
   int directions = 0;
   bool rounds = false;
   Factors factors = {};
+  Moments moments = {};  // where there are any, coefficients are not looked at
 };
 
 // Records not yet in the stored bytes, oldest first.
@@ -74,6 +95,9 @@ struct Weight {
   int64_t columns = 0;
   bool trainable = true;
   bool elementwise = false;  // directions never are of low rank: 1-D parameters and adapters
+  // Elements above it in magnitude are neither perturbed nor updated (Sparse-MeZO, arXiv
+  // 2402.15751): judged by the value just before the record, which is what its forward passes saw.
+  float threshold = INFINITY;
   Pending pending;
   // int64 [1], for q8: how many values met the end of their grid as they were rounded and written
   // back is added to it. Empty: nobody asks.
@@ -137,7 +161,8 @@ inline Weight as_matrix(const Vector& vector, int64_t rows, int64_t columns) {
 
 // Those of the weight's directions, where a run has these.
 [[gnu::always_inline]] inline Factors factors_of(const Weight& weight, const Factors& factors) {
-  return weight.elementwise || trains_scales(weight) ? Factors{} : factors;
+  const bool dense = factors.cores && !factors.cores[weight.tensor];
+  return weight.elementwise || dense || trains_scales(weight) ? Factors{} : factors;
 }
 
 // y[b][t] (+)= table_b[ids[t]] for the ids that fall into the weight's rows; others are left alone.

@@ -154,8 +154,11 @@ MethodOptions method_options(const Napi::Object& object) {
   };
   constant("saturatingAlpha", o.saturating_alpha);
   constant("lambdaReg", o.lambda_reg);
+  constant("adamBeta1", o.beta1);
   constant("adamBeta2", o.beta2);
   constant("adamEpsilon", o.adam_epsilon);
+  constant("sparsity", o.sparsity);
+  if (object.Has("window")) o.window = int_field(object, "window");
   if (object.Has("rank")) o.rank = int_field(object, "rank");
   if (object.Has("updateInterval")) o.update_interval = count_field(object, "updateInterval");
   if (o.directions < 1) wrong(env, "directions", "at least 1");

@@ -65,7 +65,9 @@ PlanRequest request_of(const Napi::Object& object) {
   r.shape.length = int_field(object, "length");
   const auto method = make_method(method_options(object));
   r.shape.branches = method->branches();
-  r.shape.rank = r.rules.rank = method->rank();
+  method->set_rules(r.model, r.rules);
+  r.rules.subspaces = nullptr;  // what they draw is no work of the device
+  r.shape.rank = r.rules.rank;
   if (r.shape.length > r.model.max_positions)
     throw Error(ErrorCode::kInvalidConfig, "length is " + std::to_string(r.shape.length) +
                                                ", but the model reads at most " +

@@ -4,11 +4,13 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <memory>
 #include <utility>
 #include <vector>
 
 #include "core/dtype.h"
 #include "device/ops.h"
+#include "schedule/subspaces.h"
 
 namespace zo2 {
 
@@ -18,7 +20,17 @@ struct StepUpdate {
   uint64_t seed = 0;
   float decay = 0;
   std::vector<float> coefficients;
-  uint64_t basis = 0;  // Factors::basis, where directions are of low rank
+  uint64_t basis = 0;                            // Factors::basis, where directions are of low rank
+  float rate = 0;                                // Moments::rate
+  std::shared_ptr<const Cores> cores = nullptr;  // of UpdateRules::subspaces
+};
+
+// Moments of the last `window` records (device/ops.h, Moments), each of them corrected for how many
+// there are. 0: updates are sums of their own directions.
+struct MomentRules {
+  int window = 0;
+  double beta1 = 0, beta2 = 0;
+  float zeta = 0;
 };
 
 struct UpdateRules {
@@ -26,7 +38,10 @@ struct UpdateRules {
   int round_every = 1;
   Distribution distribution = Distribution::kGaussian;
   Rounding rounding = Rounding::kStochastic;
-  int rank = 0;  // Factors::rank
+  int rank = 0;                                    // Factors::rank
+  std::shared_ptr<Subspaces> subspaces = nullptr;  // of directions that have cores; null: none
+  MomentRules moments = {};
+  std::vector<float> thresholds = {};  // Weight::threshold by tensor; empty: none has one
 };
 
 class PendingUpdates {
@@ -50,16 +65,22 @@ class PendingUpdates {
   bool exact() const {
     return !is_rounded(rules_.type) || updates_.empty() || rounds(updates_.back().step);
   }
-  // Forgets records no bytes lack.
+  // Forgets records no bytes lack, and that are in no window of one that some do.
   void trim(uint64_t held_by_all);
 
  private:
+  struct List {
+    std::vector<Update> updates;
+    std::vector<MomentTerm> terms;
+  };
+  // The update of updates_[index]; its moments' terms go to `terms`, which has room for them.
+  Update update_of(size_t index, bool decayed, std::vector<MomentTerm>& terms) const;
   bool rounds(uint64_t step) const { return step % static_cast<uint64_t>(rules_.round_every) == 0; }
 
   UpdateRules rules_;
   uint64_t step_ = 0;
   std::deque<StepUpdate> updates_;  // ascending steps
-  mutable std::map<std::pair<uint64_t, bool>, std::vector<Update>> lists_;
+  mutable std::map<std::pair<uint64_t, bool>, List> lists_;
 };
 
 }  // namespace zo2

@@ -8,10 +8,11 @@
 namespace zo2 {
 namespace {
 
-constexpr MethodEntry kMethods[] = {{"mezo", 1, make_mezo},      {"fzoo", 1, make_fzoo},
-                                    {"spsa1.5", 1, make_spsa15}, {"es", 1, make_es},
-                                    {"meazo", 1, make_meazo},    {"lozo", 1, make_lozo},
-                                    {"qzo", 1, make_qzo}};
+constexpr MethodEntry kMethods[] = {{"mezo", 1, make_mezo},       {"fzoo", 1, make_fzoo},
+                                    {"spsa1.5", 1, make_spsa15},  {"es", 1, make_es},
+                                    {"meazo", 1, make_meazo},     {"lozo", 1, make_lozo},
+                                    {"subzero", 1, make_subzero}, {"sparse", 1, make_sparse},
+                                    {"adamezo", 1, make_adamezo}, {"qzo", 1, make_qzo}};
 
 }  // namespace
 
@@ -27,6 +28,31 @@ std::unique_ptr<Method> make_method(const MethodOptions& options) {
     throw Error(ErrorCode::kInvalidConfig,
                 "method.name is \"" + options.name + "\"; there are " + method_names());
   return entry->make(options);
+}
+
+MethodOptions method_options(const Json& method) {
+  MethodOptions o;
+  const auto set = [&](const char* name, auto& to) {
+    const Json* value = method.find(name);
+    if (!value) return;
+    if (!value->is_number())
+      throw Error(ErrorCode::kInvalidConfig, "method." + std::string(name) + " must be a number");
+    to = static_cast<std::decay_t<decltype(to)>>(value->number());
+  };
+  if (const Json* name = method.find("name"); name && name->is_string()) o.name = name->string();
+  set("epsilon", o.epsilon);
+  set("directions", o.directions);
+  set("clip", o.clip);
+  set("saturatingAlpha", o.saturating_alpha);
+  set("lambdaReg", o.lambda_reg);
+  set("adamBeta1", o.beta1);
+  set("adamBeta2", o.beta2);
+  set("adamEpsilon", o.adam_epsilon);
+  set("rank", o.rank);
+  set("updateInterval", o.update_interval);
+  set("window", o.window);
+  set("sparsity", o.sparsity);
+  return o;
 }
 
 std::string method_names() {

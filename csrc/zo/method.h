@@ -1,6 +1,6 @@
 // A method of zeroth-order optimisation: which copies of the model a step evaluates, and the record
-// that their losses make (design rule 10). How a record changes weights is not its business: all of
-// these are linear, w -= sum of c_k z_k (device/ops.h, Update).
+// that their losses make (design rule 10). How a record changes weights is a rule of the run
+// (UpdateRules): w -= sum of c_k z_k, unless a method says otherwise.
 #pragma once
 
 #include <memory>
@@ -9,6 +9,7 @@
 
 #include "core/json.h"
 #include "device/ops.h"
+#include "model/spec.h"
 #include "zo/record.h"
 
 namespace zo2 {
@@ -21,10 +22,13 @@ struct MethodOptions {
   // Of some methods; see there.
   double saturating_alpha = 0.1;
   double lambda_reg = 1;
+  double beta1 = 0.7;
   double beta2 = 0.99;
   double adam_epsilon = 1e-8;
   int rank = 2;
   uint64_t update_interval = 50;
+  int window = 10;
+  double sparsity = 0.8;
 };
 
 class Method {
@@ -39,8 +43,10 @@ class Method {
   // makes results that are not. `last`: the record before, null at the first step. A pure function.
   virtual void finish(const Record* last, const std::vector<double>& losses,
                       Record& record) const = 0;
-  // Of directions of low rank (device/ops.h, Factors); 0: every element is drawn.
-  virtual int rank() const { return 0; }
+  // How its records change weights, beside what the run says.
+  virtual void set_rules(const ModelSpec& /*model*/, UpdateRules& /*rules*/) const {}
+  // The share of every matrix, from the largest magnitude down, that is never moved.
+  virtual double sparsity() const { return 0; }
   // The step whose seed is the basis of step t's directions, where they have one.
   virtual uint64_t basis_step(uint64_t t) const { return t; }
   // Whether it is scales that train: of weights stored as q8s, and of no others.
@@ -67,6 +73,8 @@ struct MethodEntry {
 const MethodEntry* find_method(const std::string& name);
 // Throws Error(kInvalidConfig) for a name that there is not, or options that the method refuses.
 std::unique_ptr<Method> make_method(const MethodOptions& options);
+// What a header's "method" says (Trainer::header); the same errors.
+MethodOptions method_options(const Json& method);
 // "a, b or c", for messages.
 std::string method_names();
 

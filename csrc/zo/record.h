@@ -31,7 +31,10 @@ struct Record {
   // Throws Error(kJournalCorrupt) with `what` where a field is missing or of the wrong kind.
   static Record from_json(const Json& json, const std::string& what);
 
-  StepUpdate update() const { return {step, seed, decay, coefficients, basis_seed.value_or(0)}; }
+  StepUpdate update() const {
+    return {
+        step, seed, decay, coefficients, basis_seed.value_or(0), static_cast<float>(learning_rate)};
+  }
   // Into the pending updates, as committed or skipped.
   void commit(PendingUpdates& pending) const;
 };

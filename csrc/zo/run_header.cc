@@ -1,5 +1,8 @@
 #include "zo/run_header.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "core/error.h"
 #include "zo/method.h"
 #include "zo/names.h"
@@ -104,6 +107,25 @@ T named(const Json& header, const char* key, const std::string& path) {
   return *known;
 }
 
+Json thresholds_json(const std::vector<float>& thresholds) {
+  Json list = Json::array();
+  for (const float t : thresholds) list.push(std::isfinite(t) ? Json(double{t}) : Json());
+  return list;
+}
+
+std::vector<float> thresholds_of(const Json& list, const ModelSpec& model,
+                                 const std::string& path) {
+  std::vector<float> thresholds;
+  const auto known = [](const Json& t) { return t.is_null() || t.is_number(); };
+  if (!list.is_array() || list.items().size() != model.tensors.size() ||
+      !std::all_of(list.items().begin(), list.items().end(), known))
+    throw Error(ErrorCode::kJournalMismatch,
+                path + ": thresholds must be a list of a number or null for each tensor");
+  for (const Json& t : list.items())
+    thresholds.push_back(t.is_null() ? INFINITY : static_cast<float>(t.number()));
+  return thresholds;
+}
+
 }  // namespace
 
 Json replay_header(const ModelSpec& model, const std::string& base_fingerprint,
@@ -120,6 +142,7 @@ Json replay_header(const ModelSpec& model, const std::string& base_fingerprint,
   header.set("distribution", name_of(rules.distribution));
   header.set("adapter", adapter_json(model.adapter));
   header.set("tensors", tensor_list(model));
+  if (!rules.thresholds.empty()) header.set("thresholds", thresholds_json(rules.thresholds));
   return header;
 }
 
@@ -142,7 +165,7 @@ void check_base(const Json& saved, const Json& given, const std::string& path,
           {path, base + " has ", "; give the base model that the run was started from"});
 }
 
-UpdateRules rules_of(const Json& header, const std::string& path) {
+UpdateRules rules_of(const Json& header, const ModelSpec& model, const std::string& path) {
   if (!header.is_object() || require(header, "format", path).dump() != Json(kFormat).dump() ||
       require(header, "version", path).dump() != Json(kFormatVersion).dump())
     throw Error(ErrorCode::kJournalMismatch,
@@ -167,13 +190,13 @@ UpdateRules rules_of(const Json& header, const std::string& path) {
         path + ": method is " + method.dump() + "; this version knows " +
             (known ? std::string(known->name) + ", version " + std::to_string(known->version)
                    : method_names()));
-  if (const Json* rank = method.find("rank")) {
-    rules.rank = rank->type() == Json::Type::kInteger ? static_cast<int>(rank->integer()) : 0;
-    if (rules.rank < 1 || rules.rank > Factors::kMostRank)
-      throw Error(ErrorCode::kJournalMismatch, path + ": method.rank is " + rank->dump() +
-                                                   "; this version knows 1 to " +
-                                                   std::to_string(Factors::kMostRank));
+  try {
+    make_method(method_options(method))->set_rules(model, rules);
+  } catch (const Error& e) {
+    throw Error(ErrorCode::kJournalMismatch, path + ": " + e.what());
   }
+  if (const Json* thresholds = header.find("thresholds"))
+    rules.thresholds = thresholds_of(*thresholds, model, path);
   return rules;
 }
 

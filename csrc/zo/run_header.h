@@ -23,6 +23,6 @@ void check_base(const Json& saved, const Json& given, const std::string& path,
 
 // What a journal was written with. Throws Error(kJournalMismatch) for a format this version does
 // not read.
-UpdateRules rules_of(const Json& header, const std::string& path);
+UpdateRules rules_of(const Json& header, const ModelSpec& model, const std::string& path);
 
 }  // namespace zo2

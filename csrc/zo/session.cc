@@ -6,6 +6,7 @@
 #include "store/run_store.h"
 #include "store/snapshot.h"
 #include "zo/exporter.h"
+#include "zo/magnitudes.h"
 #include "zo/names.h"
 #include "zo/run_header.h"
 #include "zo/run_journal.h"
@@ -160,6 +161,17 @@ void Session::start_from_base(const UpdateRules& rules) {
   pending_ = std::make_unique<PendingUpdates>(rules);
 }
 
+void Session::set_rules(const Method& method, UpdateRules& rules,
+                        const std::function<bool()>& stopping) {
+  method.set_rules(model_, rules);
+  if (method.sparsity() == 0) return;
+  if (rules.type == StorageType::kBF16R8)
+    throw Error(ErrorCode::kInvalidConfig,
+                "method.sparsity looks at weights as forward passes see them, which is not what "
+                "storage \"bf16+8\" keeps; use another storage type");
+  rules.thresholds = magnitude_thresholds(*base_, model_, rules.type, method.sparsity(), stopping);
+}
+
 TrainResult Session::train(const TrainOptions& options, const RawRows& train, const RawRows* eval,
                            const TrainHooks& hooks) {
   require_loaded();
@@ -170,7 +182,7 @@ TrainResult Session::train(const TrainOptions& options, const RawRows& train, co
   complete.rules.type = schedule_.storage;
   const auto method = make_method(options.method);
   check_storage(*method, options.method.name, complete.rules.type);
-  complete.rules.rank = method->rank();
+  set_rules(*method, complete.rules, hooks.stopping);
   schedule_.write_every = options.write_every;
   if (!is_rounded(complete.rules.type)) {  // one spelling for that
     complete.rules.round_every = 1;
@@ -228,7 +240,7 @@ uint64_t Session::replay(const std::string& path, const ReplayOptions& options,
   if (!env_.exists(path)) throw Error(ErrorCode::kIo, path + ": no such journal");
   RunJournal journal = read_run_journal(env_, path);
   if (journal.empty()) throw Error(ErrorCode::kJournalCorrupt, path + ": holds no valid record");
-  const UpdateRules rules = rules_of(journal.header, path);
+  const UpdateRules rules = rules_of(journal.header, model_, path);
   check_base(journal.header, replay_header(model_, base_fingerprint(), rules), path,
              checkpoint_->path());
   if (rules.type != schedule_.storage)

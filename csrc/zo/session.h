@@ -95,6 +95,7 @@ class Session {
   // Once, instead of drawing what is pending again for every batch.
   void settle(const std::function<bool()>& stopping);
   void start_from_base(const UpdateRules& rules);
+  void set_rules(const Method& method, UpdateRules& rules, const std::function<bool()>& stopping);
   const std::string& base_fingerprint();
 
   Env& env_;

@@ -264,6 +264,12 @@ void Trainer::evaluate_branches(const Record& record, const PendingUpdates& pend
   branches.branch = branches_.data();
   branches.count = static_cast<int>(branches_.size());
   branches.factors = {options_.rules.rank, record.basis_seed.value_or(0)};
+  std::shared_ptr<const Cores> cores;  // until the losses are known
+  if (options_.rules.subspaces) {
+    cores = options_.rules.subspaces->cores(record.seed, branches.factors.basis,
+                                            options_.method.directions);
+    branches.factors.cores = cores->of_tensor.data();
+  }
   const size_t targets = batch_.targets();
   logprobs_.resize(targets * branches_.size());
   size_t at = 0;

@@ -1,15 +1,14 @@
 // What each method is given where a user gives nothing, and which constants it has (docs/methods.md).
 import { invalid } from "./problems.js";
 import type { ResolvedPlanConfig } from "./plan-types.js";
-import type { MethodConfig, ResolvedTrainConfig, Storage, TrainConfig } from "./types.js";
+import type {
+  MethodConfig,
+  MethodConstant,
+  ResolvedTrainConfig,
+  Storage,
+  TrainConfig,
+} from "./types.js";
 
-type Constant =
-  | "saturatingAlpha"
-  | "lambdaReg"
-  | "adamBeta2"
-  | "adamEpsilon"
-  | "rank"
-  | "updateInterval";
 interface Method {
   /** Beside the schema's, which are mezo's. */
   defaults: Omit<MethodConfig, "name">;
@@ -41,6 +40,18 @@ const methods: Record<NonNullable<MethodConfig["name"]>, Method> = {
     fewestDirections: 1,
   },
   lozo: { defaults: { rank: 2, updateInterval: 50 }, fewestDirections: 1 },
+  subzero: { defaults: { rank: 8, updateInterval: 1000 }, fewestDirections: 1 },
+  sparse: { defaults: { sparsity: 0.8 }, fewestDirections: 1 },
+  adamezo: {
+    defaults: {
+      learningRate: 1e-5,
+      window: 10,
+      adamBeta1: 0.7,
+      adamBeta2: 0.9,
+      adamEpsilon: 1e-5,
+    },
+    fewestDirections: 1,
+  },
   qzo: {
     defaults: { learningRate: 1e-3, epsilon: 1e-2, clip: 100 },
     fewestDirections: 1,
@@ -51,13 +62,16 @@ const methods: Record<NonNullable<MethodConfig["name"]>, Method> = {
 type Name = keyof typeof methods;
 export const methodNames: [Name, ...Name[]] = Object.keys(methods) as [Name, ...Name[]];
 
-const constants: readonly Constant[] = [
+const constants: readonly MethodConstant[] = [
   "saturatingAlpha",
   "lambdaReg",
+  "adamBeta1",
   "adamBeta2",
   "adamEpsilon",
   "rank",
   "updateInterval",
+  "window",
+  "sparsity",
 ];
 
 const of = (name: string | undefined): Method | undefined =>
@@ -82,7 +96,7 @@ export function withMethodDefaults(config: TrainConfig): TrainConfig {
 /** What a method's cost hangs on. */
 export type Cost = Pick<
   ResolvedTrainConfig["method"],
-  "name" | "directions" | "distribution" | Constant
+  "name" | "directions" | "distribution" | MethodConstant
 >;
 
 /** @throws Zo2Error ZO2_INVALID_CONFIG for a constant of another method, or too few directions */
@@ -117,7 +131,7 @@ export function checkTrained(method: Pick<Cost, "name">, storage: Storage, lora:
 }
 
 /** Those of the method, for the engine. */
-export function constantsOf(method: Cost): Partial<Record<Constant, number>> {
+export function constantsOf(method: Cost): Partial<Record<MethodConstant, number>> {
   const given = constants.map((name) => [name, method[name]] as const);
   return Object.fromEntries(given.filter(([, value]) => value !== undefined));
 }

@@ -66,7 +66,18 @@ export type TaskConfig = Omit<DataConfig, RowsOnly>;
 
 /** How weights are changed. Defaults are mezo's; docs/methods.md has those of the others. */
 export interface MethodConfig {
-  name?: "mezo" | "fzoo" | "spsa1.5" | "es" | "meazo" | "lozo" | "qzo" | undefined;
+  name?:
+    | "mezo"
+    | "fzoo"
+    | "spsa1.5"
+    | "es"
+    | "meazo"
+    | "lozo"
+    | "subzero"
+    | "sparse"
+    | "adamezo"
+    | "qzo"
+    | undefined;
   /** Peak learning rate (default 1e-6). */
   learningRate?: number | undefined;
   /** Length of the perturbation (default 1e-3). */
@@ -77,14 +88,20 @@ export interface MethodConfig {
   saturatingAlpha?: number | undefined;
   /** Of spsa1.5: least divisor (default 1). */
   lambdaReg?: number | undefined;
-  /** Of meazo: decay of the mean of squared projected gradients (default 0.99). */
+  /** Of adamezo: decay of the first moment (default 0.7). */
+  adamBeta1?: number | undefined;
+  /** Of meazo and adamezo: decay of the second moment (default 0.99, 0.9). */
   adamBeta2?: number | undefined;
-  /** Of meazo: added to its root (default 1e-8). */
+  /** Of meazo and adamezo: added to its root (default 1e-8, 1e-5). */
   adamEpsilon?: number | undefined;
-  /** Of lozo: columns of the two factors of a direction (default 2). */
+  /** Of lozo and subzero: columns of the factors of a direction (default 2, 8). */
   rank?: number | undefined;
-  /** Of lozo: steps that share one of the factors (default 50). */
+  /** Of lozo and subzero: steps that share a basis (default 50, 1000). */
   updateInterval?: number | undefined;
+  /** Of adamezo: records that moments are of (default 10). */
+  window?: number | undefined;
+  /** Of sparse: share of a matrix, the largest weights, that is left as it is (default 0.8). */
+  sparsity?: number | undefined;
   distribution?: "gaussian" | "rademacher" | undefined;
   /** Decoupled decay of everything but norms and biases (default 0). */
   weightDecay?: number | undefined;
@@ -236,10 +253,18 @@ export type ResolvedData = Filled<
 /** The part of {@link ResolvedData} that says what is done with rows. */
 export type ResolvedTask = Omit<ResolvedData, RowsOnly>;
 /** {@link MethodConfig} with its defaults. */
-export type ResolvedMethod = Filled<
-  MethodConfig,
-  "saturatingAlpha" | "lambdaReg" | "adamBeta2" | "adamEpsilon" | "rank" | "updateInterval"
->;
+export type ResolvedMethod = Filled<MethodConfig, MethodConstant>;
+/** What only some methods have. */
+export type MethodConstant =
+  | "saturatingAlpha"
+  | "lambdaReg"
+  | "adamBeta1"
+  | "adamBeta2"
+  | "adamEpsilon"
+  | "rank"
+  | "updateInterval"
+  | "window"
+  | "sparsity";
 type Sizes = "memory" | "hostMemory" | "disk" | "extentBytes";
 
 /** {@link PlacementConfig} with its defaults; sizes are bytes. */

@@ -36,7 +36,7 @@ Peak peak_of(StorageType storage, uint64_t beyond_least) {
   options.storage = storage;
   options.offload = Offload::kHost;
   options.write_every = 1;
-  const RehearsalShape shape{1, 16, 1};
+  const RehearsalShape shape{1, 16};
   options.memory_bytes = uint64_t{1} << 40;
   options.memory_bytes =
       make_plan(*device, model, options, {limits_of(shape)}).least_device_bytes + beyond_least;

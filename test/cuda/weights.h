@@ -1,6 +1,7 @@
 // Random stored weights, pending records and branches.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <deque>
 #include <string>
@@ -38,7 +39,9 @@ struct RandomWeight {
   int store_after = 0;
   Distribution distribution = Distribution::kGaussian;
   Rounding rounding = Rounding::kStochastic;
-  Factors factors;  // of all records and branches; records have one of two bases
+  Factors factors;  // of all records and branches; records have one of two bases, and of cores
+  bool has_moments = false;
+  float threshold = INFINITY;
 
   RandomWeight(Random& random, int64_t rows_, int64_t columns_, bool store)
       : type(one_of(random, {StorageType::kF32, StorageType::kBF16, StorageType::kF16,
@@ -55,6 +58,10 @@ struct RandomWeight {
     data.resize(static_cast<size_t>(rows * columns) * storage_bytes(type));
     aux.resize(storage_aux_bytes(type, rows, columns));
     encode_rows(type, values.data(), rows, columns, data.data(), aux.data(), {"w", "file"});
+    const bool by_scales = type == StorageType::kQ8Scales;  // which have no other rule
+    if (random() % 4 == 0 && !by_scales) threshold = kWeightScale / 2;
+    if (factors.rank > 0 && random() % 2 == 0) add_cores(random);
+    has_moments = factors.rank == 0 && random() % 4 == 0 && !by_scales;
     add_updates(random, store);
   }
 
@@ -68,6 +75,7 @@ struct RandomWeight {
     w.rows = rows;
     w.columns = columns;
     w.trainable = trainable;
+    w.threshold = threshold;
     w.pending = {updates.data(), static_cast<int>(updates.size()), store_after};
     if (type == StorageType::kQ8) w.saturated = rig.staging(sizeof(int64_t));
     return w;
@@ -89,11 +97,31 @@ struct RandomWeight {
     return std::string(kTypes[static_cast<size_t>(type)]) + " " + std::to_string(rows) + "x" +
            std::to_string(columns) + (trainable ? "" : " frozen") +
            (distribution == Distribution::kRademacher ? " rademacher" : "") + " rank " +
-           std::to_string(factors.rank) + " pending " + std::to_string(updates.size()) +
-           " stored " + std::to_string(store_after);
+           std::to_string(factors.rank) + (factors.cores ? " with cores" : "") +
+           (has_moments ? " moments" : "") + (threshold < INFINITY ? " masked" : "") + " pending " +
+           std::to_string(updates.size()) + " stored " + std::to_string(store_after);
   }
 
  private:
+  static constexpr int kMostDirections = 33;
+
+  void add_cores(Random& random) {
+    for (CoreTable& core : cores_) {
+      core.values = random_floats(random, kMostDirections * factors.rank * factors.rank, 1);
+      core.of_tensor.assign(tensor + 1, nullptr);
+      core.of_tensor[tensor] = core.values.data();
+    }
+    factors.cores = cores_[0].of_tensor.data();
+  }
+  void add_moments(Random& random, Update& update) {
+    std::vector<MomentTerm> terms;
+    for (int64_t i = between(random, 1, 5); i >= 0; --i)
+      terms.push_back({random(), static_cast<uint32_t>(random() % 3),
+                       random_floats(random, 1, 1e-1f)[0],
+                       std::abs(random_floats(random, 1, 1e-1f)[0])});
+    terms_.push_back(std::move(terms));
+    update.moments = {terms_.back().data(), static_cast<int>(terms_.back().size()), 1e-2f, 1e-3f};
+  }
   // None, few, or more than kernels take as arguments.
   void add_updates(Random& random, bool store) {
     const int64_t count = one_of<int64_t>(random, {0, 1, 1, 3, 70});
@@ -107,6 +135,8 @@ struct RandomWeight {
       update.rounds = is_rounded(type) && random() % 3 == 0;
       update.factors = factors;
       if (random() % 3 == 0) update.factors.basis ^= 1;
+      if (factors.cores && random() % 3 == 0) update.factors.cores = cores_[1].of_tensor.data();
+      if (has_moments) add_moments(random, update);
       updates.push_back(update);
     }
     if (!store) return;
@@ -114,7 +144,14 @@ struct RandomWeight {
       if (!is_rounded(type) || updates[i].rounds) store_after = static_cast<int>(i) + 1;
   }
 
-  std::deque<std::vector<float>> lists_;  // coefficients, which stay where they are
+  struct CoreTable {
+    std::vector<float> values;
+    std::vector<const float*> of_tensor;
+  };
+  // They stay where they are.
+  std::deque<std::vector<float>> lists_;  // coefficients
+  std::deque<std::vector<MomentTerm>> terms_;
+  CoreTable cores_[2];
 };
 
 struct RandomBranches {

@@ -77,7 +77,7 @@ SimReport rehearse_on(Forgetful& device, const Size& size, Offload offload) {
   options.offload = offload;
   UpdateRules rules;
   rules.type = options.storage;
-  const RehearsalShape shape{1, 32, 1};
+  const RehearsalShape shape{1, 32};
   const Plan plan = make_plan(device, model, options, {limits_of(shape)});
   rehearse(device, model, options, rules, plan, shape, 4, [](int) {});
   return device.report();

@@ -83,17 +83,19 @@ TEST_CASE("streaming: the same in bf16+8, K 1 and 3, of which parts are loaded")
   check_ways(StorageType::kBF16R8, 3, false);
 }
 
-TEST_CASE("streaming: directions of low rank, pending ones of two bases among them") {
+// In bf16 with K 3 records of two bases, or of a window that has left the stored bytes, are
+// pending.
+void check_method(MethodOptions method) {
   FaultEnv env(1);
   write_tiny_model(env, kModel, 1, several_panels(true));
   TinyRun resident;
-  resident.steps = 7;
+  resident.steps = 8;
   resident.storage = StorageType::kBF16;
   resident.round_every = 3;
   resident.checkpoint_every = 0;
-  resident.method.name = "lozo";
-  resident.method.directions = 2;
-  resident.method.update_interval = 2;
+  method.directions = 2;
+  method.update_interval = 2;
+  resident.method = method;
   const TinyOutcome expected = train_tiny(env, kModel, "/runs/resident", resident);
   CHECK_EQ(expected.error, std::string());
   TinyRun two_threads = streamed(resident, Offload::kDisk, 3, 4 << 20);
@@ -102,6 +104,21 @@ TEST_CASE("streaming: directions of low rank, pending ones of two bases among th
   check_same(train_tiny(env, kModel, "/runs/disk", two_threads), expected, "disk");
   check_same(train_tiny(env, kModel, "/runs/host", one_thread), expected, "host");
   CHECK(replay_tiny(env, kModel, "/runs/disk/journal.ndjson", resident, {}) == expected.weights);
+  TinyRun begun = two_threads;
+  begun.steps = 5;
+  begun.checkpoint_every = 2;
+  CHECK_EQ(train_tiny(env, kModel, "/runs/parts", begun).error, std::string());
+  begun.steps = resident.steps;
+  CHECK(train_tiny(env, kModel, "/runs/parts", begun).weights == expected.weights);
+}
+
+TEST_CASE("streaming: lozo, subzero, sparse and adamezo, resumed and replayed, the same bits") {
+  for (const char* name : {"lozo", "subzero", "sparse", "adamezo"}) {
+    MethodOptions method;
+    method.name = name;
+    method.window = 4;
+    check_method(method);
+  }
 }
 
 TEST_CASE(

@@ -51,5 +51,34 @@ def meazo(method, last, record):
     return g, c, {"secondMoment": second, "count": count}
 
 
+def adamezo(method, last, record):
+    g, _, _ = mezo(method, last, record)
+    return g, g / len(g), {}
+
+
 RULES = {"mezo": mezo, "fzoo": fzoo, "spsa1.5": spsa15, "es": es, "meazo": meazo, "lozo": mezo,
-         "qzo": mezo}
+         "subzero": mezo, "sparse": mezo, "adamezo": adamezo, "qzo": mezo}
+
+
+def moments(method, window):
+    """AdaMeZO: (record, direction, a, b) of a window of records, oldest first; a z and b z^2 are what
+    the moments are sums of. Adam's weights in fp64, corrected for the window's length."""
+    betas = method["adamBeta1"], method["adamBeta2"]
+    powers = [[1.0], [1.0]]
+    for p, beta in zip(powers, betas):
+        for _ in window:
+            p.append(p[-1] * beta)
+    of = [(1 - beta) / (1 - p[len(window)]) for p, beta in zip(powers, betas)]
+    for i, record in enumerate(window):
+        age = len(window) - 1 - i
+        for k, c in enumerate(record["coefficients"]):
+            yield i, k, np.float32(of[0] * powers[0][age] * c), \
+                np.float32(of[1] * powers[1][age] * (c * c))
+
+
+def threshold(w, sparsity):
+    """Sparse-MeZO: the magnitude that `sparsity` of the elements are above, in bins of a float's
+    upper 16 bits."""
+    bins = np.sort((np.abs(w).view(np.uint32) >> 16).ravel())
+    rank = int(np.ceil((1 - sparsity) * w.size))
+    return (bins[rank - 1:rank] << 16 | 0xFFFF).astype(np.uint32).view(np.float32)[0]

@@ -1,5 +1,7 @@
 """Random bits and noise of design rules 2 and 3, written from the rules with NumPy alone."""
 
+import functools
+
 import numpy as np
 
 PERTURBATION, ROUNDING, DATA_ORDER, LOW_RANK_U, LOW_RANK_V = 0, 1, 2, 3, 4
@@ -84,9 +86,61 @@ def normals(seed, tensor, rows, columns, direction=0, purpose=PERTURBATION):
     return z.reshape(rows, -1)[:, :columns]
 
 
-def low_rank(seed, basis, rank, tensor, rows, columns, direction=0):
-    """LOZO: U V^T, U of the step and direction, V of the basis, divided by the root of the rank."""
-    u = normals(seed, tensor, rows, rank, direction, LOW_RANK_U)
+def inverse_cholesky(thin):
+    """R^-1 of A^T A = R^T R in fp64, every sum in ascending order."""
+    n = thin.shape[1]
+    g = np.zeros((n, n))
+    for row in thin.astype(np.float64):
+        g = g + np.outer(row, row)
+    r, inverse = np.zeros((n, n)), np.zeros((n, n))
+    for i in range(n):
+        for j in range(i, n):
+            total = g[i, j]
+            for k in range(i):
+                total = total - r[k, i] * r[k, j]
+            r[i, j] = np.sqrt(total) if i == j else total / r[i, i]
+    for j in range(n):
+        inverse[j, j] = 1 / r[j, j]
+        for i in range(j - 1, -1, -1):
+            total = np.float64(0)
+            for k in range(i + 1, j + 1):
+                total = total + r[i, k] * inverse[k, j]
+            inverse[i, j] = -total / r[i, i]
+    return inverse
+
+
+@functools.cache
+def subspace(basis, rank, tensor, rows, columns):
+    """SubZero's Gaussian factors of an interval, and what makes their columns orthonormal."""
+    a = normals(basis, tensor, rows, rank, 0, LOW_RANK_U)
+    b = normals(basis, tensor, columns, rank, 0, LOW_RANK_V)
+    return a, b, inverse_cholesky(a), inverse_cholesky(b)
+
+
+def subspace_core(seed, basis, rank, tensor, rows, columns, direction):
+    """sqrt(m n / r) T_U Z T_V^T, sums in ascending order."""
+    _, _, left, right = subspace(basis, rank, tensor, rows, columns)
+    z = normals(seed, tensor, rank, rank, direction).astype(np.float64)
+    half, core = np.zeros((rank, rank)), np.zeros((rank, rank))
+    for l in range(rank):
+        half = half + left[:, l:l + 1] * z[l]
+    for l in range(rank):
+        core = core + half[:, l:l + 1] * right[:, l]
+    factor = np.sqrt(float(rows) * float(columns)) / np.sqrt(float(rank))
+    return (factor * core).astype(F)
+
+
+def low_rank(seed, basis, rank, tensor, rows, columns, direction=0, turned=False):
+    """LOZO: U V^T, U of the step and direction, V of the basis, divided by the root of the rank.
+    Turned (SubZero): U of the basis, too, times a core of the step."""
+    u = normals(basis if turned else seed, tensor, rows, rank, 0 if turned else direction,
+                LOW_RANK_U)
+    if turned:
+        core = subspace_core(seed, basis, rank, tensor, rows, columns, direction)
+        whole = u
+        u = whole[:, :1] * core[0]
+        for l in range(1, rank):
+            u = u + whole[:, l:l + 1] * core[l]
     v = normals(basis, tensor, columns, rank, 0, LOW_RANK_V) * (F(1) / np.sqrt(F(rank)))
     z = u[:, :1] * v[:, 0]
     for l in range(1, rank):

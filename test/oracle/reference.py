@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from forward64 import Rows
-from methods import RULES
+from methods import RULES, threshold
 from noise import DataOrder, step_seed
 from replay import Weights, learning_rate, read_journal
 from weights import canonical, read_directory, read_file
@@ -108,6 +108,18 @@ def check_losses(report, config, weights, z, record, rows, batch):
         report.note("projectedGradOfLoss", error / of_loss)
 
 
+def check_thresholds(report, weights):
+    """Of weights as they are before the first step."""
+    method, given = weights.header["method"], weights.header.get("thresholds")
+    if "sparsity" not in method:
+        return report.expect(given is None, "thresholds of a method that has none")
+    for t, got in zip(weights.header["tensors"], given):
+        w, is_matrix = weights.values[t["name"]], len(t["shape"]) == 2
+        has_one = is_matrix and t["trainable"] and t["name"] not in weights.adapters
+        expected = float(threshold(w, method["sparsity"])) if has_one else None
+        report.expect(got == expected, f"{t['name']}: threshold {got}, expected {expected}")
+
+
 def check_weights(report, weights, exported):
     kept = [t for t in weights.header["tensors"]
             if not weights.adapters or t["name"] in weights.adapters]
@@ -147,6 +159,7 @@ def check(arguments):
         matrix = len(t["shape"]) == 2
         report.expect(t["decayed"] == matrix and t["decayed"] == weights.decayed[t["name"]],
                       f"{t['name']}: decayed is {t['decayed']}")
+    check_thresholds(report, weights)
     rows = order = None
     saturated, last = 0, None
     if arguments.rows:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 import noise
+from methods import moments
 from weights import TrainedScales, canonical, imported, read_directory, round_weight, seen
 
 F = np.float32
@@ -71,6 +72,7 @@ class Weights:
         self.adapters = {t["name"] for t in header["tensors"] if t["role"] == "adapter"}
         self.values, self.seen, self.scales, self.saturated = {}, {}, {}, 0
         self.by_scales = {}  # matrices of q8s
+        self.window = []  # of records that were applied, with their z
         for t in header["tensors"]:
             if t["name"] in self.adapters:
                 w = self.values[t["name"]] = self.seen[t["name"]] = self.start(t, adapter)
@@ -100,8 +102,11 @@ class Weights:
         if name in self.by_scales:
             shape = self.by_scales[name].scale.shape
         rank = self.header["method"].get("rank", 0)
-        if rank > 0 and len(shape) == 2 and name not in self.adapters:
-            return noise.low_rank(seed, record["basisSeed"], rank, self.ids[name], *shape, direction)
+        turned = self.header["method"]["name"] == "subzero"
+        thin = len(shape) == 2 and min(shape) > 4 * rank if turned else len(shape) == 2
+        if rank > 0 and thin and name not in self.adapters:
+            return noise.low_rank(seed, record["basisSeed"], rank, self.ids[name], *shape,
+                                  direction, turned)
         draw = noise.signs if self.header["distribution"] == "rademacher" else noise.normals
         rows, columns = shape if len(shape) == 2 else (1, shape[0])
         return draw(seed, self.ids[name], rows, columns, direction).reshape(shape)
@@ -117,9 +122,9 @@ class Weights:
 
     def perturbed(self, z, scale, direction):
         """Rule 4, then widened for the fp64 forward, adapters merged into what they stand beside."""
-        w = {name: (w + F(scale) * self.moves(name, w, z[name][direction])
-                    if name in self.trained else w)
-             .astype(np.float64) for name, w in self.seen.items()}
+        w = {name: (self.masked(name, w, w + F(scale) * self.moves(name, w, z[name][direction]))
+                    if name in self.trained else w).astype(np.float64)
+             for name, w in self.seen.items()}
         for b in sorted(self.adapters):
             if not b.endswith(".lora_B.weight"):
                 continue
@@ -132,17 +137,31 @@ class Weights:
                 saved["loraAlpha"] / saved["r"] * (w[b] @ w[a])
         return w
 
+    def masked(self, name, before, after):
+        """Sparse-MeZO: what is above the tensor's threshold stays."""
+        limit = self.header.get("thresholds", {self.ids[name]: None})[self.ids[name]]
+        return after if limit is None else np.where(np.abs(before) <= F(limit), after, before)
+
     def moved(self, name, w, record, z):
-        """Rule 5."""
+        """Rule 5, or the method's own; `z` belongs to the last record of the window."""
         s = F(record["decay"] if self.decayed[name] else 0) * w
-        for c, zk in zip(record["coefficients"], z[name]):
-            s = s + F(c) * zk
-        return w - s
+        method = self.header["method"]
+        if "window" not in method:
+            for c, zk in zip(record["coefficients"], z[name]):
+                s = s + F(c) * zk
+            return self.masked(name, w, w - s)
+        m, v = np.zeros_like(w), np.zeros_like(w)
+        for i, k, a, b in moments(method, [of for of, _ in self.window]):
+            zk = self.window[i][1][name][k]
+            m, v = m + a * zk, v + b * (zk * zk)
+        zeta = F(method["adamEpsilon"])
+        return w - (s + F(record["learningRate"]) * (m / (np.sqrt(v) + zeta)))
 
     def apply(self, record, z):
         """Rule 5 and, at rounding steps, rule 6."""
         if record["skipped"]:
             return
+        self.window = [*self.window, (record, z)][-self.header["method"].get("window", 1):]
         rounds = record["step"] % self.header["roundEvery"] == 0
         for name, w in self.values.items():
             if name not in self.trained:

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
 import { evaluate, exportModel, type MethodConfig, replay, train, type TrainConfig } from "zo2";
+import { methodNames } from "../../dist/config/methods.js";
 import { resolveTrainConfig } from "../../dist/config/resolve.js";
 
 const model = join(import.meta.dirname, "../../models/reviews-tiny");
@@ -33,11 +34,13 @@ t.test("what a method cannot use is refused by name", (t) => {
   refused({ name: "lozo", rank: 33 }, /method\.rank/);
   refused({ name: "qzo" }, /storage is "f32", but qzo trains the scales of q8; give/);
   refused({ name: "qzo" }, /lora is given, but qzo trains the scales of q8/, { ...q8, lora: {} });
+  refused({ name: "sparse", sparsity: 1 }, /method\.sparsity/);
+  refused({ name: "meazo", window: 3 }, /method\.window is given, but meazo has no such/);
   refused({ name: "adam" as "mezo" }, /method\.name is "adam"; .*"fzoo"/);
   t.end();
 });
 
-for (const name of ["mezo", "fzoo", "spsa1.5", "es", "meazo", "lozo", "qzo"] as const) {
+for (const name of methodNames) {
   t.test(`${name}: a run that goes on is the run that was not interrupted`, async (t) => {
     const dir = t.testdir();
     const method = { name, directions: 2 };

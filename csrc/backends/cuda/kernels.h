@@ -16,6 +16,9 @@ namespace zo2::cuda {
 // A list of updates from an argument to device memory: entries [first, first + few.count).
 void put_updates(const UpdateList& few, UpdateEntry* many, int first, cudaStream_t stream);
 
+// Numbers from an argument to device memory.
+void put_floats(const FloatList& few, float* to, cudaStream_t stream);
+
 // Brings stored rows up to date in place, as the list says, and writes copies of them: one a
 // branch, w + scale z, or one where they are all equal. Nothing is written to an empty `to`.
 struct Copies {

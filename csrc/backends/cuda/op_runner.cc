@@ -31,8 +31,15 @@ StoredRows stored_rows(const Weight& w, int64_t first, int64_t count, const Draw
   rows.tensor = w.tensor;
   rows.row = static_cast<uint32_t>(w.row + first);
   rows.distribution = drawing.distribution;
-  const Factors factors = w.pending.count > 0 ? w.pending.updates[0].factors : drawing.factors;
-  rows.rank = factors_of(w, factors).rank;  // of a run's records and branches the same
+  // Of a run's records and branches the same.
+  const Update update = w.pending.count > 0 ? w.pending.updates[0] : Update{};
+  const Factors factors = w.pending.count > 0 ? update.factors : drawing.factors;
+  rows.rank = factors_of(w, factors).rank;
+  rows.rule = update.moments.count > 0 ? Rule::kMoments
+              : rows.rank > 0          ? Rule::kLowRank
+                                       : Rule::kDense;
+  rows.zeta = update.moments.zeta;
+  rows.threshold = w.threshold;
   rows.stochastic = drawing.rounding == Rounding::kStochastic;
   rows.whole = reads_aux(w, drawing.exact);
   if (w.saturated) rows.saturated = w.saturated.as<unsigned long long>();
@@ -49,19 +56,6 @@ bool perturbs(const Weight& w, const Branches& branches) {
   return false;
 }
 
-BranchList branch_list(const Branches& branches, bool perturbed, int first) {
-  BranchList list;
-  list.seed = branches.seed;
-  list.basis = branches.factors.basis;
-  list.perturbed = perturbed;
-  list.count = std::min(branches.count - first, BranchList::kMost);
-  for (int i = 0; i < list.count; ++i) {
-    const Branch& branch = branches.branch[first + i];
-    list.branch[i] = {static_cast<uint32_t>(branch.direction), branch.scale};
-  }
-  return list;
-}
-
 // The last record that rounds a bf16+8 value: from there on a forward pass sees its plane alone.
 int last_rounding(const Weight& w) {
   if (w.type != StorageType::kBF16R8) return -1;
@@ -70,21 +64,111 @@ int last_rounding(const Weight& w) {
   return last;
 }
 
-std::vector<UpdateEntry> entries_of(const Weight& w, bool exact) {
+int entry_count(const Update& update) {
+  return update.moments.count > 0 ? update.moments.count : update.directions;
+}
+
+// The direction's part of an entry.
+void draw_entry(const Update& update, int k, UpdateEntry& entry) {
+  if (update.moments.count > 0) {
+    const MomentTerm& term = update.moments.terms[k];
+    entry.seed = term.seed;
+    entry.direction = term.direction;
+    entry.coefficient = term.a;
+    entry.square = term.b;
+    entry.rate = update.moments.rate;
+    return;
+  }
+  entry.seed = update.seed;
+  entry.basis = update.factors.basis;
+  entry.coefficient = update.coefficients[k];
+  entry.direction = static_cast<uint32_t>(k);
+}
+
+// Scratch that a record takes where lists are long.
+int64_t update_bytes(const Weight& w, const Update& update) {
+  const Factors factors = factors_of(w, update.factors);
+  const int64_t core = factors.cores ? int64_t{factors.rank} * factors.rank * 4 : 0;
+  return int64_t{entry_count(update)} * static_cast<int64_t>(sizeof(UpdateEntry)) +
+         update.directions * core;
+}
+
+// How many records, from the first, one launch can take in: all, or up to one behind which the
+// value can be stored. 0: not even those.
+int fitting(const Weight& w, int64_t bytes) {
+  int fits = 0;
+  for (int u = 0; u < w.pending.count; ++u) {
+    const Update& update = w.pending.updates[u];
+    if ((bytes -= update_bytes(w, update)) < 0) return fits;
+    if (!is_rounded(w.type) || update.rounds) fits = u + 1;
+  }
+  return w.pending.count;
+}
+
+}  // namespace
+
+void OpRunner::run(const Op& op) {
+  layout_ = gpu_scratch(op);
+  cores_at_ = layout_.updates_bytes;
+  cores_.clear();
+  if (static_cast<size_t>(layout_.bytes()) > scratch_.bytes)
+    throw Error(ErrorCode::kInternal, "an op needs " + std::to_string(layout_.bytes()) +
+                                          " bytes of scratch, there are " +
+                                          std::to_string(scratch_.bytes));
+  std::visit([this](const auto& value) { run_op(value); }, op.value);
+}
+
+const float* OpRunner::cores_of(const Weight& weight, const Factors& all, int directions) {
+  const Factors factors = factors_of(weight, all);
+  if (!factors.cores) return nullptr;
+  const float* host = factors.cores[weight.tensor];
+  const auto [found, fresh] = cores_.try_emplace(host, nullptr);
+  if (!fresh) return found->second;
+  const int64_t count = int64_t{directions} * factors.rank * factors.rank;
+  cores_at_ -= count * int64_t{sizeof(float)};
+  if (cores_at_ < 0) throw Error(ErrorCode::kInternal, "cores of directions do not fit in scratch");
+  auto* to = scratch<float>(cores_at_);
+  for (int64_t first = 0; first < count; first += FloatList::kMost) {
+    FloatList some;
+    some.count = static_cast<int>(std::min<int64_t>(count - first, FloatList::kMost));
+    std::copy_n(host + first, some.count, some.values);
+    put_floats(some, to + first, stream_);
+  }
+  return found->second = to;
+}
+
+BranchList OpRunner::branch_list(const Weight& weight, const Branches& branches, bool perturbed,
+                                 int first) {
+  BranchList list;
+  list.seed = branches.seed;
+  list.basis = branches.factors.basis;
+  list.perturbed = perturbed;
+  list.count = std::min(branches.count - first, BranchList::kMost);
+  if (perturbed)
+    list.cores =
+        cores_of(weight, branches.factors, branches.branch[branches.count - 1].direction + 1);
+  for (int i = 0; i < list.count; ++i) {
+    const Branch& branch = branches.branch[first + i];
+    list.branch[i] = {static_cast<uint32_t>(branch.direction), branch.scale};
+  }
+  return list;
+}
+
+std::vector<UpdateEntry> OpRunner::entries_of(const Weight& w, bool exact) {
   std::vector<UpdateEntry> entries;
   if (!w.trainable) return entries;
   const int plane = exact ? -1 : last_rounding(w);
   for (int u = 0; u < w.pending.count; ++u) {
     const Update& update = w.pending.updates[u];
-    for (int k = 0; k < update.directions; ++k) {
+    const float* cores = cores_of(w, update.factors, update.directions);
+    const int count = entry_count(update);
+    for (int k = 0; k < count; ++k) {
       UpdateEntry entry;
-      entry.seed = update.seed;
-      entry.basis = update.factors.basis;
+      draw_entry(update, k, entry);
       entry.decay = update.decay;
-      entry.coefficient = update.coefficients[k];
-      entry.direction = static_cast<uint32_t>(k);
+      if (cores) entry.core = cores + int64_t{k} * update.factors.rank * update.factors.rank;
       if (k == 0) entry.flags |= UpdateEntry::kBegins;
-      if (k + 1 == update.directions) {
+      if (k + 1 == count) {
         entry.flags |= UpdateEntry::kEnds;
         if (update.rounds && is_rounded(w.type)) entry.flags |= UpdateEntry::kRounds;
         // What is not written back is rounded again by a later pass.
@@ -98,17 +182,6 @@ std::vector<UpdateEntry> entries_of(const Weight& w, bool exact) {
   return entries;
 }
 
-}  // namespace
-
-void OpRunner::run(const Op& op) {
-  layout_ = gpu_scratch(op);
-  if (static_cast<size_t>(layout_.bytes()) > scratch_.bytes)
-    throw Error(ErrorCode::kInternal, "an op needs " + std::to_string(layout_.bytes()) +
-                                          " bytes of scratch, there are " +
-                                          std::to_string(scratch_.bytes));
-  std::visit([this](const auto& value) { run_op(value); }, op.value);
-}
-
 UpdateList OpRunner::updates_of(const Weight& weight, bool exact) {
   const std::vector<UpdateEntry> entries = entries_of(weight, exact);
   UpdateList list;
@@ -117,7 +190,7 @@ UpdateList OpRunner::updates_of(const Weight& weight, bool exact) {
     std::copy(entries.begin(), entries.end(), list.few);
     return list;
   }
-  if (entries.size() * sizeof(UpdateEntry) > static_cast<size_t>(layout_.updates_bytes))
+  if (entries.size() * sizeof(UpdateEntry) > static_cast<size_t>(cores_at_))
     throw Error(ErrorCode::kInternal,
                 std::to_string(entries.size()) + " pending updates are too many for one pass");
   auto* many = scratch<UpdateEntry>(0);
@@ -137,7 +210,7 @@ const float* OpRunner::prepare_vector(const Vector& vector, const Branches& bran
   const Weight w = as_weight(vector);
   const bool perturbed = perturbs(w, branches);
   for (int first = 0; first < branches.count; first += BranchList::kMost) {
-    const BranchList list = branch_list(branches, perturbed, first);
+    const BranchList list = branch_list(w, branches, perturbed, first);
     prepare_columns(stored_rows(w, drawing_of(branches)), list, column, n,
                     to + static_cast<int64_t>(first) * n, stream_);
   }
@@ -199,7 +272,8 @@ void OpRunner::prepare_copies(Weight weight, int64_t row, const Branches& branch
   auto* data = static_cast<std::byte*>(to.data);
   for (int first = 0; first < branches.count; first += BranchList::kMost) {
     to.data = data + first * copy_bytes;
-    prepare(weight.type, stored(), updates, branch_list(branches, perturbed, first), to, stream_);
+    prepare(weight.type, stored(), updates, branch_list(weight, branches, perturbed, first), to,
+            stream_);
     if (!perturbed) break;
   }
 }
@@ -209,7 +283,7 @@ void OpRunner::run_op(const Embed& op) {
   const UpdateList updates = updates_of(op.table, false);
   for (int first = 0; first < op.branches.count; first += BranchList::kMost)
     embed(op, stored_rows(op.table, drawing_of(op.branches)), updates,
-          branch_list(op.branches, perturbed, first), first, stream_);
+          branch_list(op.table, op.branches, perturbed, first), first, stream_);
 }
 
 void OpRunner::run_op(const Linear& op) {
@@ -249,9 +323,22 @@ void OpRunner::run_op(const Norm& op) {
   norm(op, gain, bias, stream_);
 }
 
+// A long replay's records take more than one launch.
 void OpRunner::run_op(const Apply& op) {
-  prepare(op.weight.type, stored_rows(op.weight, {op.distribution, op.rounding}),
-          updates_of(op.weight, false), {}, {}, stream_);
+  Weight w = op.weight;
+  while (w.pending.count > 0) {
+    Weight part = w;
+    const int some = fitting(w, layout_.updates_bytes);
+    if (some > 0 && some <= w.pending.store_after && some < w.pending.count)
+      part.pending.count = part.pending.store_after = some;
+    prepare(w.type, stored_rows(part, {op.distribution, op.rounding}), updates_of(part, false), {},
+            {}, stream_);
+    w.pending.updates += part.pending.count;
+    w.pending.count -= part.pending.count;
+    w.pending.store_after -= part.pending.count;
+    cores_at_ = layout_.updates_bytes;
+    cores_.clear();
+  }
 }
 
 void OpRunner::run_op(const Materialize& op) {

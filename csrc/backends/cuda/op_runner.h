@@ -3,8 +3,10 @@
 
 #include <cuda_runtime.h>
 
+#include <map>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "backends/cuda/cublaslt.h"
 #include "backends/cuda/kernels.h"
@@ -37,6 +39,10 @@ class OpRunner {
     return reinterpret_cast<T*>(scratch_.as<std::byte>() + offset);
   }
   UpdateList updates_of(const Weight& weight, bool exact);
+  std::vector<UpdateEntry> entries_of(const Weight& weight, bool exact);
+  // The weight's cores (device/ops.h, Factors) on the device, once an op; null: it has none.
+  const float* cores_of(const Weight& weight, const Factors& factors, int directions);
+  BranchList branch_list(const Weight& weight, const Branches& branches, bool perturbed, int first);
   // A 1-D parameter as every branch sees it, from `column` on; null where the model has none.
   const float* prepare_vector(const Vector& vector, const Branches& branches, int64_t column,
                               int64_t n, float* to);
@@ -51,7 +57,10 @@ class OpRunner {
   cudaStream_t stream_;
   std::unique_ptr<CublasLt> library_;
   View scratch_;
-  GpuScratch layout_;  // of the op under way
+  // Of the op under way. Cores lie behind each other at the end of the room for update lists.
+  GpuScratch layout_;
+  int64_t cores_at_ = 0;
+  std::map<const float*, const float*> cores_;  // on the device, by where they are on the host
 };
 
 }  // namespace zo2::cuda

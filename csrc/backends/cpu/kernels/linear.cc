@@ -60,7 +60,6 @@ struct Block {
 void pack_block(const Linear& op, const Block& at, const Sizes& size, const BasisTable& table,
                 float* packed) {
   const Weight& weight = op.weight;
-  const Factors factors = factors_of(weight, op.branches.factors);
   const bool perturbed = perturbs(weight, op.branches);
   int64_t saturated = 0;
   for (int64_t row = 0; row < at.rows; row += kWidth) {
@@ -79,7 +78,7 @@ void pack_block(const Linear& op, const Block& at, const Sizes& size, const Basi
       if (perturbed && trains_scales(weight)) {
         perturb_by_scales(op.branches, shape, value, put);
       } else if (perturbed) {
-        perturb_strip(op.branches, factors, table, shape, value, put);
+        perturb_strip(weight, op.branches, table, shape, value, put);
       } else {
         for (int u = 0; u < shape.groups(); ++u) put(0, u, value + 4 * u);
       }

@@ -63,9 +63,12 @@ class LowRankDraw {
   ZO2_INLINE LowRankDraw(const Shape& shape, uint64_t seed, uint32_t direction,
                          const Factors& factors, const BasisTable& table)
       : shape_(shape), rank_(factors.rank) {
-    const uint32_t word3 = counter_word3(Purpose::kLowRankU, direction);
+    const bool turned = factors.cores != nullptr;
+    const uint32_t word3 = counter_word3(Purpose::kLowRankU, turned ? 0 : direction);
     for (int l = 0; l < rank_; l += 4)
-      factor_normals(shape.counter_rows(), l, shape.tensor, word3, seed, u_ + l);
+      factor_normals(shape.counter_rows(), l, shape.tensor, word3, turned ? factors.basis : seed,
+                     u_ + l);
+    if (turned) turn(factors.cores[shape.tensor] + static_cast<int64_t>(direction) * rank_ * rank_);
     if (table.v && table.basis == factors.basis) {
       v_ = table.v + shape.column;
       stride_ = table.stride;
@@ -84,6 +87,14 @@ class LowRankDraw {
   }
 
  private:
+  ZO2_INLINE void turn(const float* core) {
+    F turned[Factors::kMostRank];
+    for (int l = 0; l < rank_; ++l) {
+      turned[l] = u_[0] * splat(core[l]);
+      for (int i = 1; i < rank_; ++i) turned[l] += u_[i] * splat(core[i * rank_ + l]);
+    }
+    for (int l = 0; l < rank_; ++l) u_[l] = turned[l];
+  }
   template <class Join>
   ZO2_INLINE void add(int u, int l, F z[8], const Join& join) const {
     F v[8];

@@ -80,10 +80,36 @@ void round_strip(StorageType type, Rounding rounding, uint64_t seed, const Shape
   }
 }
 
+// m and v of the terms; s = d w + rate (m / (sqrt(v) + zeta)); w = w - s.
+template <class Shape>
+void subtract_moments(const Update& update, const RowNoise& noise, const Shape& shape, F* value) {
+  const Moments& moments = update.moments;
+  F first[kStripVectors<Shape>] = {}, second[kStripVectors<Shape>] = {};
+  for (int t = 0; t < moments.count; ++t) {
+    const MomentTerm& term = moments.terms[t];
+    const F a = splat(term.a), b = splat(term.b);
+    const auto add = [&](const auto& draws) {
+      for (int u = 0; u < shape.groups(); u += 2) {
+        F z[8];
+        draws.draw(u, z);
+        for (int i = 0; i < 8; ++i) {
+          first[4 * u + i] += a * z[i];
+          second[4 * u + i] += b * (z[i] * z[i]);
+        }
+      }
+    };
+    with_draw(noise.distribution, shape, term.seed, static_cast<int>(term.direction), {}, {}, add);
+  }
+  const F decay = splat(update.decay), rate = splat(moments.rate), zeta = splat(moments.zeta);
+  for (int i = 0; i < kStripVectors<Shape>; ++i)
+    value[i] -= value[i] * decay + rate * (first[i] / (sqrt(second[i]) + zeta));
+}
+
 // s = d w; s = s + c_k z_k for k ascending; w = w - s (design rule 5).
 template <class Shape>
-void subtract(const Update& update, const RowNoise& noise, const Factors& factors,
-              const Shape& shape, F* value) {
+void subtract_sum(const Weight& weight, const Update& update, const RowNoise& noise,
+                  const Shape& shape, F* value) {
+  const Factors factors = factors_of(weight, update.factors);
   const F decay = splat(update.decay);
   const auto with_direction = [&](int k, const auto& body) {
     with_draw(noise.distribution, shape, update.seed, k, factors, noise.table, body);
@@ -115,6 +141,17 @@ void subtract(const Update& update, const RowNoise& noise, const Factors& factor
     });
   }
   for (int i = 0; i < kStripVectors<Shape>; ++i) value[i] -= sum[i];
+}
+
+template <class Shape>
+void subtract(const Weight& weight, const Update& update, const RowNoise& noise, const Shape& shape,
+              F* value) {
+  if (update.moments.count > 0) return subtract_moments(update, noise, shape, value);
+  if (!is_masked(weight)) return subtract_sum(weight, update, noise, shape, value);
+  F before[kStripVectors<Shape>];
+  std::memcpy(before, value, sizeof before);
+  subtract_sum(weight, update, noise, shape, value);
+  keep_masked(weight, before, kStripVectors<Shape>, value);
 }
 
 // The last update that rounds a bf16+8 value: from there on a forward pass sees its plane alone.
@@ -155,7 +192,7 @@ int64_t advance(const Weight& weight, RowNoise noise, const Shape& shape, int64_
   if (!weight.trainable) return saturated;
   for (int u = 0; u < weight.pending.count; ++u) {
     const Update& update = weight.pending.updates[u];
-    subtract(update, noise, factors_of(weight, update.factors), shape, value);
+    subtract(weight, update, noise, shape, value);
     if (update.rounds && aux) {
       const int64_t met = round_with_aux(weight, noise.rounding, update.seed, shape, value);
       // What is not written back is rounded again by a later pass.
@@ -220,7 +257,7 @@ void prepare_strip(const Weight& weight, const Branches& branches, int64_t r, in
   if (perturbs(weight, branches) && trains_scales(weight))
     return perturb_by_scales(branches, shape, value, put);
   if (perturbs(weight, branches)) {
-    perturb_strip(branches, factors_of(weight, branches.factors), table, shape, value, put);
+    perturb_strip(weight, branches, table, shape, value, put);
     return;
   }
   for (int b = 0; b < branches.count; ++b)

@@ -40,11 +40,20 @@ Flat flat_strip(const Weight& weight, int64_t r, int64_t column);
 // Of kWidth rows from there, or as many as there are.
 Tall tall_strip(const Weight& weight, int64_t r, int64_t column);
 
+inline bool is_masked(const Weight& weight) { return weight.threshold < INFINITY; }
+// What is above the threshold stays what it was.
+ZO2_INLINE void keep_masked(const Weight& weight, const F* before, int count, F* after) {
+  for (int i = 0; i < count; ++i)
+    after[i] = select((I)(abs(before[i]) <= splat(weight.threshold)), after[i], before[i]);
+}
+
 // Hands one perturbed copy per branch to put(branch, group, F[4]).
 template <class Shape, class Put>
-ZO2_INLINE void perturb_strip(const Branches& branches, const Factors& factors,
+ZO2_INLINE void perturb_strip(const Weight& weight, const Branches& branches,
                               const BasisTable& table, const Shape& shape, const F* value,
                               const Put& put) {
+  const Factors factors = factors_of(weight, branches.factors);
+  const bool masked = is_masked(weight);
   for (int b = 0; b < branches.count;) {
     const int direction = branches.branch[b].direction;
     int end = b + 1;  // branches of one direction share its noise
@@ -58,6 +67,7 @@ ZO2_INLINE void perturb_strip(const Branches& branches, const Factors& factors,
           F x[8];
 #pragma GCC unroll 8
           for (int i = 0; i < 8; ++i) x[i] = value[4 * u + i] + scale * z[i];
+          if (masked) keep_masked(weight, value + 4 * u, 8, x);
           put(k, u, x);
           put(k, u + 1, x + 4);
         }

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "backends/cuda/cuda_language.h"
+#include "backends/cuda/kernels/updates.h"
 #include "core/normal.h"
-#include "device/ops.h"
 
 namespace zo2::cuda {
 
@@ -39,6 +39,7 @@ struct Drawn {
   Distribution distribution;
   int rank;  // Factors; 0: every element is drawn
   uint64_t basis;
+  const float* core;
 };
 
 // Four columns of a thin matrix of standard normals.
@@ -50,26 +51,50 @@ __device__ __forceinline__ void factor_normals(uint32_t row, int column, uint32_
   box_muller<ThreadLanes>(words[2], words[3], &z[2], &z[3]);
 }
 
+// u of four ranks from `first` on. Where a core turns it, all of it is drawn for every four.
+__device__ __forceinline__ void row_factor(const Quad& at, uint64_t seed, uint32_t direction,
+                                           const Drawn& how, int first, float u[4]) {
+  if (!how.core) {
+    factor_normals(at.row, first, at.tensor, counter_word3(Purpose::kLowRankU, direction), seed, u);
+    return;
+  }
+  for (int from = 0; from < how.rank; from += 4) {
+    float whole[4];
+    factor_normals(at.row, from, at.tensor, counter_word3(Purpose::kLowRankU, 0), how.basis, whole);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if (from + i >= how.rank) continue;
+      const float* core = how.core + (from + i) * how.rank + first;
+#pragma unroll
+      for (int l = 0; l < 4; ++l) {
+        if (first + l >= how.rank) continue;
+        const float product = whole[i] * core[l];
+        u[l] = from + i == 0 ? product : u[l] + product;
+      }
+    }
+  }
+}
+
 // z of low rank (device/ops.h, Factors). A call, not inlined, and in kernels of its own
-// (kLowRank): its registers are not everybody's.
+// (Rule::kLowRank): its registers are not everybody's.
 // Each thread draws the basis of its columns itself: for every four ranks five counters where full
 // rank takes one. What that costs on a GPU has not been measured.
 ZO2_NOINLINE __device__ inline float4 low_rank_quad(Quad at, uint64_t seed, uint32_t direction,
-                                                    int rank, uint64_t basis) {
-  const uint32_t u_word3 = counter_word3(Purpose::kLowRankU, direction);
+                                                    Drawn how) {
   const uint32_t v_word3 = counter_word3(Purpose::kLowRankV, 0);
-  const float scale = 1.0f / __fsqrt_rn(static_cast<float>(rank));
+  const float scale = 1.0f / __fsqrt_rn(static_cast<float>(how.rank));
   float z[4] = {0, 0, 0, 0};
-  for (int first = 0; first < rank; first += 4) {
+  for (int first = 0; first < how.rank; first += 4) {
     float u[4];
-    factor_normals(at.row, first, at.tensor, u_word3, seed, u);
+    row_factor(at, seed, direction, how, first, u);
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
       float v[4];
-      factor_normals(4 * at.quad + static_cast<uint32_t>(j), first, at.tensor, v_word3, basis, v);
+      factor_normals(4 * at.quad + static_cast<uint32_t>(j), first, at.tensor, v_word3, how.basis,
+                     v);
 #pragma unroll
       for (int l = 0; l < 4; ++l) {
-        if (first + l >= rank) continue;
+        if (first + l >= how.rank) continue;
         const float product = u[l] * (v[l] * scale);
         z[j] = first + l == 0 ? product : z[j] + product;
       }
@@ -78,11 +103,11 @@ ZO2_NOINLINE __device__ inline float4 low_rank_quad(Quad at, uint64_t seed, uint
   return make_float4(z[0], z[1], z[2], z[3]);
 }
 
-template <bool kLowRank>
+template <Rule kRule>
 __device__ __forceinline__ void draw_quad(const Drawn& how, const Quad& at, uint64_t seed,
                                           uint32_t direction, float z[4]) {
-  if constexpr (kLowRank) {
-    const float4 four = low_rank_quad(at, seed, direction, how.rank, how.basis);
+  if constexpr (kRule == Rule::kLowRank) {
+    const float4 four = low_rank_quad(at, seed, direction, how);
     z[0] = four.x;
     z[1] = four.y;
     z[2] = four.z;

@@ -29,7 +29,7 @@ __device__ int64_t find(const int32_t* ids, int64_t count, int32_t id) {
 }
 
 // y [branches][tokens][columns]
-template <class Stored, class Out, bool kLowRank>
+template <class Stored, class Out, Rule kRule>
 __global__ void embed_kernel(StoredRows rows, UpdateList updates, BranchList branches,
                              Tokens tokens, int64_t quads, typename Out::T* y) {
   const int64_t i = global_thread();
@@ -42,17 +42,17 @@ __global__ void embed_kernel(StoredRows rows, UpdateList updates, BranchList bra
       tokens.gathered ? find(tokens.gathered, tokens.gathered_count, id) : id - begin;
   const Place at = place_of(row, static_cast<uint32_t>(id), quad, rows.columns);
   float w[4], z[4] = {0, 0, 0, 0};
-  bring_up_to_date<Stored, kLowRank>(rows, updates, at, w);
+  bring_up_to_date<Stored, kRule>(rows, updates, at, w);
   for (int b = 0; b < branches.count; ++b) {
     const uint32_t direction = branches.branch[b].direction;
     const float scale = branches.branch[b].scale;
     if (branches.perturbed && (b == 0 || direction != branches.branch[b - 1].direction))
-      draw_perturbation<Stored, kLowRank>(rows, branches, at, direction, w, z);
+      draw_perturbation<Stored, kRule>(rows, branches, at, direction, w, z);
     typename Out::T* to = y + (b * tokens.tokens + token) * rows.columns + 4 * quad;
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
       if (j >= at.n) break;
-      const float value = branches.perturbed ? w[j] + scale * z[j] : w[j];
+      const float value = branches.perturbed ? perturbed(rows, w[j], scale, z[j]) : w[j];
       to[j] = Out::narrow(tokens.accumulate ? Out::widen(to[j]) + value : value);
     }
   }
@@ -73,8 +73,8 @@ void embed(const Embed& op, const StoredRows& rows, const UpdateList& updates,
   with_stored(op.table.type, [&](auto stored) {
     with_type(op.y.type, [&](auto out) {
       using Out = decltype(out);
-      with_rank<decltype(stored)>(rows, [&](auto low) {
-        const auto kernel = embed_kernel<decltype(stored), Out, decltype(low)::value>;
+      with_rule<decltype(stored)>(rows, [&](auto rule) {
+        const auto kernel = embed_kernel<decltype(stored), Out, decltype(rule)::value>;
         ZO2_LAUNCH(kernel, blocks_for(op.tokens * quads), dim3(kThreads), 0, stream, rows, updates,
                    branches, tokens, quads,
                    op.y.as<typename Out::T>() + first_branch * op.tokens * rows.columns);

@@ -13,6 +13,11 @@ __global__ void put_updates_kernel(UpdateList few, UpdateEntry* many) {
   if (i < few.count) many[i] = few.few[i];
 }
 
+__global__ void put_floats_kernel(FloatList few, float* to) {
+  const int i = static_cast<int>(threadIdx.x);
+  if (i < few.count) to[i] = few.values[i];
+}
+
 template <class As>
 __device__ void put_copy(const Place& at, int64_t copy, int64_t copy_rows, int64_t stride,
                          const float w[4], typename As::T* to) {
@@ -26,7 +31,7 @@ __device__ void put_copy(const Place& at, int64_t copy, int64_t copy_rows, int64
 }
 
 // A thread has a quad of a row; those beyond the columns fill the copies' rows with zeros.
-template <class Stored, class As, bool kLowRank>
+template <class Stored, class As, Rule kRule>
 __global__ void prepare_kernel(StoredRows rows, UpdateList updates, BranchList branches,
                                typename As::T* to, int64_t copy_rows, int64_t stride,
                                int64_t quads) {
@@ -36,7 +41,7 @@ __global__ void prepare_kernel(StoredRows rows, UpdateList updates, BranchList b
   Place at = place_of(row, rows.row + static_cast<uint32_t>(row), quad, rows.columns);
   float w[4] = {0, 0, 0, 0};
   if (at.n > 0) {
-    bring_up_to_date<Stored, kLowRank>(rows, updates, at, w);
+    bring_up_to_date<Stored, kRule>(rows, updates, at, w);
   } else {
     at.n = 0;
   }
@@ -47,10 +52,10 @@ __global__ void prepare_kernel(StoredRows rows, UpdateList updates, BranchList b
     const uint32_t direction = branches.branch[b].direction;
     // Branches of one direction share its noise.
     if (b == 0 || direction != branches.branch[b - 1].direction)
-      draw_perturbation<Stored, kLowRank>(rows, branches, at, direction, w, z);
+      draw_perturbation<Stored, kRule>(rows, branches, at, direction, w, z);
     const float scale = branches.branch[b].scale;
     float moved[4];
-    for (int j = 0; j < 4; ++j) moved[j] = w[j] + scale * z[j];
+    for (int j = 0; j < 4; ++j) moved[j] = perturbed(rows, w[j], scale, z[j]);
     put_copy<As>(at, b, copy_rows, stride, moved, to);
   }
 }
@@ -66,7 +71,7 @@ __global__ void prepare_columns_kernel(StoredRows row, BranchList branches, int6
   for (int b = 0; b < branches.count; ++b) {
     const uint32_t direction = branches.branch[b].direction;
     if (branches.perturbed && (b == 0 || direction != branches.branch[b - 1].direction))
-      draw_quad<false>({row.distribution, 0, 0}, at, branches.seed, direction, z);
+      draw_branch<Rule::kDense>(row, branches, at, direction, z);
     const float scale = branches.branch[b].scale;
 #pragma unroll
     for (int j = 0; j < 4; ++j)
@@ -81,8 +86,8 @@ void launch(const StoredRows& rows, const UpdateList& updates, const BranchList&
   if (rows.rows * quads == 0) return;
   with_type(to.type, [&](auto as) {
     using As = decltype(as);
-    with_rank<Stored>(rows, [&](auto low) {
-      const auto kernel = prepare_kernel<Stored, As, decltype(low)::value>;
+    with_rule<Stored>(rows, [&](auto rule) {
+      const auto kernel = prepare_kernel<Stored, As, decltype(rule)::value>;
       ZO2_LAUNCH(kernel, blocks_for(rows.rows * quads), dim3(kThreads), 0, stream, rows, updates,
                  branches, static_cast<typename As::T*>(to.data), to.copy_rows, to.stride, quads);
     });
@@ -95,6 +100,11 @@ void launch(const StoredRows& rows, const UpdateList& updates, const BranchList&
 void put_updates(const UpdateList& few, UpdateEntry* many, int first, cudaStream_t stream) {
   ZO2_LAUNCH(put_updates_kernel, dim3(1), dim3(UpdateList::kFew), 0, stream, few, many + first);
   check_launch("put_updates");
+}
+
+void put_floats(const FloatList& few, float* to, cudaStream_t stream) {
+  ZO2_LAUNCH(put_floats_kernel, dim3(1), dim3(FloatList::kMost), 0, stream, few, to);
+  check_launch("put_floats");
 }
 
 void prepare_columns(const StoredRows& row, const BranchList& branches, int64_t column, int64_t n,

@@ -21,7 +21,8 @@ __global__ void update_scales_kernel(StoredRows scales, UpdateList updates, int6
   for (int u = 0; u < updates.count; ++u) {
     const UpdateEntry& entry = updates.many ? updates.many[u] : updates.few[u];
     float z[4];
-    draw_quad<false>({scales.distribution, 0, 0}, drawn, entry.seed, entry.direction, z);
+    draw_quad<Rule::kDense>({scales.distribution, 0, 0, nullptr}, drawn, entry.seed,
+                            entry.direction, z);
     for (int j = 0; j < 4; ++j) move_scale(entry, z[j], scale[j], sum[j]);
     if ((entry.flags & UpdateEntry::kStores) == 0) continue;
     store_four<float>(scales.data, at, scale);

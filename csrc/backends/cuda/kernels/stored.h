@@ -166,8 +166,8 @@ struct StoredQ8Scales {
                                uint32_t direction) {
     const uint32_t group = at.quad / (kQ8Group / 4);
     float z[4];
-    draw_quad<false>({rows.distribution, 0, 0}, {rows.tensor, at.drawn, group / 4}, seed, direction,
-                     z);
+    draw_quad<Rule::kDense>({rows.distribution, 0, 0, nullptr}, {rows.tensor, at.drawn, group / 4},
+                            seed, direction, z);
     const float low = (group & 1) != 0 ? z[1] : z[0], high = (group & 1) != 0 ? z[3] : z[2];
     return (group & 2) != 0 ? high : low;
   }
@@ -196,17 +196,18 @@ void with_stored(StorageType type, const Body& body) {
   }
 }
 
-// body(std::bool_constant): whether directions are of low rank; those of scales never are.
+// body(std::integral_constant); scales have but one rule.
 template <class Stored, class Body>
-void with_rank(const StoredRows& rows, const Body& body) {
+void with_rule(const StoredRows& rows, const Body& body) {
   if constexpr (!std::is_same_v<Stored, StoredQ8Scales>) {
-    if (rows.rank > 0) return body(std::true_type());
+    if (rows.rule == Rule::kLowRank) return body(std::integral_constant<Rule, Rule::kLowRank>());
+    if (rows.rule == Rule::kMoments) return body(std::integral_constant<Rule, Rule::kMoments>());
   }
-  body(std::false_type());
+  body(std::integral_constant<Rule, Rule::kDense>());
 }
 
-// z of a direction that the four are perturbed by; where scales train, times what they are.
-template <class Stored, bool kLowRank>
+// z of the branch's direction; where scales train, times what the four are.
+template <class Stored, Rule kRule>
 __device__ __forceinline__ void draw_perturbation(const StoredRows& rows,
                                                   const BranchList& branches, const Place& at,
                                                   uint32_t direction, const float w[4],
@@ -215,28 +216,50 @@ __device__ __forceinline__ void draw_perturbation(const StoredRows& rows,
     const float of_group = StoredQ8Scales::draw(rows, at, branches.seed, direction);
     for (int i = 0; i < 4; ++i) z[i] = w[i] * of_group;
   } else {
-    draw_quad<kLowRank>({rows.distribution, rows.rank, branches.basis},
-                        {rows.tensor, at.drawn, at.quad}, branches.seed, direction, z);
+    const float* core =
+        branches.cores ? branches.cores + static_cast<int64_t>(direction) * rows.rank * rows.rank
+                       : nullptr;
+    draw_quad<kRule>({rows.distribution, rows.rank, branches.basis, core},
+                     {rows.tensor, at.drawn, at.quad}, branches.seed, direction, z);
   }
 }
 
+// w + scale z, where the element is moved at all.
+__device__ __forceinline__ float perturbed(const StoredRows& rows, float w, float scale, float z) {
+  return fabsf(w) <= rows.threshold ? w + scale * z : w;
+}
+
 // The value with the list applied, written back where it says so.
-template <class Stored, bool kLowRank>
+template <class Stored, Rule kRule>
 __device__ __forceinline__ void bring_up_to_date(const StoredRows& rows, const UpdateList& updates,
                                                  const Place& at, float w[4]) {
   Stored::load(rows, at, w);
   const Quad quad = {rows.tensor, at.drawn, at.quad};
-  float sum[4] = {0, 0, 0, 0};
+  float sum[4] = {0, 0, 0, 0}, first[4] = {0, 0, 0, 0}, second[4] = {0, 0, 0, 0};
   for (int u = 0; u < updates.count; ++u) {
     const UpdateEntry& entry = updates.many ? updates.many[u] : updates.few[u];
     if ((entry.flags & UpdateEntry::kBegins) != 0)
-      for (int i = 0; i < 4; ++i) sum[i] = w[i] * entry.decay;
+      for (int i = 0; i < 4; ++i) {
+        sum[i] = w[i] * entry.decay;
+        first[i] = second[i] = 0;
+      }
     float z[4];
-    draw_quad<kLowRank>({rows.distribution, rows.rank, entry.basis}, quad, entry.seed,
-                        entry.direction, z);
-    for (int i = 0; i < 4; ++i) sum[i] = sum[i] + entry.coefficient * z[i];
+    draw_quad<kRule>({rows.distribution, rows.rank, entry.basis, entry.core}, quad, entry.seed,
+                     entry.direction, z);
+    for (int i = 0; i < 4; ++i) {
+      if constexpr (kRule == Rule::kMoments) {
+        first[i] = first[i] + entry.coefficient * z[i];
+        second[i] = second[i] + entry.square * (z[i] * z[i]);
+      } else {
+        sum[i] = sum[i] + entry.coefficient * z[i];
+      }
+    }
     if ((entry.flags & UpdateEntry::kEnds) == 0) continue;
-    for (int i = 0; i < 4; ++i) w[i] = w[i] - sum[i];
+    for (int i = 0; i < 4; ++i) {
+      if constexpr (kRule == Rule::kMoments)
+        sum[i] = sum[i] + entry.rate * __fdiv_rn(first[i], __fsqrt_rn(second[i]) + rows.zeta);
+      w[i] = fabsf(w[i]) <= rows.threshold ? w[i] - sum[i] : w[i];
+    }
     if ((entry.flags & UpdateEntry::kRounds) != 0) {
       uint32_t words[4] = {0, 0, 0, 0};
       if (rows.stochastic)
@@ -253,10 +276,8 @@ __device__ __forceinline__ void bring_up_to_date(const StoredRows& rows, const U
 
 // Where scales train, what the list moves is the scale of the four; nothing is written.
 template <>
-__device__ __forceinline__ void bring_up_to_date<StoredQ8Scales, false>(const StoredRows& rows,
-                                                                        const UpdateList& updates,
-                                                                        const Place& at,
-                                                                        float w[4]) {
+__device__ __forceinline__ void bring_up_to_date<StoredQ8Scales, Rule::kDense>(
+    const StoredRows& rows, const UpdateList& updates, const Place& at, float w[4]) {
   float scale = StoredQ8Scales::scale(rows, at), sum = 0;
   for (int u = 0; u < updates.count; ++u) {
     const UpdateEntry& entry = updates.many ? updates.many[u] : updates.few[u];

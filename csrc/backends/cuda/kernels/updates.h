@@ -2,11 +2,15 @@
 // short.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include "device/ops.h"
 
 namespace zo2::cuda {
+
+// How z of an element is drawn and a record's directions are joined: a kernel is compiled for each.
+enum class Rule { kDense, kLowRank, kMoments };
 
 // One direction of one pending record.
 struct UpdateEntry {
@@ -19,9 +23,12 @@ struct UpdateEntry {
     kPlane = 32,   // from here on the plane of bf16+8 alone is seen
   };
   uint64_t seed = 0;
-  uint64_t basis = 0;  // Factors
+  uint64_t basis = 0;           // Factors
+  const float* core = nullptr;  // device memory: [rank][rank]; null: none
   float decay = 0;
-  float coefficient = 0;
+  float coefficient = 0;  // of z; of a moment, a
+  float square = 0;       // of a moment, b
+  float rate = 0;         // Moments
   uint32_t direction = 0;
   uint32_t flags = 0;
 };
@@ -33,11 +40,19 @@ struct UpdateList {
   UpdateEntry few[kFew];
 };
 
+// Some numbers as an argument.
+struct FloatList {
+  static constexpr int kMost = 512;
+  int count = 0;
+  float values[kMost];
+};
+
 // Some of the branches of an op.
 struct BranchList {
   static constexpr int kMost = 64;
   uint64_t seed = 0;
-  uint64_t basis = 0;  // Factors
+  uint64_t basis = 0;            // Factors
+  const float* cores = nullptr;  // device memory: [directions][rank][rank]; null: none
   int count = 0;
   bool perturbed = false;  // else all are equal
   struct {
@@ -54,7 +69,10 @@ struct StoredRows {
   uint32_t tensor = 0;
   uint32_t row = 0;  // of the tensor
   Distribution distribution = Distribution::kGaussian;
-  int rank = 0;  // Factors
+  Rule rule = Rule::kDense;
+  int rank = 0;                // Factors
+  float zeta = 0;              // Moments
+  float threshold = INFINITY;  // Weight
   bool stochastic = true;
   bool whole = false;  // of bf16+8: residuals are read
   unsigned long long* saturated = nullptr;
