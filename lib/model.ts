@@ -1,12 +1,12 @@
 // A model, opened: engine, facts, and its tokenizer when there is text to encode.
 import { resolve } from "node:path";
 import { nativeLora } from "./config/lora.js";
+import { type StoredAs, storedAs } from "./config/storage.js";
 import type {
   NamePattern,
   ResolvedPlacement,
   ResolvedSchedule,
   ResolvedTrainConfig,
-  Storage,
 } from "./config/types.js";
 import { invalid } from "./config/problems.js";
 import { fromNative, Zo2Error } from "./errors.js";
@@ -82,15 +82,16 @@ export interface Trained {
   headTuning?: boolean | undefined;
 }
 
-/** What a run's configuration says of it. */
-export function trainedOf(config: ResolvedTrainConfig): Trained {
-  const { trainable, lora, headTuning, seed } = config;
-  return { trainable, lora: nativeLora(lora, seed), headTuning };
+/** What a run's configuration says of it, and what weights are kept as for that. */
+export function trainedOf(config: ResolvedTrainConfig): Trained & { storage: StoredAs } {
+  const { method, schedule, trainable, lora, headTuning, seed } = config;
+  const storage = storedAs(method, schedule.storage);
+  return { trainable, lora: nativeLora(lora, seed), headTuning, storage };
 }
 
 /** Where a model's weights are put; `run`: whose stored weights may be needed. */
 export interface OpenSchedule extends ResolvedPlacement, Trained {
-  storage: Storage;
+  storage: StoredAs;
   disk?: number | undefined;
   ablation?: ResolvedSchedule["ablation"] | undefined;
   run?: string | undefined;

@@ -10,7 +10,7 @@ import type {
 } from "./native-plan.js";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import type { Storage } from "./config/types.js";
+import type { StoredAs } from "./config/storage.js";
 import { messageOf, Zo2Error } from "./errors.js";
 
 export type Distribution = "gaussian" | "rademacher";
@@ -48,7 +48,7 @@ export interface NativeLora {
 export interface NativeLoadOptions {
   /** Directory with config.json, or a .gguf file. */
   path: string;
-  storage: Storage;
+  storage: StoredAs;
   /** "auto" (or left out): a GPU where there is one that can be used. */
   device?: "auto" | "cpu" | "cuda";
   /** What multiplies on a GPU; left out: "zo2". */

@@ -5,6 +5,7 @@ import { check, invalid } from "./config/problems.js";
 import { constantsOf, plannedMethod } from "./config/methods.js";
 import { nativeLora } from "./config/lora.js";
 import { writeEveryOf } from "./config/rounding.js";
+import { storedAs } from "./config/storage.js";
 import { planSchema } from "./config/schema.js";
 import type { PlanConfig, ResolvedPlanConfig } from "./config/plan-types.js";
 import { fromIo, fromNative, Zo2Error } from "./errors.js";
@@ -98,7 +99,7 @@ export async function plan(config: PlanConfig, figures?: CpuFigures): Promise<Pl
       }),
       name: model,
       config: JSON.stringify(json),
-      storage,
+      storage: storedAs(method, storage),
       batchSize: batch,
       gradientAccumulationSteps: resolved.gradientAccumulationSteps,
       length,

@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { invalid } from "./config/problems.js";
 import { resolveSchedule } from "./config/resolve.js";
 import { storageTypes } from "./config/schema.js";
-import type { Storage } from "./config/types.js";
+import type { StoredAs } from "./config/storage.js";
 import { readLines } from "./data/lines.js";
 import { fromNative, Zo2Error } from "./errors.js";
 import { type ExportOptions, type ExportResult, exportFrom, requireEmpty } from "./exporter.js";
@@ -34,7 +34,7 @@ function checkRequest({ base, journal, out, step }: ReplayRequest): void {
 
 /** What a header says of the weights; everything else in a journal is judged by the engine. */
 interface JournalHead extends Trained {
-  storage: Storage;
+  storage: StoredAs;
 }
 
 /** What a header says of adapters. */
@@ -80,12 +80,13 @@ async function headOf(journal: string, start: string | undefined): Promise<Journ
     const message = `${journal}: is not a journal of zo2, or its first line is damaged`;
     throw new Zo2Error("ZO2_JOURNAL_CORRUPT", `${message}; give the journal.ndjson of a run`);
   }
-  const known = storageTypes.find((name) => name === storage);
+  const types: readonly StoredAs[] = [...storageTypes, "q8s"];
+  const known = types.find((name) => name === storage);
   const saved = adapter as SavedAdapter | null | undefined;
   if (known) {
     return { storage: known, ...(saved ? adapterOf(saved, journal, start) : trainedIn(tensors)) };
   }
-  const message = `${journal}: storage is ${JSON.stringify(storage)}; this version knows ${storageTypes.join(", ")}`;
+  const message = `${journal}: storage is ${JSON.stringify(storage)}; this version knows ${types.join(", ")}`;
   throw new Zo2Error("ZO2_JOURNAL_MISMATCH", message);
 }
 
@@ -113,7 +114,7 @@ export async function replayWith(
   const out = resolve(request.out);
   await requireEmpty(out);
   const { storage, ...trained } = await headOf(journal, request.adapter);
-  const schedule = { ...resolveSchedule({ storage }), ...trained };
+  const schedule = { ...resolveSchedule({}), storage, ...trained };
   const model = await openModel(
     runtime,
     await locateModel(request.base, options),

@@ -30,7 +30,7 @@ export function nativeTrainOptions(config: ResolvedTrainConfig, rest: Rest): Nat
     clip: method.clip,
     ...constantsOf(method),
     maxSkipped: config.maxSkipped,
-    ...roundingOf(schedule),
+    ...roundingOf(config),
     writeEvery: writeEveryOf(schedule),
     deferredUpdate: schedule.ablation.deferredUpdate,
     checkpointEvery: schedule.checkpointEvery,

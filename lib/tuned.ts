@@ -66,12 +66,11 @@ export async function withTuned<T>(
   const { signal } = options;
   try {
     // How a run was computed says nothing of this machine; what its weights are stored as is theirs.
-    const { storage } = tuned.run?.config.schedule ?? defaultSchedule;
     const own = tuned.schedule;
     const schedule = {
       ...own,
+      storage: own.storage ?? defaultSchedule.storage,
       ...(tuned.run && trainedOf(tuned.run.config)),
-      storage: tuned.run ? storage : (own.storage ?? storage),
     };
     const run = tuned.run?.directory;
     const model = await openModel(

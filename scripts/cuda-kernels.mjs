@@ -11,7 +11,7 @@ import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 
 const architectures = [80, 86, 89, 90, 100, 120];
-const exact = ["prepare", "embed"];
+const exact = ["prepare", "embed", "scales"];
 const onTensorCores = "product";
 const inexact = /^\s.*(\bfma\.|\.approx\b|\.ftz\b).*$/m;
 

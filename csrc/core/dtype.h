@@ -10,21 +10,32 @@ namespace zo2 {
 
 // The types weights are kept in while they are trained (docs/storage.md). kBF16R8 ("bf16+8"): a
 // bf16 plane and, as aux, an 8-bit residual. kQ8: 8-bit steps and, as aux, a bf16 scale for every
-// kQ8Group columns of a row.
-enum class StorageType : uint8_t { kF32, kBF16, kF16, kBF16R8, kQ8 };
+// kQ8Group columns of a row. kQ8Scales ("q8s"): the same steps and scales, but these in f32, and it
+// is they that train: the steps stay.
+enum class StorageType : uint8_t { kF32, kBF16, kF16, kBF16R8, kQ8, kQ8Scales };
 
 constexpr int64_t kQ8Group = 32;
 constexpr int kQ8Most = 127;  // steps from zero to either end of the grid
 
+// Whether values are whole steps of a scale.
+constexpr bool has_scales(StorageType type) {
+  return type == StorageType::kQ8 || type == StorageType::kQ8Scales;
+}
+// Whether what trains is rounded: the others hold all that is computed.
+constexpr bool is_rounded(StorageType type) {
+  return type != StorageType::kF32 && type != StorageType::kQ8Scales;
+}
+
 // Of one value.
 constexpr size_t storage_bytes(StorageType type) {
-  return type == StorageType::kF32 ? 4 : type == StorageType::kQ8 ? 1 : 2;
+  return type == StorageType::kF32 ? 4 : has_scales(type) ? 1 : 2;
 }
 constexpr int64_t q8_groups(int64_t columns) { return (columns + kQ8Group - 1) / kQ8Group; }
 // What `rows` rows keep beside their values; rows lie one after another there, too.
 constexpr size_t storage_aux_bytes(StorageType type, int64_t rows, int64_t columns) {
   if (type == StorageType::kBF16R8) return static_cast<size_t>(rows * columns);
   if (type == StorageType::kQ8) return static_cast<size_t>(rows * q8_groups(columns)) * 2;
+  if (type == StorageType::kQ8Scales) return static_cast<size_t>(rows * q8_groups(columns)) * 4;
   return 0;
 }
 // The type whose numbers hold every stored value exactly, with the fewest bytes: what exports use.

@@ -36,7 +36,7 @@ class Accesses {
   // With data of only `rows` of its rows.
   void weight(const Weight& w, int64_t rows, bool exact) {
     const int64_t values = rows * w.columns * static_cast<int64_t>(storage_bytes(w.type));
-    add(w.data, 0, values, true, stores(w));
+    add(w.data, 0, values, true, writes_values(w));
     if (reads_aux(w, exact))
       add(w.aux, 0, static_cast<int64_t>(storage_aux_bytes(w.type, rows, w.columns)), true,
           writes_aux(w));
@@ -155,11 +155,12 @@ void list(const Materialize& op, Accesses& to) {
 // ---- work
 // -----------------------------------------------------------------------------------------
 
-// z of so many elements in so many directions. Of low rank, draws are too few to count; each
-// element is a sum of products.
-void draw(int directions, const Weight& w, uint64_t elements, const Factors& factors,
+// z of so many rows in so many directions. Of low rank, draws are too few to count; each element is
+// a sum of products.
+void draw(int directions, const Weight& w, int64_t rows, const Factors& factors,
           Distribution distribution, Work& to) {
-  const uint64_t count = static_cast<uint64_t>(directions) * elements;
+  const int64_t columns = trains_scales(w) ? q8_groups(w.columns) : w.columns;
+  const uint64_t count = static_cast<uint64_t>(directions * rows * columns);
   const int rank = factors_of(w, factors).rank;
   if (rank > 0) {
     to.flops += 2.0 * rank * static_cast<double>(count);
@@ -173,14 +174,14 @@ void advance(const Weight& w, int64_t rows, Distribution distribution, Rounding 
              bool exact = false) {
   const uint64_t touched = static_cast<uint64_t>(rows * w.columns);
   const uint64_t aux = storage_aux_bytes(w.type, rows, w.columns);
-  to.bytes += touched * storage_bytes(w.type) * (stores(w) ? 2 : 1);
+  to.bytes += touched * storage_bytes(w.type) * (writes_values(w) ? 2 : 1);
   if (reads_aux(w, exact)) to.bytes += aux * (writes_aux(w) ? 2 : 1);
   for (int i = 0; w.trainable && i < w.pending.count; ++i) {
     const Update& update = w.pending.updates[i];
     const int directions = update.moments.count > 0 ? update.moments.count : update.directions;
-    draw(directions, w, touched, update.factors, distribution, to);
+    draw(directions, w, rows, update.factors, distribution, to);
   }
-  if (!w.trainable || w.type == StorageType::kF32 || rounding == Rounding::kNearest) return;
+  if (!w.trainable || !is_rounded(w.type) || rounding == Rounding::kNearest) return;
   for (int i = 0; i < w.pending.count; ++i)
     if (w.pending.updates[i].rounds) to.uniforms += touched;
 }
@@ -188,8 +189,7 @@ void advance(const Weight& w, int64_t rows, Distribution distribution, Rounding 
 void use(const Weight& w, int64_t rows, const Branches& branches, Work& to) {
   advance(w, rows, branches.distribution, branches.rounding, to);
   if (!w.trainable) return;
-  const uint64_t touched = static_cast<uint64_t>(rows * w.columns);
-  draw(perturbed_directions(branches), w, touched, branches.factors, branches.distribution, to);
+  draw(perturbed_directions(branches), w, rows, branches.factors, branches.distribution, to);
 }
 
 void use(const Vector& v, const Branches& branches, Work& to) {

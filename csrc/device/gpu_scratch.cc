@@ -32,7 +32,7 @@ class Layout {
   // Frozen weights are multiplied as they are stored, where that is a type of products.
   void copies(const Weight& w, int branches) {
     scratch_.copies = at_;
-    if (!w.trainable && w.type != StorageType::kQ8) return;
+    if (!w.trainable && !has_scales(w.type)) return;
     const int64_t row_bytes =
         copy_columns(w.columns) * static_cast<int64_t>(float_bytes(product_type(w.type)));
     const int64_t fits = kChunkBytes / row_bytes / kRowMultiple * kRowMultiple;

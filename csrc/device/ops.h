@@ -47,7 +47,7 @@ struct Moments {
 
 // One committed record as an update of a tensor (design rule 5): s = d w; s = s + c_k z_k for k
 // ascending; w = w - s. With `rounds`, the value is then rounded to the storage type, keyed by
-// `seed`.
+// `seed`. Where scales train: see trains_scales().
 struct Update {
   uint64_t seed = 0;
   float decay = 0;                      // d: 0 where the tensor's role is not decayed
@@ -63,11 +63,12 @@ struct Pending {
   const Update* updates = nullptr;
   int count = 0;
   // After this many updates the value is written back (0: nothing is written). Either the value has
-  // just been rounded to the storage type there, or the storage type is f32.
+  // just been rounded to the storage type there, or the type is not rounded.
   int store_after = 0;
 };
 
-// Branch b evaluates w + scale_b * z_{direction_b}; scale 0 is the unperturbed model.
+// Branch b evaluates w + scale_b * z_{direction_b} (or see trains_scales()); scale 0 is the
+// unperturbed model.
 struct Branch {
   int direction = 0;
   float scale = 0;  // s * epsilon, rounded to fp32
@@ -103,10 +104,18 @@ struct Weight {
   View saturated;
 };
 
+// Whether it trains by the scales of its groups S [rows][q8_groups(columns)] (docs/storage.md,
+// q8s), which are what noise is drawn for, always whole. Everything is relative to them:
+//   an update    S = max(S - s, 0), s = d S; s = s + c_k (S z_k) for k ascending
+//   a branch     w + scale (w z), with z of the group that w is in
+[[gnu::always_inline]] inline bool trains_scales(const Weight& weight) {
+  return weight.type == StorageType::kQ8Scales;
+}
+
 // Whether an op on the weight reads its aux. Between rounding steps a forward pass sees only the
 // plane of bf16+8; `exact` is for ops that want the value itself (Materialize).
 inline bool reads_aux(const Weight& weight, bool exact) {
-  if (weight.type == StorageType::kQ8) return true;
+  if (has_scales(weight.type)) return true;
   if (weight.type != StorageType::kBF16R8) return false;
   if (exact) return true;
   if (!weight.trainable) return false;
@@ -114,9 +123,13 @@ inline bool reads_aux(const Weight& weight, bool exact) {
     if (weight.pending.updates[i].rounds) return true;
   return false;
 }
-// Whether it writes it: scales never change.
+// What it writes: scales of q8 never change, and of q8s nothing else does.
+inline bool writes_values(const Weight& weight) {
+  return weight.trainable && weight.pending.store_after > 0 && !trains_scales(weight);
+}
 inline bool writes_aux(const Weight& weight) {
-  return weight.type == StorageType::kBF16R8 && weight.trainable && weight.pending.store_after > 0;
+  const bool changes = weight.type == StorageType::kBF16R8 || trains_scales(weight);
+  return changes && weight.trainable && weight.pending.store_after > 0;
 }
 
 // A 1-D parameter: resident, f32, brought up to date by Apply before it is used.
@@ -149,7 +162,7 @@ inline Weight as_matrix(const Vector& vector, int64_t rows, int64_t columns) {
 // Those of the weight's directions, where a run has these.
 [[gnu::always_inline]] inline Factors factors_of(const Weight& weight, const Factors& factors) {
   const bool dense = factors.cores && !factors.cores[weight.tensor];
-  return weight.elementwise || dense ? Factors{} : factors;
+  return weight.elementwise || dense || trains_scales(weight) ? Factors{} : factors;
 }
 
 // y[b][t] (+)= table_b[ids[t]] for the ids that fall into the weight's rows; others are left alone.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <initializer_list>
 
+#include "core/error.h"
+
 namespace zo2 {
 namespace {
 
@@ -39,6 +41,21 @@ void train_head_only(ModelSpec& model) {
     model.tensors.push_back(std::move(head));
   }
   model.tensors[static_cast<size_t>(model.head)].trainable = true;
+}
+
+void train_scales_only(ModelSpec& model) {
+  if (model.adapter.rank > 0)
+    throw Error(
+        ErrorCode::kInvalidConfig,
+        "lora: adapters have no scales, which are what is trained of q8s; leave lora out, or "
+        "store the model as another type");
+  for (TensorSpec& t : model.tensors) t.trainable = t.trainable && t.is_matrix();
+  if (std::none_of(model.tensors.begin(), model.tensors.end(),
+                   [](const TensorSpec& t) { return t.trainable; }))
+    throw Error(
+        ErrorCode::kInvalidConfig,
+        "trainable: means no matrix, and of q8s the scales of matrices are what is trained; "
+        "name some");
 }
 
 int first_trained_part(const ModelSpec& model) {

@@ -15,6 +15,10 @@ void train_only(ModelSpec& model, const NamePattern& pattern);
 // "lm_head.weight", which begins as a copy of the embedding.
 void train_head_only(ModelSpec& model);
 
+// Freezes all that has no scales: 1-D parameters. Throws Error(kInvalidConfig) where nothing is
+// left to train, or adapters are.
+void train_scales_only(ModelSpec& model);
+
 // The parts of a forward pass in their order: 0 the embedding, 1 ... layers the transformer layers,
 // and three of the head: the final norm, the projection behind it, the vocabulary.
 enum HeadPart : int { kFinalNorm = 1, kProjectOut, kVocabulary };

@@ -51,12 +51,13 @@ PlanRequest request_of(const Napi::Object& object) {
   train_only(r.model, name_pattern(object, "trainable"));
   if (object.Has("headOnly") && boolean_field(object, "headOnly")) train_head_only(r.model);
   if (const auto lora = lora_options(object)) add_lora(r.model, lora->shape);
+  if (r.schedule.storage == StorageType::kQ8Scales) train_scales_only(r.model);
   r.model.shares_branches = r.schedule.share_branches;
   r.schedule.write_every = count_field(object, "roundEvery");
   if (object.Has("deferredUpdate"))
     r.schedule.deferred_update = boolean_field(object, "deferredUpdate");
   r.rules.type = r.schedule.storage;
-  if (r.rules.type != StorageType::kF32) r.rules.round_every = int_field(object, "roundEvery");
+  if (is_rounded(r.rules.type)) r.rules.round_every = int_field(object, "roundEvery");
   r.rules.distribution =
       named<Distribution>(object.Env(), "distribution", string_field(object, "distribution"));
   r.shape.batch_size = int_field(object, "batchSize");
@@ -114,12 +115,15 @@ Json predicted(const PlanRequest& r, SimDevice& device, const Plan& plan) {
   return json;
 }
 
-uint64_t trainable_bytes(const Plan& plan, bool disk_only) {
+// What one write-back moves: of q8s in host memory the scales alone.
+uint64_t written_bytes(const Plan& plan, StorageType type, bool disk_only) {
   uint64_t bytes = 0;
   for (size_t i = 0; i < plan.layout.extents.size(); ++i) {
     const Extent& extent = plan.layout.extents[i];
     const bool counts = disk_only ? plan.homes[i] == Home::kDisk : plan.homes[i] != Home::kDevice;
-    if (extent.trainable && counts) bytes += extent.bytes;
+    if (!extent.trainable || !counts) continue;
+    const bool scales = type == StorageType::kQ8Scales && plan.homes[i] == Home::kHost;
+    bytes += scales ? extent.bytes - extent.value_bytes : extent.bytes;
   }
   return bytes;
 }
@@ -166,8 +170,11 @@ Json plan_json(const PlanRequest& r, const Plan& plan) {
   json.set("diskBytes", plan.disk_bytes);
   json.set("leastMemoryBytes", plan.least_device_bytes);
   json.set("uploadBytesPerStep", streamed);
-  json.set("offloadBytesPerStep", static_cast<double>(trainable_bytes(plan, false)) / every);
-  json.set("diskWriteBytesPerStep", static_cast<double>(trainable_bytes(plan, true)) / every);
+  const auto written = [&](bool disk_only) {
+    return static_cast<double>(written_bytes(plan, r.schedule.storage, disk_only)) / every;
+  };
+  json.set("offloadBytesPerStep", written(false));
+  json.set("diskWriteBytesPerStep", written(true));
   json.set("residentBlocks", plan.resident_blocks);
   json.set("streamedBlocks", plan.streamed_blocks);
   json.set("slots", plan.slots.count);

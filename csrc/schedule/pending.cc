@@ -66,14 +66,14 @@ Pending PendingUpdates::since(uint64_t held, bool decayed, bool store, bool f32_
   pending.updates = list.data();
   pending.count = static_cast<int>(list.size());
   if (!store) return pending;
-  const bool f32 = f32_bytes || rules_.type == StorageType::kF32;
+  const bool all = f32_bytes || !is_rounded(rules_.type);
   for (int i = 0; i < pending.count; ++i)
-    if (f32 || list[static_cast<size_t>(i)].rounds) pending.store_after = i + 1;
+    if (all || list[static_cast<size_t>(i)].rounds) pending.store_after = i + 1;
   return pending;
 }
 
 uint64_t PendingUpdates::stored_step(uint64_t held, bool f32_bytes) const {
-  if (f32_bytes || rules_.type == StorageType::kF32) return step_;
+  if (f32_bytes || !is_rounded(rules_.type)) return step_;
   uint64_t stored = held;
   for (const StepUpdate& u : updates_)
     if (u.step > held && rounds(u.step)) stored = u.step;

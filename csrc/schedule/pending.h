@@ -63,7 +63,7 @@ class PendingUpdates {
   uint64_t stored_step(uint64_t held, bool f32_bytes) const;
   // Whether every weight is a number of the storage type now.
   bool exact() const {
-    return rules_.type == StorageType::kF32 || updates_.empty() || rounds(updates_.back().step);
+    return !is_rounded(rules_.type) || updates_.empty() || rounds(updates_.back().step);
   }
   // Forgets records no bytes lack, and that are in no window of one that some do.
   void trim(uint64_t held_by_all);

@@ -116,7 +116,7 @@ bool Pipeline::stores(uint32_t extent) const {
   if (!streamed(extent)) return true;
   const UpdateRules& rules = pending_->rules();
   const uint64_t every =
-      rules.type == StorageType::kF32 ? writes_.every : static_cast<uint64_t>(rules.round_every);
+      is_rounded(rules.type) ? static_cast<uint64_t>(rules.round_every) : writes_.every;
   const uint64_t held = store_.extent_step(extent);
   return pending_->step() / every > held / every + writes_.lag;
 }

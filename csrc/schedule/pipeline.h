@@ -21,7 +21,7 @@ namespace zo2 {
 
 // When streamed extents are written back (docs/streaming.md, "A pass", 2).
 struct WriteRules {
-  uint64_t every = 1;  // for f32; other types: UpdateRules::round_every
+  uint64_t every = 1;  // for types that are not rounded; others: UpdateRules::round_every
   uint64_t lag = 0;
 };
 

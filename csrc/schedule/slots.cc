@@ -172,8 +172,10 @@ void Slots::leave(uint32_t extent, const std::optional<WriteBack>& write_back) {
 }
 
 void Slots::save(Slot& slot, uint32_t extent, const WriteBack& version) {
-  const View from{slot.buffer.get(), 0, store_.layout().extents[extent].bytes};
   const bool disk = store_.home(extent) == Home::kDisk;
+  // A version on disk is whole; in host memory what did not change is there.
+  const ByteRange part = disk ? store_.all_of(extent) : store_.stored_of(extent);
+  const View from{slot.buffer.get(), part.from, part.bytes()};
   const bool direct = disk && unified_;
   const Lane lane = direct ? Lane::kWrite : Lane::kOffload;
   device_.wait(lane, slot.used);
@@ -181,7 +183,7 @@ void Slots::save(Slot& slot, uint32_t extent, const WriteBack& version) {
     device_.wait(lane, leaving_(extent, from, slot.used));
     slot.saved = written_[extent] = file_from(from, extent, version);
   } else if (!disk) {
-    device_.copy(lane, store_.at_home(extent), from);
+    device_.copy(lane, store_.at_home(extent).slice(part.from, part.bytes()), from);
     slot.saved = written_[extent] = device_.record(lane);
   } else {
     Bounce& bounce = out_[next_out_++ % out_.size()];

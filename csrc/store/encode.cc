@@ -11,7 +11,7 @@ namespace zo2 {
 namespace {
 
 [[noreturn]] void out_of_range(StorageType type, float value, const RowsOrigin& origin) {
-  const char* advice = type == StorageType::kQ8 || type == StorageType::kBF16R8
+  const char* advice = has_scales(type) || type == StorageType::kBF16R8
                            ? "the 8-bit storage types; use f32"
                            : "the 16-bit storage type; use f32, or bf16 instead of f16";
   throw Error(ErrorCode::kInvalidConfig, "storage: tensor \"" + origin.tensor + "\" of " +
@@ -48,20 +48,34 @@ float largest_of(const float* values, int64_t n) {
   return std::bit_cast<float>(largest);
 }
 
-void encode_q8_row(const float* row, int64_t columns, int8_t* values, uint16_t* scales,
+// q8s keeps the same scales, in f32: a run begins from what q8 is.
+void keep_scale(uint16_t scale, uint16_t* to) { *to = scale; }
+void keep_scale(uint16_t scale, float* to) { *to = bf16_to_f32(scale); }
+
+template <class Scale>
+void encode_q8_row(const float* row, int64_t columns, int8_t* values, Scale* scales,
                    const RowsOrigin& origin) {
   const float of_row = largest_of(row, columns);
   if (!std::isfinite(of_row)) out_of_range(StorageType::kQ8, of_row, origin);
   for (int64_t first = 0; first < columns; first += kQ8Group, ++scales) {
     const int64_t n = std::min(kQ8Group, columns - first);
     const float largest = largest_of(row + first, n);
-    *scales = q8_scale(largest, of_row);
-    const float scale = bf16_to_f32(*scales);
+    const uint16_t kept = q8_scale(largest, of_row);
+    keep_scale(kept, scales);
+    const float scale = bf16_to_f32(kept);
     if (!std::isfinite(static_cast<float>(kQ8Most) * scale))
       out_of_range(StorageType::kQ8, largest, origin);
     for (int64_t i = 0; i < n; ++i)
       values[first + i] = static_cast<int8_t>(std::nearbyint(row[first + i] / scale));
   }
+}
+
+template <class Scale>
+void encode_q8(const float* rows, int64_t count, int64_t columns, void* values, void* aux,
+               const RowsOrigin& origin) {
+  for (int64_t r = 0; r < count; ++r)
+    encode_q8_row(rows + r * columns, columns, static_cast<int8_t*>(values) + r * columns,
+                  static_cast<Scale*>(aux) + r * q8_groups(columns), origin);
 }
 
 }  // namespace
@@ -80,11 +94,8 @@ void encode_rows(StorageType type, const float* rows, int64_t count, int64_t col
       return encode_halves(type, rows, n, halves, f32_to_f16, f16_to_f32, origin);
     case StorageType::kBF16R8:
       return encode_bf16r8(rows, n, halves, static_cast<int8_t*>(aux), origin);
-    case StorageType::kQ8:
-      for (int64_t r = 0; r < count; ++r)
-        encode_q8_row(rows + r * columns, columns, static_cast<int8_t*>(values) + r * columns,
-                      static_cast<uint16_t*>(aux) + r * q8_groups(columns), origin);
-      return;
+    case StorageType::kQ8: return encode_q8<uint16_t>(rows, count, columns, values, aux, origin);
+    case StorageType::kQ8Scales: return encode_q8<float>(rows, count, columns, values, aux, origin);
   }
 }
 

@@ -19,7 +19,7 @@ struct RowsOrigin {
 // f32; aux: storage_aux_bytes(type, count, columns) bytes, null where that is 0. Every row is
 // encoded by itself: any split of a matrix into rows gives the same bytes. Throws
 // Error(kInvalidConfig) for numbers beyond the range of the type; what is written then means
-// nothing. Infinities and NaN of the base are kept, except by q8, which has none.
+// nothing. Infinities and NaN of the base are kept, except by q8 and q8s, which have none.
 void encode_rows(StorageType type, const float* rows, int64_t count, int64_t columns, void* values,
                  void* aux, const RowsOrigin& origin);
 

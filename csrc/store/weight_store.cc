@@ -225,6 +225,11 @@ ByteRange WeightStore::aux_of(uint32_t extent) const {
   return {e.value_bytes / kStoreChunkBytes * kStoreChunkBytes, e.bytes};
 }
 
+ByteRange WeightStore::stored_of(uint32_t extent) const {
+  if (type_ != StorageType::kQ8Scales) return all_of(extent);
+  return {layout_.extents[extent].value_bytes, layout_.extents[extent].bytes};
+}
+
 void WeightStore::read_extent(uint32_t extent, ByteRange part, uint8_t* out) const {
   if (disk_ && disk_->step(extent) > 0) return disk_->read(extent, part, out);
   base_->read(layout_.extents[extent], out);

@@ -78,6 +78,8 @@ class WeightStore {
   ByteRange values_of(uint32_t extent) const;
   ByteRange aux_of(uint32_t extent) const;
   ByteRange all_of(uint32_t extent) const { return {0, layout_.extents[extent].bytes}; }
+  // The part that ops which store change: of q8s the scales, of other types all.
+  ByteRange stored_of(uint32_t extent) const;
 
   // File tasks: the newest version of an extent whose home is the disk, at least this part;
   // `out` is where the extent's bytes begin.

@@ -34,7 +34,7 @@ struct Stored {
     aux.resize(storage_aux_bytes(type, kRows, kColumns));
     encode_rows(type, values.data(), kRows, kColumns, data.data(), aux.data(), {name, name});
     for (size_t i = 0; i < 2; ++i)
-      updates[i] = {kSeed + i, 1e-3f, &coefficients[i], 1, type != StorageType::kF32};
+      updates[i] = {kSeed + i, 1e-3f, &coefficients[i], 1, is_rounded(type)};
   }
   Weight on(OpRig& rig) const {
     Weight w;
@@ -126,7 +126,7 @@ std::string compare(const std::vector<float>& got, const std::vector<float>& exp
 std::vector<DeviceCheck> check_device(Device& device, Device& reference) {
   std::vector<DeviceCheck> checks;
   for (const StorageType type : {StorageType::kF32, StorageType::kBF16, StorageType::kF16,
-                                 StorageType::kBF16R8, StorageType::kQ8}) {
+                                 StorageType::kBF16R8, StorageType::kQ8, StorageType::kQ8Scales}) {
     const Stored stored(type);
     const bool same = updated(device, stored) == updated(reference, stored);
     checks.push_back({std::string("updates in ") + name_of(type),

@@ -8,10 +8,11 @@
 namespace zo2 {
 namespace {
 
-constexpr MethodEntry kMethods[] = {
-    {"mezo", 1, make_mezo},       {"fzoo", 1, make_fzoo},     {"spsa1.5", 1, make_spsa15},
-    {"es", 1, make_es},           {"meazo", 1, make_meazo},   {"lozo", 1, make_lozo},
-    {"subzero", 1, make_subzero}, {"sparse", 1, make_sparse}, {"adamezo", 1, make_adamezo}};
+constexpr MethodEntry kMethods[] = {{"mezo", 1, make_mezo},       {"fzoo", 1, make_fzoo},
+                                    {"spsa1.5", 1, make_spsa15},  {"es", 1, make_es},
+                                    {"meazo", 1, make_meazo},     {"lozo", 1, make_lozo},
+                                    {"subzero", 1, make_subzero}, {"sparse", 1, make_sparse},
+                                    {"adamezo", 1, make_adamezo}, {"qzo", 1, make_qzo}};
 
 }  // namespace
 

@@ -49,6 +49,8 @@ class Method {
   virtual double sparsity() const { return 0; }
   // The step whose seed is the basis of step t's directions, where they have one.
   virtual uint64_t basis_step(uint64_t t) const { return t; }
+  // Whether it is scales that train: of weights stored as q8s, and of no others.
+  virtual bool trains_scales() const { return false; }
   // Adds to the header's "method" what it has beside the common fields.
   virtual void describe(Json& /*method*/) const {}
 

@@ -20,11 +20,10 @@ struct Names;
 
 template <>
 struct Names<StorageType> {
-  static constexpr std::pair<StorageType, const char*> all[] = {{StorageType::kF32, "f32"},
-                                                                {StorageType::kBF16, "bf16"},
-                                                                {StorageType::kF16, "f16"},
-                                                                {StorageType::kBF16R8, "bf16+8"},
-                                                                {StorageType::kQ8, "q8"}};
+  static constexpr std::pair<StorageType, const char*> all[] = {
+      {StorageType::kF32, "f32"}, {StorageType::kBF16, "bf16"},
+      {StorageType::kF16, "f16"}, {StorageType::kBF16R8, "bf16+8"},
+      {StorageType::kQ8, "q8"},   {StorageType::kQ8Scales, "q8s"}};
 };
 template <>
 struct Names<Distribution> {

@@ -12,6 +12,19 @@
 #include "zo/run_journal.h"
 
 namespace zo2 {
+namespace {
+
+// Throws Error(kInvalidConfig) where the method trains what the storage type does not keep.
+void check_storage(const Method& method, const std::string& name, StorageType type) {
+  if (method.trains_scales() == (type == StorageType::kQ8Scales)) return;
+  throw Error(ErrorCode::kInvalidConfig,
+              "method.name is \"" + name + "\", but weights are stored as " + name_of(type) +
+                  (method.trains_scales() ? "; it trains scales, which is what q8s is for"
+                                          : ", whose scales only qzo trains"));
+}
+
+}  // namespace
+
 Session::Session(Env& env, std::unique_ptr<Device> device, const std::atomic<bool>* cancelled)
     : env_(env), device_(std::move(device)), cancelled_(cancelled) {}
 
@@ -34,6 +47,7 @@ void Session::load(const LoadOptions& options, const std::function<bool()>& stop
   if (options.head_only) train_head_only(model_);
   adapter_.reset();
   if (options.lora) add_adapters(*options.lora);
+  if (schedule_.storage == StorageType::kQ8Scales) train_scales_only(model_);
   model_.shares_branches = schedule_.share_branches;
   if (!options.run.empty())
     if (const auto geometry = read_geometry(env_, options.run + "/store"))
@@ -166,9 +180,11 @@ TrainResult Session::train(const TrainOptions& options, const RawRows& train, co
   if (eval) eval_rows.emplace(*eval, model_);
   TrainOptions complete = options;
   complete.rules.type = schedule_.storage;
-  set_rules(*make_method(options.method), complete.rules, hooks.stopping);
+  const auto method = make_method(options.method);
+  check_storage(*method, options.method.name, complete.rules.type);
+  set_rules(*method, complete.rules, hooks.stopping);
   schedule_.write_every = options.write_every;
-  if (complete.rules.type == StorageType::kF32) {  // nothing is ever rounded: one spelling for that
+  if (!is_rounded(complete.rules.type)) {  // one spelling for that
     complete.rules.round_every = 1;
     complete.rules.rounding = Rounding::kStochastic;
   }

@@ -44,7 +44,7 @@ const free = new Set([
 
 function valueOf(config: ResolvedTrainConfig, path: string[]): unknown {
   const { schedule } = config;
-  let value: unknown = { ...config, schedule: { ...schedule, ...roundingOf(schedule) } };
+  let value: unknown = { ...config, schedule: { ...schedule, ...roundingOf(config) } };
   for (const name of path) value = (value as Record<string, unknown> | undefined)?.[name];
   return value;
 }

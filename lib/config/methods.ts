@@ -1,12 +1,20 @@
 // What each method is given where a user gives nothing, and which constants it has (docs/methods.md).
 import { invalid } from "./problems.js";
 import type { ResolvedPlanConfig } from "./plan-types.js";
-import type { MethodConfig, MethodConstant, ResolvedTrainConfig, TrainConfig } from "./types.js";
+import type {
+  MethodConfig,
+  MethodConstant,
+  ResolvedTrainConfig,
+  Storage,
+  TrainConfig,
+} from "./types.js";
 
 interface Method {
   /** Beside the schema's, which are mezo's. */
   defaults: Omit<MethodConfig, "name">;
   fewestDirections: number;
+  /** The one storage type whose scales it trains; adapters have none. */
+  scalesOf?: Storage;
 }
 
 const methods: Record<NonNullable<MethodConfig["name"]>, Method> = {
@@ -43,6 +51,11 @@ const methods: Record<NonNullable<MethodConfig["name"]>, Method> = {
       adamEpsilon: 1e-5,
     },
     fewestDirections: 1,
+  },
+  qzo: {
+    defaults: { learningRate: 1e-3, epsilon: 1e-2, clip: 100 },
+    fewestDirections: 1,
+    scalesOf: "q8",
   },
 };
 
@@ -100,6 +113,23 @@ export function checkMethod(method: Cost): void {
   }
 }
 
+/**
+ * @throws Zo2Error ZO2_INVALID_CONFIG where weights have not what the method trains
+ * @param lora of adapters; undefined: there are none
+ */
+export function checkTrained(method: Pick<Cost, "name">, storage: Storage, lora: unknown): void {
+  const { scalesOf } = of(method.name) ?? {};
+  if (scalesOf === undefined) return;
+  const trains = `${method.name} trains the scales of ${scalesOf}`;
+  if (storage !== scalesOf) {
+    throw invalid(
+      `storage is "${storage}", but ${trains}; give storage "${scalesOf}", or another method`,
+    );
+  }
+  if (lora === undefined) return;
+  throw invalid(`lora is given, but ${trains}, which adapters have none of; leave one of them out`);
+}
+
 /** Those of the method, for the engine. */
 export function constantsOf(method: Cost): Partial<Record<MethodConstant, number>> {
   const given = constants.map((name) => [name, method[name]] as const);
@@ -108,7 +138,7 @@ export function constantsOf(method: Cost): Partial<Record<MethodConstant, number
 
 /**
  * The method of a plan, with its defaults.
- * @throws Zo2Error ZO2_INVALID_CONFIG, as {@link checkMethod}
+ * @throws Zo2Error ZO2_INVALID_CONFIG, as {@link checkMethod} and {@link checkTrained}
  */
 export function plannedMethod(config: ResolvedPlanConfig): Cost {
   const { method: name } = config;
@@ -121,5 +151,6 @@ export function plannedMethod(config: ResolvedPlanConfig): Cost {
     ...(config.rank !== undefined && { rank: config.rank }),
   };
   checkMethod(given);
+  checkTrained(given, config.storage, config.lora);
   return given;
 }

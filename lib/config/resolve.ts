@@ -6,7 +6,7 @@ import { readerOf } from "../data/formats.js";
 import { rowsPath } from "../data/locate.js";
 import { taskOf } from "../tasks/registry.js";
 import { resolveLora } from "./lora.js";
-import { checkMethod, withMethodDefaults } from "./methods.js";
+import { checkMethod, checkTrained, withMethodDefaults } from "./methods.js";
 import { check, invalid } from "./problems.js";
 import {
   evaluateSchema,
@@ -49,6 +49,7 @@ export function resolveTrainConfig(config: TrainConfig): ResolvedTrainConfig {
   const resolved = check(trainSchema, withMethodDefaults(config));
   const { data, evalEvery } = resolved;
   checkMethod(resolved.method);
+  checkTrained(resolved.method, resolved.schedule.storage, resolved.lora);
   taskOf(data);
   const trainPath = rowsPath(data.train, "data.train");
   const evalPath = data.eval === undefined ? undefined : rowsPath(data.eval, "data.eval");

@@ -1,5 +1,6 @@
 // How a schedule rounds weights, with nothing left open: what the engine is told and runs are compared by.
-import type { ResolvedSchedule } from "./types.js";
+import { storedAs } from "./storage.js";
+import type { ResolvedSchedule, ResolvedTrainConfig } from "./types.js";
 
 export interface Rounding {
   roundEvery: number;
@@ -25,8 +26,12 @@ export function writeEveryOf(schedule: Spilling): number {
   return maySpill(schedule) ? roundEveryOnDisk : 1;
 }
 
-export function roundingOf(schedule: ResolvedSchedule): Rounding {
-  // f32 holds every step as computed: there is nothing to round.
-  if (schedule.storage === "f32") return { roundEvery: 1, rounding: "stochastic" };
+export function roundingOf({
+  method,
+  schedule,
+}: Pick<ResolvedTrainConfig, "method" | "schedule">): Rounding {
+  // Where what trains is f32, it holds every step as computed: there is nothing to round.
+  const isExact = ["f32", "q8s"].includes(storedAs(method, schedule.storage));
+  if (isExact) return { roundEvery: 1, rounding: "stochastic" };
   return { roundEvery: writeEveryOf(schedule), rounding: schedule.rounding };
 }

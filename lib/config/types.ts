@@ -76,6 +76,7 @@ export interface MethodConfig {
     | "subzero"
     | "sparse"
     | "adamezo"
+    | "qzo"
     | undefined;
   /** Peak learning rate (default 1e-6). */
   learningRate?: number | undefined;

@@ -26,6 +26,7 @@ TinyRun on_cuda(StorageType storage, int round_every) {
   run.steps = 2 * static_cast<uint64_t>(round_every) + 2;
   run.storage = storage;
   run.round_every = round_every;
+  if (storage == StorageType::kQ8Scales) run.method.name = "qzo";
   run.checkpoint_every = 0;
   run.schedule.offload = Offload::kNone;
   run.wrap = [](std::unique_ptr<Device>) { return make_cuda_device({}); };
@@ -85,6 +86,8 @@ TEST_CASE("cuda: the same in f16, bf16+8 and q8") {
   check_ways(StorageType::kBF16R8, 3, false);
   check_ways(StorageType::kQ8, 1, true);
 }
+
+TEST_CASE("cuda: the same where scales train") { check_ways(StorageType::kQ8Scales, 2, true); }
 
 TEST_CASE("cuda: the same with adapters beside frozen weights") {
   const LoraOptions lora{{5, 9.0, {"", {"q_proj", "up_proj", "down_proj"}}}, 7, ""};

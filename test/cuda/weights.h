@@ -45,7 +45,7 @@ struct RandomWeight {
 
   RandomWeight(Random& random, int64_t rows_, int64_t columns_, bool store)
       : type(one_of(random, {StorageType::kF32, StorageType::kBF16, StorageType::kF16,
-                             StorageType::kBF16R8, StorageType::kQ8})),
+                             StorageType::kBF16R8, StorageType::kQ8, StorageType::kQ8Scales})),
         tensor(static_cast<uint32_t>(random() % 1000)),
         row(128 * between(random, 0, 3)),
         rows(rows_),
@@ -58,9 +58,10 @@ struct RandomWeight {
     data.resize(static_cast<size_t>(rows * columns) * storage_bytes(type));
     aux.resize(storage_aux_bytes(type, rows, columns));
     encode_rows(type, values.data(), rows, columns, data.data(), aux.data(), {"w", "file"});
-    if (random() % 4 == 0) threshold = kWeightScale / 2;
+    const bool by_scales = type == StorageType::kQ8Scales;  // which have no other rule
+    if (random() % 4 == 0 && !by_scales) threshold = kWeightScale / 2;
     if (factors.rank > 0 && random() % 2 == 0) add_cores(random);
-    has_moments = factors.rank == 0 && random() % 4 == 0;
+    has_moments = factors.rank == 0 && random() % 4 == 0 && !by_scales;
     add_updates(random, store);
   }
 
@@ -92,13 +93,13 @@ struct RandomWeight {
     return bytes;
   }
   std::string name() const {
-    static constexpr const char* kTypes[] = {"f32", "bf16", "f16", "bf16+8", "q8"};
+    static constexpr const char* kTypes[] = {"f32", "bf16", "f16", "bf16+8", "q8", "q8s"};
     return std::string(kTypes[static_cast<size_t>(type)]) + " " + std::to_string(rows) + "x" +
            std::to_string(columns) + (trainable ? "" : " frozen") +
            (distribution == Distribution::kRademacher ? " rademacher" : "") + " rank " +
            std::to_string(factors.rank) + (factors.cores ? " with cores" : "") +
-           (has_moments ? " moments" : "") + (threshold < INFINITY ? " masked" : "") + " pending " + std::to_string(updates.size()) +
-           " stored " + std::to_string(store_after);
+           (has_moments ? " moments" : "") + (threshold < INFINITY ? " masked" : "") + " pending " +
+           std::to_string(updates.size()) + " stored " + std::to_string(store_after);
   }
 
  private:
@@ -132,7 +133,7 @@ struct RandomWeight {
       update.directions = static_cast<int>(between(random, 1, 2));
       lists_.push_back(random_floats(random, update.directions, 1e-2f));
       update.coefficients = lists_.back().data();
-      update.rounds = type != StorageType::kF32 && random() % 3 == 0;
+      update.rounds = is_rounded(type) && random() % 3 == 0;
       update.factors = factors;
       if (random() % 3 == 0) update.factors.basis ^= 1;
       if (factors.cores && random() % 3 == 0) update.factors.cores = cores_[1].of_tensor.data();
@@ -141,7 +142,7 @@ struct RandomWeight {
     }
     if (!store) return;
     for (size_t i = 0; i < updates.size(); ++i)
-      if (type == StorageType::kF32 || updates[i].rounds) store_after = static_cast<int>(i) + 1;
+      if (!is_rounded(type) || updates[i].rounds) store_after = static_cast<int>(i) + 1;
   }
 
   struct CoreTable {

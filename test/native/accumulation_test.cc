@@ -23,13 +23,15 @@ TinyRun run_of(size_t batch_size, size_t accumulation) {
 }
 
 TEST_CASE("accumulation: however a step's rows are cut into passes, it is the same step") {
-  for (const StorageType storage : {StorageType::kF32, StorageType::kBF16, StorageType::kF16,
-                                    StorageType::kBF16R8, StorageType::kQ8}) {
+  for (const StorageType storage :
+       {StorageType::kF32, StorageType::kBF16, StorageType::kF16, StorageType::kBF16R8,
+        StorageType::kQ8, StorageType::kQ8Scales}) {
     FaultEnv env(1);
     write_tiny_model(env, kModel, 1);
     const auto stored = [&](TinyRun run) {
       run.storage = storage;
-      run.round_every = storage == StorageType::kF32 ? 1 : 3;
+      run.round_every = is_rounded(storage) ? 3 : 1;
+      if (storage == StorageType::kQ8Scales) run.method.name = "qzo";
       return run;
     };
     const TinyOutcome expected = train_tiny(env, kModel, "/runs/one", stored(run_of(4, 1)));

@@ -26,7 +26,10 @@ std::vector<TinyRun> with_snapshots() {
   TinyRun carrying = every_step;  // records that say more than what they change
   carrying.method.name = "meazo";
   carrying.method.directions = 2;
-  return {f32, every_step, bf16, f16, split, q8, seldom, on_disk, half_on_disk, carrying};
+  TinyRun scales = half_on_disk;
+  scales.storage = StorageType::kQ8Scales;
+  scales.method.name = "qzo";
+  return {f32, every_step, bf16, f16, split, q8, seldom, on_disk, half_on_disk, carrying, scales};
 }
 
 std::vector<TinyRun> with_and_without_snapshots() {

@@ -131,7 +131,7 @@ TEST_CASE("storage: q8 imports to nearest, exactly representable, with room at t
 
 TEST_CASE("storage: rows are encoded one by one, however they are split") {
   for (const StorageType type : {StorageType::kF32, StorageType::kBF16, StorageType::kF16,
-                                 StorageType::kBF16R8, StorageType::kQ8}) {
+                                 StorageType::kBF16R8, StorageType::kQ8, StorageType::kQ8Scales}) {
     constexpr int64_t kColumns = 40;
     const std::vector<float> rows = some_floats(5, 12 * kColumns, 3);
     const Encoded whole = encoded(type, rows, kColumns);
@@ -159,6 +159,7 @@ TEST_CASE("storage: what a type cannot hold is named") {
   refused(StorageType::kBF16R8, most, {"8-bit"});
   refused(StorageType::kQ8, 3e38f, {"8-bit"});
   refused(StorageType::kQ8, inf, {"inf", "8-bit"});
+  refused(StorageType::kQ8Scales, inf, {"inf", "8-bit"});
   refused(StorageType::kQ8, std::nanf(""), {"nan", "8-bit"});
   for (const StorageType type : {StorageType::kBF16, StorageType::kF16, StorageType::kBF16R8})
     encoded(type, {inf, -inf}, 2);  // as the base has them

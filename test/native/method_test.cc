@@ -11,8 +11,8 @@
 namespace zo2::test {
 namespace {
 
-constexpr const char* kNames[] = {"mezo",  "fzoo",    "spsa1.5", "es",     "meazo",
-                                  "lozo", "subzero", "sparse",  "adamezo"};
+constexpr const char* kNames[] = {"mezo", "fzoo",    "spsa1.5", "es",      "meazo",
+                                  "lozo", "subzero", "sparse",  "adamezo", "qzo"};
 
 std::vector<double> losses_for(const Method& method) {
   std::vector<double> losses;

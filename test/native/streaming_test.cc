@@ -83,7 +83,8 @@ TEST_CASE("streaming: the same in bf16+8, K 1 and 3, of which parts are loaded")
   check_ways(StorageType::kBF16R8, 3, false);
 }
 
-// In bf16 with K 3 records of two bases, or of a window that has left the stored bytes, are pending.
+// In bf16 with K 3 records of two bases, or of a window that has left the stored bytes, are
+// pending.
 void check_method(MethodOptions method) {
   FaultEnv env(1);
   write_tiny_model(env, kModel, 1, several_panels(true));
@@ -117,6 +118,33 @@ TEST_CASE("streaming: lozo, subzero, sparse and adamezo, resumed and replayed, t
     method.name = name;
     method.window = 4;
     check_method(method);
+  }
+}
+
+TEST_CASE(
+    "streaming: scales that train, written back at every step or every third, lag 0, 1 and 3") {
+  for (const int write_every : {1, 3}) {
+    FaultEnv env(1);
+    write_tiny_model(env, kModel, 1, several_panels(write_every == 1));
+    TinyRun resident;
+    resident.steps = 8;
+    resident.storage = StorageType::kQ8Scales;
+    resident.round_every = write_every;
+    resident.checkpoint_every = 0;
+    resident.method.name = "qzo";
+    resident.method.epsilon = 1e-2;
+    resident.method.directions = 2;
+    const TinyOutcome expected = train_tiny(env, kModel, "/runs/resident", resident);
+    CHECK_EQ(expected.error, std::string());
+    for (const Way& way : kWays) {
+      TinyRun run = streamed(resident, way.offload, way.slots, way.extent_bytes);
+      run.threads = way.threads;
+      run.schedule.write_lag = way.lag;
+      check_same(train_tiny(env, kModel, std::string("/runs/") + way.name, run), expected,
+                 way.name);
+    }
+    CHECK(replay_tiny(env, kModel, "/runs/resident/journal.ndjson", resident, {}) ==
+          expected.weights);
   }
 }
 

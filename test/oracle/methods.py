@@ -57,7 +57,7 @@ def adamezo(method, last, record):
 
 
 RULES = {"mezo": mezo, "fzoo": fzoo, "spsa1.5": spsa15, "es": es, "meazo": meazo, "lozo": mezo,
-         "subzero": mezo, "sparse": mezo, "adamezo": adamezo}
+         "subzero": mezo, "sparse": mezo, "adamezo": adamezo, "qzo": mezo}
 
 
 def moments(method, window):

@@ -280,6 +280,45 @@ cases.push(
   },
 );
 
+const qzo = { method: "qzo", learningRate: 1e-3, epsilon: 1e-2, clip: 100 } as const;
+cases.push(
+  {
+    name: "qzo, decay",
+    model: "opt-tied",
+    rows: "lm",
+    load: { storage: "q8s" },
+    train: { ...qzo, steps: 10, weightDecay: 0.1 },
+  },
+  {
+    name: "qzo, two directions, rademacher, clipped, fused and transposed",
+    model: "gpt2",
+    rows: "options",
+    load: { storage: "q8s" },
+    train: { ...qzo, steps: 10, directions: 2, distribution: "rademacher", clip: 1 },
+  },
+  {
+    name: "qzo, steps so long that scales meet zero",
+    model: "llama-tied-gqa",
+    rows: "lm",
+    load: { storage: "q8s" },
+    train: { ...qzo, steps: 10, learningRate: 0.4, clip: 1 },
+  },
+  {
+    name: "qzo of the head alone, which was tied",
+    model: "opt-350m-layout",
+    rows: "lm",
+    load: { headOnly: true, storage: "q8s" },
+    train: { ...qzo, steps: 10 },
+  },
+  {
+    name: "qzo, matrices of several panels, one in each extent",
+    model: "panels",
+    rows: "lm",
+    load: { storage: "q8s", extentBytes: 1 },
+    train: { ...qzo, steps: 3, weightDecay: 0.1 },
+  },
+);
+
 const adapters = { learningRate: 1e-3, epsilon: 1e-2, steps: 10, weightDecay: 0.1 };
 cases.push(
   {

@@ -8,7 +8,7 @@ import numpy as np
 
 import noise
 from methods import moments
-from weights import canonical, imported, read_directory, round_weight, seen
+from weights import TrainedScales, canonical, imported, read_directory, round_weight, seen
 
 F = np.float32
 
@@ -71,6 +71,7 @@ class Weights:
         self.trained = {t["name"] for t in header["tensors"] if t["trainable"]}
         self.adapters = {t["name"] for t in header["tensors"] if t["role"] == "adapter"}
         self.values, self.seen, self.scales, self.saturated = {}, {}, {}, 0
+        self.by_scales = {}  # matrices of q8s
         self.window = []  # of records that were applied, with their z
         for t in header["tensors"]:
             if t["name"] in self.adapters:
@@ -80,7 +81,10 @@ class Weights:
             if list(w.shape) != t["shape"]:
                 raise ValueError(f"{t['name']}: shape {w.shape}, journal says {t['shape']}")
             scale = None
-            if w.ndim == 2:
+            if w.ndim == 2 and header["storage"] == "q8s":
+                self.by_scales[t["name"]] = TrainedScales(w)
+                w = self.by_scales[t["name"]].weights()
+            elif w.ndim == 2:
                 w, scale = imported(w, header["storage"])
             self.values[t["name"]], self.scales[t["name"]] = w, scale
             self.seen[t["name"]] = seen(w, header["storage"]) if w.ndim == 2 else w
@@ -95,6 +99,8 @@ class Weights:
 
     def noise(self, name, record, direction):
         shape, seed = self.values[name].shape, record["seed"]
+        if name in self.by_scales:
+            shape = self.by_scales[name].scale.shape
         rank = self.header["method"].get("rank", 0)
         turned = self.header["method"]["name"] == "subzero"
         thin = len(shape) == 2 and min(shape) > 4 * rank if turned else len(shape) == 2
@@ -110,9 +116,13 @@ class Weights:
         return {name: [self.noise(name, record, k) for k in range(directions)]
                 for name in self.trained}
 
+    def moves(self, name, w, z):
+        """What a unit of z changes of a weight."""
+        return w * self.by_scales[name].of_columns(z) if name in self.by_scales else z
+
     def perturbed(self, z, scale, direction):
         """Rule 4, then widened for the fp64 forward, adapters merged into what they stand beside."""
-        w = {name: (self.masked(name, w, w + F(scale) * z[name][direction])
+        w = {name: (self.masked(name, w, w + F(scale) * self.moves(name, w, z[name][direction]))
                     if name in self.trained else w).astype(np.float64)
              for name, w in self.seen.items()}
         for b in sorted(self.adapters):
@@ -155,6 +165,11 @@ class Weights:
         rounds = record["step"] % self.header["roundEvery"] == 0
         for name, w in self.values.items():
             if name not in self.trained:
+                continue
+            if name in self.by_scales:
+                decay = record["decay"] if self.decayed[name] else 0
+                self.by_scales[name].move(decay, record["coefficients"], z[name])
+                self.values[name] = self.seen[name] = self.by_scales[name].weights()
                 continue
             before, storage = self.seen[name], self.header["storage"]
             is_same = before is w

@@ -71,6 +71,29 @@ def scales(w):
     return np.repeat(scale, 32, axis=1)[:, :columns]
 
 
+class TrainedScales:
+    """q8s: the steps and scales of q8, of which the scales train, by what is relative to them."""
+
+    def __init__(self, w):
+        scale = scales(w)
+        self.steps = np.rint(w / scale) + F(0)  # zero has one sign
+        self.scale = np.ascontiguousarray(scale[:, ::32])
+
+    def of_columns(self, numbers):
+        """A number for each group, as wide as the matrix."""
+        return np.repeat(numbers, 32, axis=1)[:, :self.steps.shape[1]]
+
+    def weights(self):
+        return self.steps * self.of_columns(self.scale)
+
+    def move(self, decay, coefficients, z):
+        s = F(decay) * self.scale
+        for c, zk in zip(coefficients, z):
+            s = s + F(c) * (self.scale * zk)
+        moved = self.scale - s
+        self.scale = np.where(moved > 0, moved, F(0))
+
+
 def on_grid(steps, scale):
     """Whole steps of the scale (zero has one sign), and how many the end of the grid held back."""
     kept = np.clip(steps, F(-127), F(127))

@@ -266,7 +266,7 @@ t.test("identity of a run", async (t) => {
   });
   const f32 = { storage: "f32" as const, roundEvery: 4, rounding: "nearest" as const };
   t.same(
-    [roundingOf(given({ schedule: f32 }).schedule), roundingOf(half(4).schedule)],
+    [roundingOf(given({ schedule: f32 })), roundingOf(half(4))],
     [
       { roundEvery: 1, rounding: "stochastic" },
       { roundEvery: 4, rounding: "nearest" },

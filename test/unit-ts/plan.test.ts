@@ -28,6 +28,16 @@ t.test("budgets", async (t) => {
   t.match(all, { streamedBlocks: 0, uploadBytesPerStep: 0, slots: 0 });
 });
 
+t.test("of qzo the scales alone go back to host memory", async (t) => {
+  const qzo = { ...gpu, method: "qzo", storage: "q8" } as const;
+  const { weightBytes, offloadBytesPerStep, predicted } = await plan(qzo);
+  const share = offloadBytesPerStep / weightBytes;
+  t.ok(share > 0.1 && share < 0.13, `an eighth of nine eighths of a byte: ${share}`);
+  t.same(predicted?.violations, []);
+  t.ok((predicted?.laneBytes.offload ?? 0) < 0.13 * weightBytes);
+  await t.rejects(plan({ ...gpu, method: "qzo" }), { message: /storage is "f16", but qzo trains/ });
+});
+
 t.test("OPT-175B and OPT-13B beside ZO2", async (t) => {
   const least = async (model: string) =>
     (await plan({ ...gpu, model, simulate: false })).leastMemoryBytes;

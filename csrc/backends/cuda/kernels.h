@@ -26,8 +26,12 @@ struct Copies {
   FloatType type = FloatType::kF32;
   int64_t copy_rows = 0, stride = 0;
 };
+// Where scales train, only a call with an empty `to` writes stored rows: see update_scales().
 void prepare(StorageType type, const StoredRows& rows, const UpdateList& updates,
              const BranchList& branches, const Copies& to, cudaStream_t stream);
+
+// Brings the scales of rows of q8s up to date in place, as far as the list stores.
+void update_scales(const StoredRows& rows, const UpdateList& updates, cudaStream_t stream);
 
 // Columns [column, column + n) of a single row of f32 with nothing pending, for every branch: to
 // [branches][n]. `column` is a multiple of four.

@@ -100,7 +100,7 @@ int fitting(const Weight& w, int64_t bytes) {
   for (int u = 0; u < w.pending.count; ++u) {
     const Update& update = w.pending.updates[u];
     if ((bytes -= update_bytes(w, update)) < 0) return fits;
-    if (w.type == StorageType::kF32 || update.rounds) fits = u + 1;
+    if (!is_rounded(w.type) || update.rounds) fits = u + 1;
   }
   return w.pending.count;
 }
@@ -170,7 +170,7 @@ std::vector<UpdateEntry> OpRunner::entries_of(const Weight& w, bool exact) {
       if (k == 0) entry.flags |= UpdateEntry::kBegins;
       if (k + 1 == count) {
         entry.flags |= UpdateEntry::kEnds;
-        if (update.rounds && w.type != StorageType::kF32) entry.flags |= UpdateEntry::kRounds;
+        if (update.rounds && is_rounded(w.type)) entry.flags |= UpdateEntry::kRounds;
         // What is not written back is rounded again by a later pass.
         if (u < w.pending.store_after) entry.flags |= UpdateEntry::kCounts;
         if (u + 1 == w.pending.store_after) entry.flags |= UpdateEntry::kStores;
@@ -258,8 +258,10 @@ void OpRunner::multiply_rows(const Weight& weight, const Branches& branches, Pro
 void OpRunner::prepare_copies(Weight weight, int64_t row, const Branches& branches, bool perturbed,
                               Copies to) {
   const auto stored = [&] { return stored_rows(weight, row, to.copy_rows, drawing_of(branches)); };
-  // What is written back is so once, however many launches the branches take.
-  if (perturbed && branches.count > BranchList::kMost && weight.pending.store_after > 0) {
+  // What is written back is so once, however many launches the branches take; scales that train
+  // are so by a kernel of their own.
+  const bool apart = trains_scales(weight) || (perturbed && branches.count > BranchList::kMost);
+  if (apart && weight.pending.store_after > 0) {
     prepare(weight.type, stored(), updates_of(weight, false), {}, {}, stream_);
     weight.pending.updates += weight.pending.store_after;
     weight.pending.count -= weight.pending.store_after;

@@ -16,5 +16,6 @@ std::unique_ptr<Method> make_lozo(const MethodOptions& options);
 std::unique_ptr<Method> make_subzero(const MethodOptions& options);
 std::unique_ptr<Method> make_sparse(const MethodOptions& options);
 std::unique_ptr<Method> make_adamezo(const MethodOptions& options);
+std::unique_ptr<Method> make_qzo(const MethodOptions& options);
 
 }  // namespace zo2

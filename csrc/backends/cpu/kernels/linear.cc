@@ -4,6 +4,7 @@
 #include "backends/cpu/kernels/linear.h"
 
 #include "backends/cpu/kernels/gemm.h"
+#include "backends/cpu/kernels/scales.h"
 
 namespace zo2::ISA_NS {
 namespace {
@@ -74,7 +75,9 @@ void pack_block(const Linear& op, const Block& at, const Sizes& size, const Basi
         float* group = to + b * size.copy() + 4 * u * kTileColumns;
         for (int i = 0; i < 4; ++i) store(group + i * kTileColumns, x[i]);
       };
-      if (perturbed) {
+      if (perturbed && trains_scales(weight)) {
+        perturb_by_scales(op.branches, shape, value, put);
+      } else if (perturbed) {
         perturb_strip(weight, op.branches, table, shape, value, put);
       } else {
         for (int u = 0; u < shape.groups(); ++u) put(0, u, value + 4 * u);

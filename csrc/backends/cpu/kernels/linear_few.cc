@@ -2,6 +2,7 @@
 // weight is used so rarely that packing it would cost more than the product. Lanes are rows of W,
 // so every sum is the one that the packed product makes: over k in ascending order, block by block.
 #include "backends/cpu/kernels/linear.h"
+#include "backends/cpu/kernels/scales.h"
 #include "backends/cpu/kernels/with_aux.h"
 
 namespace zo2::ISA_NS {
@@ -14,7 +15,7 @@ template <StorageType kType>
 ZO2_INLINE void load_group(const Weight& weight, const Tall& shape, int u, int64_t index, F x[4]) {
   if constexpr (kType == StorageType::kF32) {
     gather_group(shape, u, weight.data.as<const float>() + index, x);
-  } else if constexpr (kType == StorageType::kQ8) {
+  } else if constexpr (has_scales(kType)) {
     Bytes q[4];
     gather_group(shape, u, weight.data.as<const int8_t>() + index, q);
     for (int i = 0; i < 4; ++i) x[i] = widen(q[i]);
@@ -25,6 +26,15 @@ ZO2_INLINE void load_group(const Weight& weight, const Tall& shape, int u, int64
       x[i] = kType == StorageType::kBF16 ? decode_bf16(h[i]) : decode_f16(h[i]);
   }
   transpose_lanes(x);
+}
+
+template <StorageType kType>
+ZO2_INLINE F load_scales(const Weight& weight, const Tall& shape, int u) {
+  if constexpr (kType == StorageType::kQ8) {
+    return q8_scales(weight, shape, u);
+  } else {
+    return stored_scales(weight, shape, u);
+  }
 }
 
 struct Stretch {  // of rows of W, and of columns
@@ -50,15 +60,15 @@ ZO2_INLINE void multiply_stretch(const Linear& op, const Stretch& at, F sum[kVec
     for (int m = 0; m < kRows; ++m) sum[v][m] = F{};
   }
   const float* x = op.x.as<const float>() + at.column;
-  F scale[kVectors] = {};  // of q8
+  F scale[kVectors] = {};  // of q8 and q8s
   for (int u = 0; u < shape[0].groups(); ++u, x += 4) {
     const int columns = static_cast<int>(smaller(at.columns - 4 * u, 4));
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {
       F w[4];
       load_group<kType>(weight, shape[v], u, index[v], w);
-      if constexpr (kType == StorageType::kQ8) {
-        if (new_scales(shape[v], u)) scale[v] = q8_scales(weight, shape[v], u);
+      if constexpr (has_scales(kType)) {
+        if (new_scales(shape[v], u)) scale[v] = load_scales<kType>(weight, shape[v], u);
         for (int i = 0; i < 4; ++i) w[i] *= scale[v];
       }
       for (int i = 0; i < columns; ++i) {
@@ -119,6 +129,7 @@ void multiply_few(const Linear& op, int64_t first, int64_t rows, const float* bi
     case StorageType::kBF16: return run_type<StorageType::kBF16>(op, first, rows, bias);
     case StorageType::kF16: return run_type<StorageType::kF16>(op, first, rows, bias);
     case StorageType::kQ8: return run_type<StorageType::kQ8>(op, first, rows, bias);
+    case StorageType::kQ8Scales: return run_type<StorageType::kQ8Scales>(op, first, rows, bias);
   }
 }
 

@@ -1,5 +1,6 @@
 #include "backends/cpu/kernels/rows.h"
 
+#include "backends/cpu/kernels/scales.h"
 #include "backends/cpu/kernels/with_aux.h"
 
 namespace zo2::ISA_NS {
@@ -177,6 +178,10 @@ Shape strip_at(const Weight& weight, int64_t r, int64_t column) {
 
 template <class Shape>
 int64_t advance(const Weight& weight, RowNoise noise, const Shape& shape, int64_t index, F* value) {
+  if (trains_scales(weight)) {
+    update_by_scales(weight, noise.distribution, shape, index, value);
+    return 0;
+  }
   const bool aux = keeps_aux(weight.type);
   const int rounding = last_rounding(weight);
   if (aux) {
@@ -252,6 +257,8 @@ void prepare_strip(const Weight& weight, const Branches& branches, int64_t r, in
     transpose_lanes(x);
     scatter_group(full, u, x, out + b * stride);
   };
+  if (perturbs(weight, branches) && trains_scales(weight))
+    return perturb_by_scales(branches, shape, value, put);
   if (perturbs(weight, branches)) {
     perturb_strip(weight, branches, table, shape, value, put);
     return;

@@ -47,7 +47,7 @@ __global__ void embed_kernel(StoredRows rows, UpdateList updates, BranchList bra
     const uint32_t direction = branches.branch[b].direction;
     const float scale = branches.branch[b].scale;
     if (branches.perturbed && (b == 0 || direction != branches.branch[b - 1].direction))
-      draw_branch<kRule>(rows, branches, {rows.tensor, at.drawn, at.quad}, direction, z);
+      draw_perturbation<Stored, kRule>(rows, branches, at, direction, w, z);
     typename Out::T* to = y + (b * tokens.tokens + token) * rows.columns + 4 * quad;
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
@@ -73,7 +73,7 @@ void embed(const Embed& op, const StoredRows& rows, const UpdateList& updates,
   with_stored(op.table.type, [&](auto stored) {
     with_type(op.y.type, [&](auto out) {
       using Out = decltype(out);
-      with_rule(rows, [&](auto rule) {
+      with_rule<decltype(stored)>(rows, [&](auto rule) {
         const auto kernel = embed_kernel<decltype(stored), Out, decltype(rule)::value>;
         ZO2_LAUNCH(kernel, blocks_for(op.tokens * quads), dim3(kThreads), 0, stream, rows, updates,
                    branches, tokens, quads,

@@ -52,7 +52,7 @@ __global__ void prepare_kernel(StoredRows rows, UpdateList updates, BranchList b
     const uint32_t direction = branches.branch[b].direction;
     // Branches of one direction share its noise.
     if (b == 0 || direction != branches.branch[b - 1].direction)
-      draw_branch<kRule>(rows, branches, {rows.tensor, at.drawn, at.quad}, direction, z);
+      draw_perturbation<Stored, kRule>(rows, branches, at, direction, w, z);
     const float scale = branches.branch[b].scale;
     float moved[4];
     for (int j = 0; j < 4; ++j) moved[j] = perturbed(rows, w[j], scale, z[j]);
@@ -86,7 +86,7 @@ void launch(const StoredRows& rows, const UpdateList& updates, const BranchList&
   if (rows.rows * quads == 0) return;
   with_type(to.type, [&](auto as) {
     using As = decltype(as);
-    with_rule(rows, [&](auto rule) {
+    with_rule<Stored>(rows, [&](auto rule) {
       const auto kernel = prepare_kernel<Stored, As, decltype(rule)::value>;
       ZO2_LAUNCH(kernel, blocks_for(rows.rows * quads), dim3(kThreads), 0, stream, rows, updates,
                  branches, static_cast<typename As::T*>(to.data), to.copy_rows, to.stride, quads);
@@ -117,6 +117,7 @@ void prepare_columns(const StoredRows& row, const BranchList& branches, int64_t 
 
 void prepare(StorageType type, const StoredRows& rows, const UpdateList& updates,
              const BranchList& branches, const Copies& to, cudaStream_t stream) {
+  if (type == StorageType::kQ8Scales && !to.data) return update_scales(rows, updates, stream);
   with_stored(type,
               [&](auto stored) { launch<decltype(stored)>(rows, updates, branches, to, stream); });
 }

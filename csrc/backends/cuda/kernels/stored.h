@@ -153,6 +153,36 @@ struct StoredQ8 {
   }
 };
 
+// Scales train, with everything relative to them (device/ops.h, trains_scales). They are not stored
+// here, but by update_scales().
+struct StoredQ8Scales {
+  // Of the group that the quad is in.
+  __device__ static float scale(const StoredRows& rows, const Place& at) {
+    const int64_t groups = (rows.columns + kQ8Group - 1) / kQ8Group;
+    return static_cast<const float*>(
+        rows.aux)[at.row * groups + static_cast<int64_t>(at.quad) * 4 / kQ8Group];
+  }
+  __device__ static float draw(const StoredRows& rows, const Place& at, uint64_t seed,
+                               uint32_t direction) {
+    const uint32_t group = at.quad / (kQ8Group / 4);
+    float z[4];
+    draw_quad<Rule::kDense>({rows.distribution, 0, 0, nullptr}, {rows.tensor, at.drawn, group / 4},
+                            seed, direction, z);
+    const float low = (group & 1) != 0 ? z[1] : z[0], high = (group & 1) != 0 ? z[3] : z[2];
+    return (group & 2) != 0 ? high : low;
+  }
+};
+
+// A scale by one direction of a record; `sum` is s.
+__device__ __forceinline__ void move_scale(const UpdateEntry& entry, float z, float& scale,
+                                           float& sum) {
+  if ((entry.flags & UpdateEntry::kBegins) != 0) sum = entry.decay * scale;
+  sum = sum + entry.coefficient * (scale * z);
+  if ((entry.flags & UpdateEntry::kEnds) == 0) return;
+  const float moved = scale - sum;
+  scale = moved > 0 ? moved : 0;  // NaN, too, becomes 0
+}
+
 // body(policy)
 template <class Body>
 void with_stored(StorageType type, const Body& body) {
@@ -162,28 +192,36 @@ void with_stored(StorageType type, const Body& body) {
     case StorageType::kF16: return body(StoredF16());
     case StorageType::kBF16R8: return body(StoredBf16R8());
     case StorageType::kQ8: return body(StoredQ8());
+    case StorageType::kQ8Scales: return body(StoredQ8Scales());
   }
 }
 
-// body(std::integral_constant)
-template <class Body>
+// body(std::integral_constant); scales have but one rule.
+template <class Stored, class Body>
 void with_rule(const StoredRows& rows, const Body& body) {
-  switch (rows.rule) {
-    case Rule::kDense: return body(std::integral_constant<Rule, Rule::kDense>());
-    case Rule::kLowRank: return body(std::integral_constant<Rule, Rule::kLowRank>());
-    case Rule::kMoments: return body(std::integral_constant<Rule, Rule::kMoments>());
+  if constexpr (!std::is_same_v<Stored, StoredQ8Scales>) {
+    if (rows.rule == Rule::kLowRank) return body(std::integral_constant<Rule, Rule::kLowRank>());
+    if (rows.rule == Rule::kMoments) return body(std::integral_constant<Rule, Rule::kMoments>());
   }
+  body(std::integral_constant<Rule, Rule::kDense>());
 }
 
-// z of the branch's direction.
-template <Rule kRule>
-__device__ __forceinline__ void draw_branch(const StoredRows& rows, const BranchList& branches,
-                                            const Quad& at, uint32_t direction, float z[4]) {
-  const float* core = branches.cores
-                          ? branches.cores + static_cast<int64_t>(direction) * rows.rank * rows.rank
-                          : nullptr;
-  draw_quad<kRule>({rows.distribution, rows.rank, branches.basis, core}, at, branches.seed,
-                   direction, z);
+// z of the branch's direction; where scales train, times what the four are.
+template <class Stored, Rule kRule>
+__device__ __forceinline__ void draw_perturbation(const StoredRows& rows,
+                                                  const BranchList& branches, const Place& at,
+                                                  uint32_t direction, const float w[4],
+                                                  float z[4]) {
+  if constexpr (std::is_same_v<Stored, StoredQ8Scales>) {
+    const float of_group = StoredQ8Scales::draw(rows, at, branches.seed, direction);
+    for (int i = 0; i < 4; ++i) z[i] = w[i] * of_group;
+  } else {
+    const float* core =
+        branches.cores ? branches.cores + static_cast<int64_t>(direction) * rows.rank * rows.rank
+                       : nullptr;
+    draw_quad<kRule>({rows.distribution, rows.rank, branches.basis, core},
+                     {rows.tensor, at.drawn, at.quad}, branches.seed, direction, z);
+  }
 }
 
 // w + scale z, where the element is moved at all.
@@ -234,6 +272,20 @@ __device__ __forceinline__ void bring_up_to_date(const StoredRows& rows, const U
     if ((entry.flags & UpdateEntry::kPlane) != 0)
       for (int i = 0; i < 4; ++i) w[i] = plane_value(w[i]);
   }
+}
+
+// Where scales train, what the list moves is the scale of the four; nothing is written.
+template <>
+__device__ __forceinline__ void bring_up_to_date<StoredQ8Scales, Rule::kDense>(
+    const StoredRows& rows, const UpdateList& updates, const Place& at, float w[4]) {
+  float scale = StoredQ8Scales::scale(rows, at), sum = 0;
+  for (int u = 0; u < updates.count; ++u) {
+    const UpdateEntry& entry = updates.many ? updates.many[u] : updates.few[u];
+    move_scale(entry, StoredQ8Scales::draw(rows, at, entry.seed, entry.direction), scale, sum);
+  }
+  int8_t q[4];
+  load_four<int8_t>(rows.data, at, q);
+  for (int i = 0; i < 4; ++i) w[i] = static_cast<float>(q[i]) * scale;
 }
 
 }  // namespace zo2::cuda
