@@ -5,6 +5,7 @@ import type {
   LoraConfig,
   NamePattern,
   PlacementConfig,
+  PrefixTuningConfig,
   Size,
   Storage,
 } from "./types.js";
@@ -27,6 +28,7 @@ export interface PlanConfig {
   /** As in {@link TrainConfig}. */
   trainable?: NamePattern | undefined;
   lora?: Omit<LoraConfig, "adapter"> | undefined;
+  prefixTuning?: Omit<PrefixTuningConfig, "adapter"> | undefined;
   headTuning?: boolean | undefined;
   /** As in {@link ScheduleConfig}. */
   roundEvery?: "auto" | number | undefined;
@@ -52,7 +54,7 @@ type PlanSizes = "memory" | "hostMemory" | "extentBytes";
 /** {@link PlanConfig} with its defaults; sizes are bytes. */
 export interface ResolvedPlanConfig
   extends Omit<
-    Filled<PlanConfig, "trainable" | "lora" | "length" | "slots" | "trace">,
+    Filled<PlanConfig, "trainable" | "lora" | "prefixTuning" | "length" | "slots" | "trace">,
     PlanSizes | "ablation"
   > {
   memory?: number | undefined;

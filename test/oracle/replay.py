@@ -89,7 +89,9 @@ class Weights:
             return np.ascontiguousarray(canonical(adapter, tensor))
         if tensor["name"].endswith("lora_B.weight"):
             return np.zeros(tensor["shape"], F)
-        return noise.adapter_start(self.header["adapter"]["seed"], tensor["id"], *tensor["shape"])
+        is_prefix = self.header["adapter"]["peftType"] == "PREFIX_TUNING"
+        start = noise.prefix_start if is_prefix else noise.adapter_start
+        return start(self.header["adapter"]["seed"], tensor["id"], *tensor["shape"])
 
     def noise(self, name, record, direction):
         shape, seed = self.values[name].shape, record["seed"]
@@ -106,7 +108,8 @@ class Weights:
                 for name in self.trained}
 
     def perturbed(self, z, scale, direction):
-        """Rule 4, then widened for the fp64 forward, adapters merged into what they stand beside."""
+        """Rule 4, then widened for the fp64 forward, LoRA's adapters merged into what they stand
+        beside."""
         w = {name: (w + F(scale) * z[name][direction] if name in self.trained else w)
              .astype(np.float64) for name, w in self.seen.items()}
         for b in sorted(self.adapters):
