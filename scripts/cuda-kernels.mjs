@@ -53,11 +53,12 @@ const named = kernels.flatMap((file) =>
   ),
 );
 
-/** "product_kernel": of the mangled name of any of its instances; those for low rank have a budget of their own. */
+/** "product_kernel": of the mangled name of any of its instances; those for low rank or a prefix have a budget of their own. */
 function kernelName(mangled) {
   const name = named.find((each) => mangled.includes(`${each.length}${each}`));
   if (!name) throw new Error(`no kernel's name: ${mangled}`);
-  return mangled.includes("Lb1E") ? `${name}, low rank` : name;
+  if (!mangled.includes("Lb1E")) return name;
+  return `${name}, ${name === "attention_kernel" ? "prefix" : "low rank"}`;
 }
 
 /** Largest needs of each kernel among its instances. */

@@ -159,7 +159,9 @@ __device__ void load_tile(const Heads& h, const typename As::T* k, const typenam
                 keys - first, kKeys, h.v_columns, shared.v_stride, shared.v);
 }
 
-template <class As, int kKeys, int kColumns>
+// Without a prefix it is a kernel of its own, which has more registers to spare: one more block of
+// narrow heads at once.
+template <class As, int kKeys, int kColumns, bool kPrefix>
 __global__ void __launch_bounds__(kBlock, kBlocksOfSm) attention_kernel(Heads h, Operands<As> of) {
   ZO2_DYNAMIC_SHARED(float, memory);
   const Shared<kKeys> shared(memory, h);
@@ -179,9 +181,9 @@ __global__ void __launch_bounds__(kBlock, kBlocksOfSm) attention_kernel(Heads h,
   Running<kColumns> run;
   // One loop for both, so that there is one copy of its body: tiles of the prefix, then the
   // sequence's.
-  const int64_t tiles_of_prefix = (h.prefix + kKeys - 1) / kKeys * kKeys;
+  const int64_t tiles_of_prefix = kPrefix ? (h.prefix + kKeys - 1) / kKeys * kKeys : 0;
   for (int64_t tile = -tiles_of_prefix; tile < keys; tile += kKeys) {
-    const bool own = tile >= 0;
+    const bool own = !kPrefix || tile >= 0;
     const int64_t first = own ? tile : tile + tiles_of_prefix;
     __syncthreads();
     load_tile<As>(h, own ? of.k : of.prefix_k, own ? of.v : of.prefix_v,
@@ -222,9 +224,10 @@ void append(const Attention& op, const Heads& h, const Floats& from, const Float
   check_launch("append to a cache");
 }
 
-template <class As, int kKeys, int kColumns>
-void launch(const Attention& op, const Heads& h, const Operands<As>& of, cudaStream_t stream) {
-  const auto kernel = attention_kernel<As, kKeys, kColumns>;
+template <class As, int kKeys, int kColumns, bool kPrefix>
+void launch_kernel(const Attention& op, const Heads& h, const Operands<As>& of,
+                   cudaStream_t stream) {
+  const auto kernel = attention_kernel<As, kKeys, kColumns, kPrefix>;
   const size_t shared = Shared<kKeys>::bytes(op);
   check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                              cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
@@ -233,6 +236,12 @@ void launch(const Attention& op, const Heads& h, const Operands<As>& of, cudaStr
                   static_cast<unsigned>(op.heads));
   ZO2_LAUNCH(kernel, grid, dim3(kBlock), shared, stream, h, of);
   check_launch("attention");
+}
+
+template <class As, int kKeys, int kColumns>
+void launch(const Attention& op, const Heads& h, const Operands<As>& of, cudaStream_t stream) {
+  if (h.prefix > 0) return launch_kernel<As, kKeys, kColumns, true>(op, h, of, stream);
+  launch_kernel<As, kKeys, kColumns, false>(op, h, of, stream);
 }
 
 }  // namespace
