@@ -1,4 +1,4 @@
-// Writing a tuned model as a directory that transformers loads, or its adapters as one for PEFT.
+// Writing a tuned model as a directory that transformers loads, or its adapters or prefix as one for PEFT.
 import { mkdir, mkdtemp, open, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { invalid } from "./config/problems.js";

@@ -1,6 +1,6 @@
 // A model, opened: engine, facts, and its tokenizer when there is text to encode.
 import { resolve } from "node:path";
-import { nativeLora } from "./config/lora.js";
+import { nativeLora, nativePrefix } from "./config/adapters.js";
 import { type StoredAs, storedAs } from "./config/storage.js";
 import type {
   NamePattern,
@@ -79,14 +79,16 @@ export async function interruptible<T>(
 export interface Trained {
   trainable?: NamePattern | undefined;
   lora?: NativeLoadOptions["lora"] | undefined;
+  prefix?: NativeLoadOptions["prefix"] | undefined;
   headTuning?: boolean | undefined;
 }
 
 /** What a run's configuration says of it, and what weights are kept as for that. */
 export function trainedOf(config: ResolvedTrainConfig): Trained & { storage: StoredAs } {
-  const { method, schedule, trainable, lora, headTuning, seed } = config;
+  const { method, schedule, trainable, lora, prefixTuning, headTuning, seed } = config;
   const storage = storedAs(method, schedule.storage);
-  return { trainable, lora: nativeLora(lora, seed), headTuning, storage };
+  const prefix = nativePrefix(prefixTuning, seed);
+  return { trainable, lora: nativeLora(lora, seed), prefix, headTuning, storage };
 }
 
 /** Where a model's weights are put; `run`: whose stored weights may be needed. */
@@ -110,11 +112,13 @@ function nativeLoadOptions(path: string, schedule: OpenSchedule): NativeLoadOpti
 export function nativeTrained({
   trainable,
   lora,
+  prefix,
   headTuning = false,
-}: Trained): Pick<NativeLoadOptions, "trainable" | "lora" | "headOnly"> {
+}: Trained): Pick<NativeLoadOptions, "trainable" | "lora" | "prefix" | "headOnly"> {
   return {
     ...(trainable !== undefined && { trainable }),
     ...(lora !== undefined && { lora }),
+    ...(prefix !== undefined && { prefix }),
     ...(headTuning && { headOnly: true }),
   };
 }

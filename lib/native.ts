@@ -45,6 +45,14 @@ export interface NativeLora {
   targetModules?: string | string[] | undefined;
 }
 
+export interface NativePrefix {
+  /** As of NativeLora. */
+  seed: number;
+  /** Directory of a PEFT prefix to begin from; left out: the following. */
+  adapter?: string | undefined;
+  numVirtualTokens?: number | undefined;
+}
+
 export interface NativeLoadOptions {
   /** Directory with config.json, or a .gguf file. */
   path: string;
@@ -61,6 +69,8 @@ export interface NativeLoadOptions {
   trainable?: string | string[];
   /** Adapters to train instead of the model ({@link TrainConfig.lora}); left out: none. */
   lora?: NativeLora;
+  /** A prefix to train instead ({@link TrainConfig.prefixTuning}); left out: none. */
+  prefix?: NativePrefix;
   /** Train the head alone; a tied one becomes a tensor of its own. */
   headOnly?: boolean;
   /** A run's directory: its extents on disk are cut as they were. Empty: none. */

@@ -1,13 +1,13 @@
 // Where everything would be, and how long a step would take: without weights, on any machine.
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { nativeLora, nativePrefix } from "./config/adapters.js";
 import { check, invalid } from "./config/problems.js";
 import { constantsOf, plannedMethod } from "./config/methods.js";
-import { nativeLora } from "./config/lora.js";
 import { writeEveryOf } from "./config/rounding.js";
 import { storedAs } from "./config/storage.js";
 import { planSchema } from "./config/schema.js";
-import type { PlanConfig, ResolvedPlanConfig } from "./config/plan-types.js";
+import type { PlanConfig } from "./config/plan-types.js";
 import { fromIo, fromNative, Zo2Error } from "./errors.js";
 import { measureCpu } from "./measure-cpu.js";
 import { locateModel, nativePlacement, nativeTrained } from "./model.js";
@@ -61,10 +61,11 @@ async function configOf(model: string): Promise<Record<string, unknown>> {
   }
 }
 
-function lengthOf({ length }: ResolvedPlanConfig, config: Record<string, unknown>): number {
+/** By default as many as the model reads behind a prefix. */
+function lengthOf(length: number | undefined, config: Record<string, unknown>, prefix = 0): number {
   const { max_position_embeddings: positions, n_positions: older } = config;
   const most = Number(positions ?? older ?? defaultLength);
-  return length ?? Math.min(defaultLength, most);
+  return length ?? Math.min(defaultLength, most - prefix);
 }
 
 /** Devices that plans can be made for, with where each figure was read. */
@@ -88,13 +89,15 @@ export async function plan(config: PlanConfig, figures?: CpuFigures): Promise<Pl
     throw invalid(`device is "${device}"; it must be one of cpu, ${known.join(", ")}`);
   }
   const json = await configOf(model);
-  const length = lengthOf(resolved, json);
+  const prefix = nativePrefix(resolved.prefixTuning, 0);
+  const length = lengthOf(resolved.length, json, prefix?.numVirtualTokens);
   try {
     const made = native.plan({
       ...nativePlacement(resolved),
       ...nativeTrained({
         trainable: resolved.trainable,
         lora: nativeLora(resolved.lora, 0),
+        prefix,
         headTuning: resolved.headTuning,
       }),
       name: model,

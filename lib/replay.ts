@@ -37,23 +37,30 @@ interface JournalHead extends Trained {
   storage: StoredAs;
 }
 
-/** What a header says of adapters. */
-interface SavedAdapter {
-  r: number;
-  loraAlpha: number;
-  targetModules: string[];
+/** What a header says of adapters, or of a prefix. */
+type SavedAdapter = {
   /** Where they were drawn. */
   seed?: number;
   /** Where they were given. */
   fingerprint?: string;
-}
+} & (
+  | { peftType: "LORA"; r: number; loraAlpha: number; targetModules: string[] }
+  | { peftType: "PREFIX_TUNING"; numVirtualTokens: number }
+);
 
 function adapterOf(saved: SavedAdapter, journal: string, adapter: string | undefined): Trained {
-  if (saved.fingerprint === undefined) {
-    const { r, loraAlpha, targetModules, seed = 0 } = saved;
+  const { seed = 0, fingerprint } = saved;
+  if (fingerprint === undefined) {
+    if (saved.peftType === "PREFIX_TUNING") {
+      return { prefix: { numVirtualTokens: saved.numVirtualTokens, seed } };
+    }
+    const { r, loraAlpha, targetModules } = saved;
     return { lora: { r, loraAlpha, targetModules, seed } };
   }
-  if (adapter !== undefined) return { lora: { adapter: resolve(adapter), seed: 0 } };
+  if (adapter !== undefined) {
+    const given = { adapter: resolve(adapter), seed };
+    return saved.peftType === "PREFIX_TUNING" ? { prefix: given } : { lora: given };
+  }
   throw invalid(`${journal} is of a run that began from an adapter; give its directory as adapter`);
 }
 

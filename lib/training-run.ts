@@ -131,7 +131,8 @@ export class TrainingRun implements AsyncIterable<TrainStep>, AsyncDisposable {
   }
 
   /**
-   * Writes the tuned model as a Hugging Face directory; with `lora` its adapters, for PEFT.
+   * Writes the tuned model as a Hugging Face directory; with `lora` or `prefixTuning`
+   * those alone, for PEFT.
    * @param dir new or empty directory
    * @throws Zo2Error ZO2_INVALID_CONFIG for other directories, ZO2_IO; ZO2_BUSY before the run has
    * ended, ZO2_CLOSED after close() and for a run that has failed

@@ -56,10 +56,11 @@ const named = kernels.flatMap((file) =>
 /** Of `Rule` in kernels/updates.h. */
 const rules = ["", ", low rank", ", moments"];
 
-/** "product_kernel": of the mangled name of any of its instances; rules of updates have budgets of their own. */
+/** "product_kernel": of the mangled name of any of its instances; rules of updates, and a prefix, have budgets of their own. */
 function kernelName(mangled) {
   const name = named.find((each) => mangled.includes(`${each.length}${each}`));
   if (!name) throw new Error(`no kernel's name: ${mangled}`);
+  if (name === "attention_kernel" && mangled.includes("Lb1E")) return `${name}, prefix`;
   const [, rule = "0"] = /4RuleE(\d)E/.exec(mangled) ?? [];
   return name + rules[rule];
 }

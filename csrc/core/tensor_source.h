@@ -17,6 +17,8 @@ struct TensorSource {
   // The canonical tensor is this row and those after it of the stored one brought to [out, in]; of
   // a vector: this element and those after it.
   int64_t first_row = 0;
+  // The same of columns; of adapters alone, which no checkpoint has.
+  int64_t first_column = 0;
 
   bool is_matrix() const { return shape.size() == 2; }
   // Of the stored tensor in canonical orientation; a vector has as many rows as elements here.

@@ -111,6 +111,9 @@ void list(const Attention& op, Accesses& to) {
   to.read(op.v, op.v.bytes_of(rows * op.kv_heads * op.v_columns));
   to.read(op.offsets, (op.sequences + 1) * kIndex);
   to.write(op.y, op.y.bytes_of(rows * op.heads * op.v_columns));
+  const int64_t virtual_rows = op.branches * op.prefix.tokens;
+  to.read(op.prefix.k, op.prefix.k.bytes_of(virtual_rows * op.kv_heads * op.qk_columns));
+  to.read(op.prefix.v, op.prefix.v.bytes_of(virtual_rows * op.kv_heads * op.v_columns));
   if (!op.cache) return;
   to.read_write_all(op.cache.k);
   to.read_write_all(op.cache.v);
@@ -236,8 +239,10 @@ void count(const Attention& op, Work& to) {
   move(op.y.bytes_of(rows * op.heads * op.v_columns), to);
   // What the caches held before and what is appended.
   if (op.cache) move(op.k.bytes_of((op.sequences * op.longest + op.tokens) * key_value), to);
-  const double seen = op.cache ? static_cast<double>(op.longest)
-                               : (static_cast<double>(op.longest) + 1) / 2;  // keys of a query
+  move(op.k.bytes_of(op.branches * op.prefix.tokens * key_value), to);
+  const double own =
+      op.cache ? static_cast<double>(op.longest) : (static_cast<double>(op.longest) + 1) / 2;
+  const double seen = own + static_cast<double>(op.prefix.tokens);  // keys of a query
   to.flops += 2.0 * static_cast<double>(rows * op.heads) * seen * (op.qk_columns + op.v_columns);
 }
 

@@ -232,6 +232,13 @@ struct KeyValueCache {
   explicit operator bool() const { return static_cast<bool>(starts); }
 };
 
+// Keys and values that all queries see before those of their sequences: of virtual tokens.
+struct KeyValuePrefix {
+  Floats k;  // [branches][tokens][kv_heads * qk_columns]
+  Floats v;  // [branches][tokens][kv_heads * v_columns]
+  int64_t tokens = 0;
+};
+
 // Causal attention of packed sequences; query head h reads key/value head h / (heads / kv_heads).
 // With a cache, k and v are appended to it, and queries see what it held before, too.
 struct Attention {
@@ -241,6 +248,7 @@ struct Attention {
   Floats y;             // [branches][tokens][heads * v_columns]
   View offsets;         // int32 [sequences + 1]
   KeyValueCache cache;  // empty: sequences are whole; else there is one branch
+  KeyValuePrefix prefix;
   int64_t tokens = 0;
   int sequences = 0;
   int64_t longest = 0;  // tokens of the longest sequence, cached ones included

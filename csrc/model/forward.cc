@@ -178,6 +178,23 @@ class Walk {
     return cache;
   }
 
+  // Virtual tokens are looked up as tokens are.
+  void virtual_rows(TensorId table, Floats y) {
+    Embed op;
+    op.ids = batch_.virtual_ids;
+    op.tokens = model_.adapter.virtual_tokens;
+    op.y = y;
+    op.branches = branches_;
+    sink_.embed(table, op);
+  }
+
+  KeyValuePrefix prefix(const PrefixSpec& spec) {
+    if (spec.keys < 0) return {};
+    virtual_rows(spec.keys, a_.prefix_k);
+    virtual_rows(spec.values, a_.prefix_v);
+    return {a_.prefix_k, a_.prefix_v, model_.adapter.virtual_tokens};
+  }
+
   void attention(const AttentionSpec& spec, Floats x, const KeyValueCache& cache) {
     linear(spec.q, x, a_.q, batch_.tokens, false);
     linear(spec.k, x, a_.k, batch_.tokens, false);
@@ -193,6 +210,7 @@ class Walk {
     op.y = a_.attended;
     op.offsets = batch_.offsets;
     op.cache = cache;
+    op.prefix = prefix(spec.prefix);
     op.tokens = batch_.tokens;
     op.sequences = batch_.sequences;
     op.longest = batch_.longest;
@@ -240,7 +258,8 @@ class Order final : public OpSink {
     if (model_.tensors[static_cast<size_t>(weight)].in_extents()) used.push_back(weight);
   }
   void embed(TensorId table, Embed) override {
-    if (table != model_.head) tables.push_back(table);
+    if (table != model_.head && model_.tensors[static_cast<size_t>(table)].in_extents())
+      tables.push_back(table);
   }
   void head(TensorId weight, HeadLoss) override { used.push_back(weight); }
   Vector vector(TensorId) override { return {}; }

@@ -37,6 +37,7 @@ struct Batch {
   View offsets;            // int32 [sequences + 1]
   View cache_starts;    // int32 [sequences]: KeyValueCache::starts, only with Activations::caches
   View cache_prefixes;  // int32 [sequences]
+  View virtual_ids;     // int32 [virtual tokens]: 0, 1 ...
   View label_index;     // int32 [label_rows]
   View target_rows;     // int32 [targets]
   View target_ids;      // int32 [targets]
@@ -48,10 +49,11 @@ struct Activations {
   Floats normed;    // [branches][tokens][hidden]
   Floats embedded;  // [branches][tokens][embedding columns], only with project_in
   Floats q, k, v, attended;
-  Floats gate, up;   // [branches][tokens][mlp columns]
-  Floats low;        // [branches][tokens][rank], f32: between the halves of an adapter
-  Floats labels;     // [branches][label rows][hidden]
-  Floats projected;  // [branches][label rows][embedding columns], only with project_out
+  Floats prefix_k, prefix_v;  // [branches][virtual tokens][columns], only with a prefix
+  Floats gate, up;            // [branches][tokens][mlp columns]
+  Floats low;                 // [branches][tokens][rank], f32: between the halves of an adapter
+  Floats labels;              // [branches][label rows][hidden]
+  Floats projected;           // [branches][label rows][embedding columns], only with project_out
   View partials, target_logits, logprobs;
   View logits;  // [branches][label rows][vocabulary] or empty
   View cosine, sine;

@@ -58,6 +58,13 @@ struct LinearSpec {
   LoraSpec lora;  // -1: none
 };
 
+// Keys and values of virtual tokens before those of a sequence (model/prefix.h): as attention reads
+// them, with all norms and rotations done.
+struct PrefixSpec {
+  TensorId keys = -1;    // [virtual tokens, kv_heads * qk_columns]
+  TensorId values = -1;  // [virtual tokens, kv_heads * v_columns]
+};
+
 struct AttentionSpec {
   LinearSpec q, k, v, o;
   NormSpec q_norm, k_norm;  // over each head, before the rotary embedding
@@ -67,6 +74,10 @@ struct AttentionSpec {
   int v_columns = 0;   // per head
   int rotary = 0;      // columns of a head that rotate; 0: none
   float scale = 1;
+  PrefixSpec prefix;  // -1: none
+
+  int64_t key_columns() const { return int64_t{kv_heads} * qk_columns; }
+  int64_t value_columns() const { return int64_t{kv_heads} * v_columns; }
 };
 
 struct MlpSpec {
@@ -87,17 +98,21 @@ struct RopeSpec {
   int columns = 0;                         // rotating columns of a head; 0: no rotary embedding
   std::vector<float> inverse_frequencies;  // [columns / 2]
   float attention_factor = 1;              // multiplies cosine and sine
+  int64_t first_position = 0;              // of a sequence's first token
 };
 
-// What was added to a model to be trained in its place.
+// What was added to a model to be trained in its place: LoRA's adapters, or a prefix.
 struct AdapterSpec {
-  int64_t rank = 0;  // 0: there is none
+  int64_t rank = 0;  // of LoRA; 0: there is none
   double alpha = 0;
   float scale = 1;                   // alpha / rank
   std::vector<std::string> modules;  // with adapters, in order
+  int64_t virtual_tokens = 0;        // of a prefix; 0: there is none
   // What they are before the first step: drawn under this seed, or given, with this fingerprint.
   uint64_t seed = 0;
   std::string fingerprint;
+
+  explicit operator bool() const { return rank > 0 || virtual_tokens > 0; }
 };
 
 struct ModelSpec {
@@ -107,8 +122,9 @@ struct ModelSpec {
   int64_t max_positions = 0;        // longest sequence
   std::string max_positions_field;  // the field of config.json that limits it
   TensorId token_table = -1;
-  TensorId position_table = -1;        // learned positions
-  int64_t position_offset = 0;         // added to a position before the look-up (OPT: 2)
+  TensorId position_table = -1;  // learned positions
+  // Added to a position before the look-up: OPT's 2, and the tokens of a prefix.
+  int64_t position_offset = 0;
   LinearSpec project_in, project_out;  // between embedding width and hidden
   std::vector<BlockSpec> blocks;
   NormSpec final_norm;

@@ -126,6 +126,22 @@ std::optional<LoraOptions> lora_options(const Napi::Object& object) {
   return o;
 }
 
+std::optional<PrefixOptions> prefix_options(const Napi::Object& object) {
+  const Napi::Value value = object.Get("prefix");
+  if (value.IsUndefined()) return std::nullopt;
+  if (!value.IsObject()) wrong(object.Env(), "prefix", "an object");
+  const auto given = value.As<Napi::Object>();
+  PrefixOptions o;
+  o.seed = count_field(given, "seed");
+  if (given.Has("adapter")) {
+    o.adapter = string_field(given, "adapter");
+    return o;
+  }
+  o.virtual_tokens = int_field(given, "numVirtualTokens");
+  if (o.virtual_tokens < 1) wrong(object.Env(), "prefix.numVirtualTokens", "at least 1");
+  return o;
+}
+
 EngineLoadOptions load_options(const Napi::Object& object) {
   EngineLoadOptions options;
   options.load.path = string_field(object, "path");
@@ -134,6 +150,7 @@ EngineLoadOptions load_options(const Napi::Object& object) {
   options.load.schedule = schedule_options(object);
   options.load.trainable = name_pattern(object, "trainable");
   options.load.lora = lora_options(object);
+  options.load.prefix = prefix_options(object);
   if (object.Has("headOnly")) options.load.head_only = boolean_field(object, "headOnly");
   if (object.Has("device")) options.device = string_field(object, "device");
   if (object.Has("matmul")) options.matmul = string_field(object, "matmul");

@@ -27,6 +27,8 @@ struct EngineLoadOptions {
 NamePattern name_pattern(const Napi::Object& object, const char* name);
 // NativeLoadOptions.lora (lib/native.ts)
 std::optional<LoraOptions> lora_options(const Napi::Object& object);
+// NativeLoadOptions.prefix
+std::optional<PrefixOptions> prefix_options(const Napi::Object& object);
 ScheduleOptions schedule_options(const Napi::Object& object);
 EngineLoadOptions load_options(const Napi::Object& object);
 MethodOptions method_options(const Napi::Object& object);

@@ -6,6 +6,7 @@
 #include "core/trace.h"
 #include "model/families.h"
 #include "model/lora.h"
+#include "model/prefix.h"
 #include "model/trainable.h"
 #include "napi/options.h"
 #include "napi/values.h"
@@ -51,6 +52,7 @@ PlanRequest request_of(const Napi::Object& object) {
   train_only(r.model, name_pattern(object, "trainable"));
   if (object.Has("headOnly") && boolean_field(object, "headOnly")) train_head_only(r.model);
   if (const auto lora = lora_options(object)) add_lora(r.model, lora->shape);
+  if (const auto prefix = prefix_options(object)) add_prefix(r.model, prefix->virtual_tokens);
   if (r.schedule.storage == StorageType::kQ8Scales) train_scales_only(r.model);
   r.model.shares_branches = r.schedule.share_branches;
   r.schedule.write_every = count_field(object, "roundEvery");

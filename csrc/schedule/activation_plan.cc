@@ -41,8 +41,8 @@ Widths widest(const ModelSpec& model) {
   for (const BlockSpec& block : model.blocks) {
     const AttentionSpec& a = block.attention;
     w.q = std::max<int64_t>(w.q, int64_t{a.heads} * a.qk_columns);
-    w.k = std::max<int64_t>(w.k, int64_t{a.kv_heads} * a.qk_columns);
-    w.v = std::max<int64_t>(w.v, int64_t{a.kv_heads} * a.v_columns);
+    w.k = std::max(w.k, a.key_columns());
+    w.v = std::max(w.v, a.value_columns());
     w.attended = std::max<int64_t>(w.attended, int64_t{a.heads} * a.v_columns);
     w.mlp = std::max(w.mlp, block.mlp.columns);
     w.gated = w.gated || block.mlp.gate.weight >= 0;
@@ -79,15 +79,16 @@ CachePlan plan_cache(const ModelSpec& model, FloatType inputs, int64_t rows, Buf
   for (const BlockSpec& block : model.blocks) {
     const AttentionSpec& a = block.attention;
     KeyValueCache cache;
-    cache.k = arena.take(rows * a.kv_heads * a.qk_columns, inputs);
-    cache.v = arena.take(rows * a.kv_heads * a.v_columns, inputs);
+    cache.k = arena.take(rows * a.key_columns(), inputs);
+    cache.v = arena.take(rows * a.value_columns(), inputs);
     plan.blocks.push_back(cache);
   }
   plan.bytes = arena.high();
   return plan;
 }
 
-size_t plan_inputs(const BatchLimits& limits, Buffer* buffer, Batch* batch) {
+size_t plan_inputs(const ModelSpec& model, const BatchLimits& limits, Buffer* buffer,
+                   Batch* batch) {
   Arena arena(buffer);
   Batch& in = *batch;
   in.tokens = limits.tokens;
@@ -101,6 +102,7 @@ size_t plan_inputs(const BatchLimits& limits, Buffer* buffer, Batch* batch) {
   in.offsets = arena.take(limits.sequences + 1);
   in.cache_starts = arena.take(limits.sequences);
   in.cache_prefixes = arena.take(limits.sequences);
+  in.virtual_ids = arena.take(model.adapter.virtual_tokens);
   in.label_index = arena.take(limits.label_rows);
   in.target_rows = arena.take(limits.targets);
   in.target_ids = arena.take(limits.targets);
@@ -118,7 +120,7 @@ ActivationPlan plan_activations(const ModelSpec& model, FloatType inputs, const 
   const int64_t tiles = (model.vocabulary + kVocabularyTile - 1) / kVocabularyTile;
   ActivationPlan plan;
   Arena arena(buffer);
-  plan.input_bytes = plan_inputs(limits, buffer, &plan.batch);
+  plan.input_bytes = plan_inputs(model, limits, buffer, &plan.batch);
   arena.rewind(plan.input_bytes);
 
   Activations& a = plan.activations;
@@ -135,6 +137,10 @@ ActivationPlan plan_activations(const ModelSpec& model, FloatType inputs, const 
   a.k = arena.take(rows * w.k, inputs);
   a.v = arena.take(rows * w.v, inputs);
   a.attended = arena.take(rows * w.attended, inputs);
+  if (const int64_t tokens = model.adapter.virtual_tokens; tokens > 0) {
+    a.prefix_k = arena.take(limits.branches * tokens * w.k, inputs);
+    a.prefix_v = arena.take(limits.branches * tokens * w.v, inputs);
+  }
   arena.rewind(phases);
   a.up = arena.take(rows * w.mlp, inputs);
   if (w.gated) a.gate = arena.take(rows * w.mlp, inputs);

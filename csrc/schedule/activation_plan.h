@@ -36,7 +36,7 @@ struct ActivationPlan {
 };
 
 // The inputs of a batch alone, as they lie at the beginning of an arena; returns their bytes.
-size_t plan_inputs(const BatchLimits& limits, Buffer* buffer, Batch* batch);
+size_t plan_inputs(const ModelSpec& model, const BatchLimits& limits, Buffer* buffer, Batch* batch);
 
 struct CachePlan {
   size_t bytes = 0;

@@ -20,6 +20,10 @@ class Sizer final : public Expander {
   void enqueue(Op op) override { bytes = std::max(bytes, device_.scratch_bytes(op)); }
   void copy(View, View) override {}
   void embed(TensorId table, Embed op) override {
+    if (layout_.tensors[static_cast<size_t>(table)].empty()) {
+      op.table = resident(table);
+      return enqueue({op});
+    }
     for (const uint32_t piece : layout_.tensors[static_cast<size_t>(table)]) {
       op.table = use(piece);
       enqueue({op});

@@ -56,7 +56,7 @@ void Pipeline::need_rope(int64_t positions) {
   for (int64_t p = 0; p < positions; ++p) {
     for (size_t i = 0; i < half; ++i) {
       // The angle is rounded to fp32 as transformers rounds it; models were trained with that.
-      const double angle = static_cast<float>(p) * frequencies[i];
+      const double angle = static_cast<float>(p + model_.rope.first_position) * frequencies[i];
       const size_t at = static_cast<size_t>(p) * half + i;
       cosine[at] = static_cast<float>(std::cos(angle)) * model_.rope.attention_factor;
       cosine[count + at] = static_cast<float>(std::sin(angle)) * model_.rope.attention_factor;
@@ -312,7 +312,7 @@ void Pipeline::upload(const HostBatch& batch) {
   positions_ = table_positions(batch);
   Batch staged;
   BatchLimits limits = batch.limits(1, false);
-  const View all{inputs_.get(), 0, plan_inputs(limits, inputs_.get(), &staged)};
+  const View all{inputs_.get(), 0, plan_inputs(model_, limits, inputs_.get(), &staged)};
   device_.host_access(all, true);
   const auto put = [](View to, const std::vector<int32_t>& from) {
     std::copy(from.begin(), from.end(), to.as<int32_t>());
@@ -323,6 +323,8 @@ void Pipeline::upload(const HostBatch& batch) {
   put(staged.offsets, batch.offsets);
   put(staged.cache_starts, batch.cache_starts);
   put(staged.cache_prefixes, batch.cache_prefixes);
+  for (int64_t i = 0; i < model_.adapter.virtual_tokens; ++i)
+    staged.virtual_ids.as<int32_t>()[i] = static_cast<int32_t>(i);
   put(staged.label_index, batch.label_index);
   put(staged.target_rows, batch.target_rows);
   put(staged.target_ids, batch.target_ids);
@@ -339,6 +341,10 @@ void Pipeline::download() {
 
 void Pipeline::embed(TensorId table, Embed op) {
   const uint32_t id = static_cast<uint32_t>(table);
+  if (layout_.tensors[id].empty()) {
+    op.table = resident(table);
+    return enqueue({op});
+  }
   if (store_.tensor_home(id) == Home::kDevice) {
     for (const uint32_t index : layout_.tensors[id]) {
       const Piece& piece = layout_.pieces[index];

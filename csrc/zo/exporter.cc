@@ -47,10 +47,15 @@ void write_rows(SafetensorsWriter& writer, const std::vector<float>& rows, Stora
   writer.append(halves.data(), halves.size() * sizeof(uint16_t));
 }
 
-// One tensor of the files: the canonical tensors it holds, in the order of their rows.
+// One tensor of the files: the canonical tensors it holds, in the order of their rows, or of their
+// columns where they lie side by side.
 struct StoredPieces {
   TensorSource whole;
   std::vector<TensorId> pieces;
+
+  bool side_by_side(const TensorSpec& piece) const {
+    return piece.is_matrix() && piece.columns() < whole.columns();
+  }
 };
 
 // Of the model itself, or of its adapters.
@@ -69,16 +74,21 @@ std::vector<StoredPieces> stored_tensors(const ModelSpec& model, bool adapters) 
     return model.tensors[static_cast<size_t>(id)];
   };
   for (StoredPieces& t : stored) {
-    std::sort(t.pieces.begin(), t.pieces.end(), [&](TensorId a, TensorId b) {
-      return spec(a).source.first_row < spec(b).source.first_row;
-    });
-    int64_t row = 0;
+    const auto begin = [&](TensorId id) {
+      return std::pair(spec(id).source.first_row, spec(id).source.first_column);
+    };
+    std::sort(t.pieces.begin(), t.pieces.end(),
+              [&](TensorId a, TensorId b) { return begin(a) < begin(b); });
+    int64_t row = 0, column = 0;
     for (const TensorId id : t.pieces) {
-      if (spec(id).source.first_row != row)
+      if (begin(id) != std::pair(row, column))
         throw Error(ErrorCode::kInternal, "the parts of " + t.whole.name + " leave a gap");
-      row += spec(id).shape[0];
+      if (t.side_by_side(spec(id)))
+        column += spec(id).columns();
+      else
+        row += spec(id).shape[0];
     }
-    if (row != t.whole.rows())
+    if (row != t.whole.rows() && column != t.whole.columns())
       throw Error(ErrorCode::kInternal, "the parts of " + t.whole.name + " are not all of it");
   }
   return stored;
@@ -124,6 +134,22 @@ void write_transposed(SafetensorsWriter& writer, const ModelSpec& model, const S
   }
 }
 
+// A stored row has one of every canonical tensor: needs all of them in memory.
+void write_side_by_side(SafetensorsWriter& writer, const ModelSpec& model,
+                        const StoredPieces& stored, const ReadRows& read_rows) {
+  const int64_t rows = stored.whole.rows(), columns = stored.whole.columns();
+  std::vector<float> whole(static_cast<size_t>(rows * columns)), part;
+  for (const TensorId id : stored.pieces) {
+    const TensorSpec& t = model.tensors[static_cast<size_t>(id)];
+    part.resize(static_cast<size_t>(t.elements()));
+    read_rows(id, 0, rows, part.data());
+    for (int64_t row = 0; row < rows; ++row)
+      std::copy_n(part.data() + row * t.columns(), t.columns(),
+                  whole.data() + row * columns + t.source.first_column);
+  }
+  write_rows(writer, whole, StorageType::kF32);
+}
+
 // As the base's files have it; a copy has a name of its own.
 std::string name_in(const Checkpoint& base, const ModelSpec& model, const StoredPieces& stored) {
   const TensorSpec& t = model.tensors[static_cast<size_t>(stored.pieces[0])];
@@ -148,11 +174,14 @@ void export_adapter(Env& env, const Checkpoint& base, const ModelSpec& model, Pi
   for (const StoredPieces& t : stored)
     entries.push_back({t.whole.name, t.whole.shape, safetensors_type(StorageType::kF32)});
   SafetensorsWriter writer(env, dir + "/" + kAdapterWeights, entries);
+  const ReadRows read_rows = [&](TensorId id, int64_t row, int64_t count, float* out) {
+    pipeline.materialize(id, row, count, pending, out);
+  };
   for (const StoredPieces& t : stored)
-    write_in_order(writer, model, t, StorageType::kF32,
-                   [&](TensorId id, int64_t row, int64_t count, float* out) {
-                     pipeline.materialize(id, row, count, pending, out);
-                   });
+    if (t.side_by_side(model.tensors[static_cast<size_t>(t.pieces[0])]))
+      write_side_by_side(writer, model, t, read_rows);
+    else
+      write_in_order(writer, model, t, StorageType::kF32, read_rows);
   writer.finish();
   write_file(env, dir + "/" + kAdapterConfig, peft_config(model, base.path()).dump() + "\n");
   env.sync_directory(dir);

@@ -1,4 +1,4 @@
-// LoRA adapters in PEFT's format: adapter_config.json and adapter_model.safetensors in a directory.
+// An adapter in PEFT's format: adapter_config.json and adapter_model.safetensors in a directory.
 #pragma once
 
 #include <string>
@@ -6,42 +6,43 @@
 
 #include "core/env.h"
 #include "core/json.h"
-#include "model/lora.h"
+#include "model/spec.h"
 #include "store/safetensors.h"
+#include "zo/peft_config.h"
 
 namespace zo2 {
 
-constexpr const char* kAdapterConfig = "adapter_config.json";
 constexpr const char* kAdapterWeights = "adapter_model.safetensors";
 
 class PeftAdapter {
  public:
-  // Throws Error(kInvalidModel / kUnsupportedModel) naming the file and the field.
+  // Throws Error(kInvalidModel) naming the file.
   PeftAdapter(Env& env, const std::string& directory);
 
-  const LoraShape& shape() const { return shape_; }
-  // `model` has adapters of this shape: throws Error(kInvalidModel) naming the first tensor that
-  // one of them has and the other has not, or in another shape. Needed before read().
+  const Json& config() const { return config_; }
+  const std::string& config_path() const { return config_path_; }
+  // `model` has what the config describes: throws Error(kInvalidModel) naming the first tensor that
+  // one of them has and the other has not, or in another shape. Needed before all below.
   void match(const ModelSpec& model);
   // All of an adapter's tensor. Any thread.
   void read(TensorId tensor, float* out) const;
   // 16 hex digits over shape and values.
-  std::string fingerprint() const;
+  std::string fingerprint(const AdapterSpec& shape) const;
 
  private:
   struct Place {
     size_t stored = 0;  // into weights_.tensors()
-    int64_t row = 0, rows = 0;
+    int64_t row = 0, rows = 0, column = 0, columns = 0;
+
+    int64_t elements() const { return rows * columns; }
   };
 
+  const std::string config_path_;
+  const Json config_;
   const std::string path_;
   SafetensorsFile weights_;
-  LoraShape shape_;
   TensorId first_ = 0;
   std::vector<Place> places_;  // by tensor id from first_ on
 };
-
-// adapter_config.json of a model's adapters; `base`: where the model itself is.
-Json peft_config(const ModelSpec& model, const std::string& base);
 
 }  // namespace zo2

@@ -25,6 +25,7 @@ Json source_json(const TensorSource& source) {
   json.set("shape", shape_json(source.shape));
   json.set("transposed", source.transposed);
   json.set("firstRow", source.first_row);
+  if (source.first_column > 0) json.set("firstColumn", source.first_column);
   return json;
 }
 
@@ -46,13 +47,19 @@ Json tensor_list(const ModelSpec& model) {
 }
 
 Json adapter_json(const AdapterSpec& adapter) {
-  if (adapter.rank == 0) return {};
-  Json modules = Json::array(), json = Json::object();
-  for (const std::string& module : adapter.modules) modules.push(module);
-  json.set("peftType", "LORA");
-  json.set("r", adapter.rank);
-  json.set("loraAlpha", adapter.alpha);
-  json.set("targetModules", modules);
+  if (!adapter) return {};
+  Json json = Json::object();
+  if (adapter.virtual_tokens > 0) {
+    json.set("peftType", "PREFIX_TUNING");
+    json.set("numVirtualTokens", adapter.virtual_tokens);
+  } else {
+    Json modules = Json::array();
+    for (const std::string& module : adapter.modules) modules.push(module);
+    json.set("peftType", "LORA");
+    json.set("r", adapter.rank);
+    json.set("loraAlpha", adapter.alpha);
+    json.set("targetModules", modules);
+  }
   if (adapter.fingerprint.empty())
     json.set("seed", adapter.seed);
   else

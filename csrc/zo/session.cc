@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "model/families.h"
+#include "model/prefix.h"
 #include "model/trainable.h"
 #include "store/run_store.h"
 #include "store/snapshot.h"
@@ -46,18 +47,16 @@ void Session::load(const LoadOptions& options, const std::function<bool()>& stop
   train_only(model_, options.trainable);
   if (options.head_only) train_head_only(model_);
   adapter_.reset();
-  if (options.lora) add_adapters(*options.lora);
+  if (options.lora) add(*options.lora);
+  if (options.prefix) add(*options.prefix);
   if (schedule_.storage == StorageType::kQ8Scales) train_scales_only(model_);
   model_.shares_branches = schedule_.share_branches;
   if (!options.run.empty())
     if (const auto geometry = read_geometry(env_, options.run + "/store"))
       schedule_.extent_bytes = geometry->extent_bytes;
-  base_ = std::make_unique<BaseReader>(*checkpoint_, stored_tensors(model_), schedule_.storage,
-                                       [this](uint32_t tensor, float* out) {
-                                         const TensorId id = static_cast<TensorId>(tensor);
-                                         if (adapter_) return adapter_->read(id, out);
-                                         lora_start(model_, model_.adapter.seed, id, out);
-                                       });
+  base_ = std::make_unique<BaseReader>(
+      *checkpoint_, stored_tensors(model_), schedule_.storage,
+      [this](uint32_t tensor, float* out) { adapter_start(static_cast<TensorId>(tensor), out); });
   weight_bytes_ = plan_layout(model_, schedule_.storage, schedule_.extent_bytes).bytes +
                   WeightStore::resident_bytes(stored_tensors(model_));
   if (!may_stream()) place({}, stopping);
@@ -66,19 +65,35 @@ void Session::load(const LoadOptions& options, const std::function<bool()>& stop
   pending_ = std::make_unique<PendingUpdates>(rules);
 }
 
-void Session::add_adapters(const LoraOptions& options) {
-  LoraShape shape = options.shape;
-  if (!options.adapter.empty()) {
-    adapter_ = std::make_unique<PeftAdapter>(env_, options.adapter);
-    shape = adapter_->shape();
-  }
-  add_lora(model_, shape);
-  if (!adapter_) {
+void Session::add(const LoraOptions& options) {
+  if (options.adapter.empty()) {
+    add_lora(model_, options.shape);
     model_.adapter.seed = options.seed;
     return;
   }
+  adapter_ = std::make_unique<PeftAdapter>(env_, options.adapter);
+  add_lora(model_, lora_of(adapter_->config(), adapter_->config_path()));
   adapter_->match(model_);
-  model_.adapter.fingerprint = adapter_->fingerprint();
+  model_.adapter.fingerprint = adapter_->fingerprint(model_.adapter);
+}
+
+void Session::add(const PrefixOptions& options) {
+  if (options.adapter.empty()) {
+    add_prefix(model_, options.virtual_tokens);
+    model_.adapter.seed = options.seed;
+    return;
+  }
+  adapter_ = std::make_unique<PeftAdapter>(env_, options.adapter);
+  add_prefix(model_, virtual_tokens_of(adapter_->config(), adapter_->config_path()));
+  check_heads(adapter_->config(), adapter_->config_path(), model_);
+  adapter_->match(model_);
+  model_.adapter.fingerprint = adapter_->fingerprint(model_.adapter);
+}
+
+void Session::adapter_start(TensorId tensor, float* out) const {
+  if (adapter_) return adapter_->read(tensor, out);
+  const auto start = model_.adapter.rank > 0 ? lora_start : prefix_start;
+  start(model_, model_.adapter.seed, tensor, out);
 }
 
 bool Session::may_stream() const {
@@ -270,7 +285,7 @@ uint64_t Session::replay(const std::string& path, const ReplayOptions& options,
 void Session::export_to(const std::string& dir) {
   require_loaded();
   prepare({}, [this] { return cancelled(); });
-  const auto write = model_.adapter.rank > 0 ? export_adapter : export_model;
+  const auto write = model_.adapter ? export_adapter : export_model;
   write(env_, *checkpoint_, model_, *pipeline_, *pending_, dir);
 }
 

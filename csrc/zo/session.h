@@ -30,11 +30,19 @@ struct LoraOptions {
   std::string adapter;
 };
 
+// A prefix to be trained instead of the model (model/prefix.h).
+struct PrefixOptions {
+  int64_t virtual_tokens = 5;
+  uint64_t seed = 0;    // as of LoraOptions
+  std::string adapter;  // as of LoraOptions
+};
+
 struct LoadOptions {
   std::string path;
   NamePattern trainable;  // what is trained; empty: everything
   std::optional<LoraOptions> lora;
-  bool head_only = false;  // instead of both: model/trainable.h
+  std::optional<PrefixOptions> prefix;
+  bool head_only = false;  // instead of all these: model/trainable.h
   ScheduleOptions schedule;
   // Of a run with a disk tier: its extents are cut as they were. Empty, or without one: as planned.
   std::string run;
@@ -79,7 +87,10 @@ class Session {
 
  private:
   void require_loaded() const;
-  void add_adapters(const LoraOptions& options);
+  void add(const LoraOptions& options);
+  void add(const PrefixOptions& options);
+  // What an adapter's tensor is before the first step.
+  void adapter_start(TensorId tensor, float* out) const;
   bool cancelled() const { return cancelled_ && cancelled_->load(); }
   // Places and loads the weights, or makes room for more batches.
   void prepare(const std::vector<BatchLimits>& batches, const std::function<bool()>& stopping);

@@ -19,6 +19,7 @@ const named: Record<string, string> = {
   "data.eval": "eval-data",
   "method.name": "method",
   "lora.r": "lora-r",
+  "prefixTuning.adapter": "prefix-adapter",
   prompts: "prompt",
   promptsFile: "prompts",
 };

@@ -13,8 +13,9 @@ const free = new Set([
   "steps",
   "output",
   "resume",
-  // Compared by its fingerprint, as the model.
+  // Compared by their fingerprints, as the model.
   "lora.adapter",
+  "prefixTuning.adapter",
   "evalEvery",
   "maxSkipped",
   "data.eval",

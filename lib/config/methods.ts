@@ -77,12 +77,15 @@ const constants: readonly MethodConstant[] = [
 const of = (name: string | undefined): Method | undefined =>
   Object.hasOwn(methods, name ?? "mezo") ? methods[(name ?? "mezo") as Name] : undefined;
 
-/** MeZO's for LoRA (its smaller learning rate): few weights, which are moved further. */
-const forAdapters: Omit<MethodConfig, "name"> = { learningRate: 5e-5, epsilon: 1e-2 };
+/** MeZO's for LoRA and prefixes (its smaller learning rates): few weights, which are moved further. */
+const forLora: Omit<MethodConfig, "name"> = { learningRate: 5e-5, epsilon: 1e-2 };
+const forPrefix: Omit<MethodConfig, "name"> = { learningRate: 1e-3, epsilon: 1e-1 };
 
-function defaultsOf({ method, lora }: TrainConfig): Omit<MethodConfig, "name"> | undefined {
-  const name = method?.name ?? "mezo";
-  return name === "mezo" && lora ? forAdapters : of(name)?.defaults;
+function defaultsOf(config: TrainConfig): Omit<MethodConfig, "name"> | undefined {
+  const { name = "mezo" } = config.method ?? {};
+  if (name === "mezo" && config.lora) return forLora;
+  if (name === "mezo" && config.prefixTuning) return forPrefix;
+  return of(name)?.defaults;
 }
 
 /** The configuration with its method's defaults in place of the schema's; nothing is checked. */

@@ -6,6 +6,7 @@ import type {
   MethodConfig,
   NamePattern,
   PlacementConfig,
+  PrefixTuningConfig,
   Size,
   Storage,
 } from "./types.js";
@@ -30,6 +31,7 @@ export interface PlanConfig {
   /** As in {@link TrainConfig}. */
   trainable?: NamePattern | undefined;
   lora?: Omit<LoraConfig, "adapter"> | undefined;
+  prefixTuning?: Omit<PrefixTuningConfig, "adapter"> | undefined;
   headTuning?: boolean | undefined;
   /** As in {@link ScheduleConfig}. */
   roundEvery?: "auto" | number | undefined;
@@ -57,7 +59,15 @@ export interface ResolvedPlanConfig
   extends Omit<
     Filled<
       PlanConfig,
-      "trainable" | "lora" | "length" | "directions" | "distribution" | "rank" | "slots" | "trace"
+      | "trainable"
+      | "lora"
+      | "prefixTuning"
+      | "length"
+      | "directions"
+      | "distribution"
+      | "rank"
+      | "slots"
+      | "trace"
     >,
     PlanSizes | "ablation"
   > {

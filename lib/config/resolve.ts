@@ -5,7 +5,7 @@ import { evalPart } from "../data/draw.js";
 import { readerOf } from "../data/formats.js";
 import { rowsPath } from "../data/locate.js";
 import { taskOf } from "../tasks/registry.js";
-import { resolveLora } from "./lora.js";
+import { resolveAdapters } from "./adapters.js";
 import { checkMethod, checkTrained, withMethodDefaults } from "./methods.js";
 import { check, invalid } from "./problems.js";
 import {
@@ -61,10 +61,9 @@ export function resolveTrainConfig(config: TrainConfig): ResolvedTrainConfig {
       `evalEvery is ${evalEvery}, but data.eval is missing; give data.eval, or leave evalEvery out`,
     );
   }
-  const lora = resolveLora(resolved);
   return {
     ...resolved,
-    ...(lora && { lora }),
+    ...resolveAdapters(resolved),
     model: modelPath(resolved.model),
     data: {
       ...data,

@@ -205,6 +205,13 @@ const lora = z.strictObject({
   ...loraShape,
   adapter: text("directory of a PEFT adapter to begin from").optional(),
 });
+const prefixShape = {
+  numVirtualTokens: integer(1, "virtual tokens of a prefix (default 5)", 2 ** 20 - 1).optional(),
+};
+const prefixTuning = z.strictObject({
+  ...prefixShape,
+  adapter: text("directory of a PEFT prefix to begin from").optional(),
+});
 const train = z.strictObject({
   model: text("directory of Hugging Face files, a .gguf file, or a name on the Hugging Face Hub"),
   data,
@@ -215,6 +222,7 @@ const train = z.strictObject({
   ).default("loss"),
   trainable: trainable.optional(),
   lora: lora.optional(),
+  prefixTuning: prefixTuning.optional(),
   headTuning: flag("train the head alone; a tied one becomes a matrix of its own").default(false),
   steps: integer(1, "steps of the whole run"),
   batchSize: integer(1, "rows of a pass, and of a step unless it accumulates").default(16),
@@ -344,6 +352,7 @@ const planning = z.strictObject({
   storage: choice(storageTypes, "type of stored weights").default("f16"),
   trainable: trainable.optional(),
   lora: z.strictObject(loraShape).optional(),
+  prefixTuning: z.strictObject(prefixShape).optional(),
   headTuning: flag("train the head alone").default(false),
   roundEvery: roundEvery.default("auto"),
   memory,

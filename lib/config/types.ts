@@ -199,6 +199,14 @@ export interface LoraConfig {
   adapter?: string | undefined;
 }
 
+/** Prefix tuning, with PEFT's names: trained keys and values before those of every text. */
+export interface PrefixTuningConfig {
+  /** Virtual tokens that have them (default 5). */
+  numVirtualTokens?: number | undefined;
+  /** Instead: directory of a PEFT prefix to begin from. */
+  adapter?: string | undefined;
+}
+
 /** Everything {@link train} needs to know. */
 export interface TrainConfig {
   /** Directory of Hugging Face files, a .gguf file, or a name on the Hugging Face Hub: "org/name" (docs/hub.md). */
@@ -219,6 +227,8 @@ export interface TrainConfig {
   trainable?: NamePattern | undefined;
   /** Train low-rank adapters beside frozen weights instead, in PEFT's format (docs/trained.md). */
   lora?: LoraConfig | undefined;
+  /** Train keys and values that every layer sees before a text's instead, in PEFT's format. */
+  prefixTuning?: PrefixTuningConfig | undefined;
   /**
    * Train the matrix of the head alone (default false). One that is tied to the embedding becomes a
    * copy of it, and the export a model with a head of its own.
@@ -301,6 +311,7 @@ export interface ResolvedTrainConfig {
   method: ResolvedMethod;
   trainable?: NamePattern | undefined;
   lora?: LoraConfig | undefined;
+  prefixTuning?: PrefixTuningConfig | undefined;
   objective: NonNullable<TrainConfig["objective"]>;
   headTuning: boolean;
   steps: number;

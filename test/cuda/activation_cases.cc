@@ -92,6 +92,9 @@ OpCase random_attention(Random& random) {
   const std::vector<float> q = floats(branches * tokens, heads * qk);
   const std::vector<float> k = floats(branches * tokens, kv_heads * qk);
   const std::vector<float> values = floats(branches * tokens, kv_heads * v);
+  const int64_t virtual_tokens = random() % 3 == 0 ? between(random, 1, 70) : 0;
+  const std::vector<float> k_prefix = floats(branches * virtual_tokens, kv_heads * qk);
+  const std::vector<float> v_prefix = floats(branches * virtual_tokens, kv_heads * v);
   const std::vector<float> k_cache = floats(cache_rows, kv_heads * qk);
   const std::vector<float> v_cache = floats(cache_rows, kv_heads * v);
   const auto run = [=](OpRig& rig) {
@@ -107,6 +110,9 @@ OpCase random_attention(Random& random) {
       op.cache.starts = rig.put(starts);
       op.cache.prefixes = rig.put(prefixes);
     }
+    if (virtual_tokens > 0)
+      op.prefix = {put_floats(rig, k_prefix, type), put_floats(rig, v_prefix, type),
+                   virtual_tokens};
     op.tokens = tokens;
     op.sequences = sequences;
     op.longest = longest_of(offsets, prefixes);
@@ -126,9 +132,9 @@ OpCase random_attention(Random& random) {
     }
     return result;
   };
-  return {
-      "attention qk " + std::to_string(qk) + " v " + std::to_string(v) + (cached ? " cached" : ""),
-      tolerance_of(type), run};
+  return {"attention qk " + std::to_string(qk) + " v " + std::to_string(v) +
+              (cached ? " cached" : "") + (virtual_tokens > 0 ? " behind a prefix" : ""),
+          tolerance_of(type), run};
 }
 
 OpCase random_activation(Random& random) {

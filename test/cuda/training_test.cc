@@ -46,13 +46,9 @@ constexpr Way kWays[] = {
     {"disk, 3 slots", Offload::kDisk, 3, 1, 0},
 };
 
-void check_ways(StorageType storage, int round_every, bool tied, const NamePattern& trainable = {},
-                const std::optional<LoraOptions>& lora = std::nullopt) {
+void check_ways(const TinyRun& resident, bool tied) {
   FaultEnv env(1);
   write_tiny_model(env, kModel, 1, small(tied));
-  TinyRun resident = on_cuda(storage, round_every);
-  resident.trainable = trainable;
-  resident.lora = lora;
   const TinyOutcome expected = train_tiny(env, kModel, "/runs/resident", resident);
   CHECK_EQ(expected.error, std::string());
   for (const Way& way : kWays) {
@@ -75,35 +71,42 @@ void check_ways(StorageType storage, int round_every, bool tied, const NamePatte
 }
 
 TEST_CASE("cuda: training is the same wherever weights are, and on replay, in f32") {
-  check_ways(StorageType::kF32, 1, true);
+  check_ways(on_cuda(StorageType::kF32, 1), true);
 }
 TEST_CASE("cuda: the same in bf16, K 1 and 3") {
-  check_ways(StorageType::kBF16, 1, false);
-  check_ways(StorageType::kBF16, 3, true);
+  check_ways(on_cuda(StorageType::kBF16, 1), false);
+  check_ways(on_cuda(StorageType::kBF16, 3), true);
 }
 TEST_CASE("cuda: the same in f16, bf16+8 and q8") {
-  check_ways(StorageType::kF16, 2, true);
-  check_ways(StorageType::kBF16R8, 3, false);
-  check_ways(StorageType::kQ8, 1, true);
+  check_ways(on_cuda(StorageType::kF16, 2), true);
+  check_ways(on_cuda(StorageType::kBF16R8, 3), false);
+  check_ways(on_cuda(StorageType::kQ8, 1), true);
 }
 
-TEST_CASE("cuda: the same where scales train") { check_ways(StorageType::kQ8Scales, 2, true); }
+TEST_CASE("cuda: the same where scales train") {
+  check_ways(on_cuda(StorageType::kQ8Scales, 2), true);
+}
 
-TEST_CASE("cuda: the same with adapters beside frozen weights") {
-  const LoraOptions lora{{5, 9.0, {"", {"q_proj", "up_proj", "down_proj"}}}, 7, ""};
+TEST_CASE("cuda: the same with adapters beside frozen weights, or a prefix") {
   for (const StorageType storage :
-       {StorageType::kF32, StorageType::kBF16, StorageType::kF16, StorageType::kQ8})
-    check_ways(storage, 2, true, {}, lora);
+       {StorageType::kF32, StorageType::kBF16, StorageType::kF16, StorageType::kQ8}) {
+    TinyRun run = on_cuda(storage, 2);
+    run.lora = LoraOptions{{5, 9.0, {"", {"q_proj", "up_proj", "down_proj"}}}, 7, ""};
+    check_ways(run, true);
+    run.lora.reset();
+    run.prefix = PrefixOptions{5, 7, ""};
+    check_ways(run, true);
+  }
 }
 TEST_CASE("cuda: the same where parts are frozen, and below the first trained one run once") {
   for (const StorageType storage : {StorageType::kF32, StorageType::kBF16, StorageType::kQ8}) {
     const NamePattern upper{"", {"layers.1.mlp.up_proj", "model.norm"}}, head{"", {"lm_head"}};
     for (const NamePattern& trainable : {upper, head}) {
-      check_ways(storage, 2, false, trainable);
-      FaultEnv env(1);
-      write_tiny_model(env, kModel, 1, small(false));
       TinyRun run = on_cuda(storage, 2);
       run.trainable = trainable;
+      check_ways(run, false);
+      FaultEnv env(1);
+      write_tiny_model(env, kModel, 1, small(false));
       const TinyOutcome shared = train_tiny(env, kModel, "/runs/shared", run);
       run.schedule.share_branches = false;
       check_same(train_tiny(env, kModel, "/runs/apart", run), shared, "branches apart");

@@ -2,8 +2,8 @@
 
     load_adapters.py JOBS.json OUT.json
 
-A job has a model, an exported adapter, tokens and the logits that zo2 gives with it. Its `made`, a
-directory, receives an adapter that PEFT has made, with B not zero, and that adapter's logits.
+A job has a model, an exported adapter or prefix, tokens and the logits that zo2 gives with it. Its
+`made`, a directory, receives one that PEFT has made, which is not zero, and its logits.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, PrefixTuningConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 
@@ -38,13 +38,18 @@ def load(job):
             "warnings": [str(w.message) for w in caught if "adapter" in str(w.message)]}
 
 
+def config_of(job):
+    if "virtualTokens" in job:
+        return PrefixTuningConfig(num_virtual_tokens=job["virtualTokens"], task_type="CAUSAL_LM")
+    saved = json.loads((Path(job["adapter"]) / "adapter_config.json").read_text())
+    return LoraConfig(r=3, lora_alpha=5, task_type="CAUSAL_LM", init_lora_weights=False,
+                      target_modules=job["targets"], fan_in_fan_out=saved["fan_in_fan_out"])
+
+
 @torch.no_grad()
 def make(job):
     torch.manual_seed(7)
-    saved = json.loads((Path(job["adapter"]) / "adapter_config.json").read_text())
-    config = LoraConfig(r=3, lora_alpha=5, task_type="CAUSAL_LM", init_lora_weights=False,
-                        target_modules=job["targets"], fan_in_fan_out=saved["fan_in_fan_out"])
-    model = get_peft_model(base(job), config).eval()
+    model = get_peft_model(base(job), config_of(job)).eval()
     model.save_pretrained(job["made"])
     logits_of(model, job).tofile(Path(job["made"]) / "logits.bin")
 

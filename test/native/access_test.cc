@@ -239,6 +239,8 @@ TEST_CASE("access: what attention writes and reads is declared, with and without
       op.cache.prefixes = rig.ids({2, 1});
     }
     rig.check("attention", {op});
+    op.prefix = {rig.take(op.branches * 3 * 16), rig.take(op.branches * 3 * 12), 3};
+    rig.check("attention behind a prefix", {op});
   }
 }
 
@@ -326,6 +328,8 @@ TEST_CASE("work: directions that perturb, attention's pairs, looked-up rows") {
     for (int query = 0; query < 4; ++query)
       for (int key = 0; key <= query; ++key) flops += 2.0 * (8 + 6) * 2 * 2;
   CHECK_EQ(work({attention}).flops, flops);
+  attention.prefix.tokens = 5;  // for every query of both branches
+  CHECK_EQ(work({attention}).flops, flops + 2 * 12 * 5 * 2.0 * (8 + 6) * 2);
 
   Rig rig;
   Embed embed;

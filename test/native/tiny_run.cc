@@ -72,6 +72,7 @@ std::unique_ptr<Session> load_tiny(Env& env, const std::string& model, const Tin
   options.schedule = run.schedule;
   options.trainable = run.trainable;
   options.lora = run.lora;
+  options.prefix = run.prefix;
   options.head_only = run.head_only;
   options.schedule.storage = run.storage;
   session->load(options, [] { return false; });

@@ -38,6 +38,7 @@ struct TinyRun {
   MethodOptions method;
   NamePattern trainable;  // empty: everything
   std::optional<LoraOptions> lora;
+  std::optional<PrefixOptions> prefix;
   bool head_only = false;
   // What the device is put into, to be watched; null: nothing.
   std::function<std::unique_ptr<Device>(std::unique_ptr<Device>)> wrap;

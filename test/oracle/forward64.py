@@ -9,11 +9,23 @@ def softmax(x):
 
 
 def attention(q, k, v):
-    """[heads, n, columns] each; causal."""
-    n = q.shape[1]
+    """[heads, n, columns] each; causal. Keys and values may begin with some that all queries see."""
+    n, all_keys = q.shape[1], k.shape[1]
     scores = q @ k.swapaxes(1, 2) / np.sqrt(q.shape[2])
-    scores = np.where(np.tri(n, dtype=bool), scores, -np.inf)
+    scores = np.where(np.tri(n, all_keys, all_keys - n, dtype=bool), scores, -np.inf)
     return softmax(scores) @ v
+
+
+def virtual_tokens(w):
+    return len(w.get("prefix.layers.0.keys", ()))
+
+
+def behind_prefix(w, layer, k, v):
+    """Keys and values [heads, n, columns] with those of virtual tokens before them."""
+    if not virtual_tokens(w):
+        return k, v
+    first = (heads_first(w[f"prefix.layers.{layer}.{part}"], len(k)) for part in ("keys", "values"))
+    return (np.concatenate(pair, axis=1) for pair in zip(first, (k, v)))
 
 
 def heads_first(x, heads):
@@ -44,13 +56,14 @@ def opt(config, w, tokens):
     x = w[d + "embed_tokens.weight"][tokens]
     if d + "project_in.weight" in w:
         x = linear(w, d + "project_in", x)
-    x = x + w[d + "embed_positions.weight"][np.arange(len(tokens)) + 2]
+    x = x + w[d + "embed_positions.weight"][np.arange(len(tokens)) + virtual_tokens(w) + 2]
     heads, before = config["num_attention_heads"], config["do_layer_norm_before"]
     for i in range(config["num_hidden_layers"]):
         name = f"{d}layers.{i}."
         norm = name + "self_attn_layer_norm"
         h = layer_norm(w, norm, x) if before else x
         q, k, v = (heads_first(linear(w, f"{name}self_attn.{p}_proj", h), heads) for p in "qkv")
+        k, v = behind_prefix(w, i, k, v)
         x = x + linear(w, name + "self_attn.out_proj", heads_last(attention(q, k, v)))
         x = x if before else layer_norm(w, norm, x)
         norm = name + "final_layer_norm"
@@ -64,12 +77,13 @@ def opt(config, w, tokens):
     return x @ w.get("lm_head.weight", w[d + "embed_tokens.weight"]).T
 
 
-def rotate(x, theta):
-    """Rotary positions, halves paired. Frequencies and angles in fp32: so is the model defined."""
+def rotate(x, theta, first):
+    """Rotary positions from `first` on, halves paired. Frequencies and angles in fp32: so is the
+    model defined."""
     n, columns = x.shape[1], x.shape[2]
     exponents = np.arange(0, columns, 2) / columns
     frequencies = (1 / theta**exponents).astype(np.float32)
-    angles = np.arange(n, dtype=np.float32)[:, None] * frequencies
+    angles = np.arange(first, first + n, dtype=np.float32)[:, None] * frequencies
     cosine, sine = np.cos(angles.astype(np.float64)), np.sin(angles.astype(np.float64))
     a, b = x[..., :columns // 2], x[..., columns // 2:]
     return np.concatenate([a * cosine - b * sine, b * cosine + a * sine], axis=-1)
@@ -92,8 +106,9 @@ def llama(config, w, tokens):
         if name + "self_attn.q_norm.weight" in w:
             q = rms_norm(w, name + "self_attn.q_norm", q, epsilon)
             k = rms_norm(w, name + "self_attn.k_norm", k, epsilon)
-        q, k = rotate(q, theta), rotate(k, theta)
+        q, k = (rotate(y, theta, virtual_tokens(w)) for y in (q, k))
         v = heads_first(linear(w, name + "self_attn.v_proj", h), kv_heads)
+        k, v = behind_prefix(w, i, k, v)
         k, v = (np.repeat(y, heads // kv_heads, axis=0) for y in (k, v))
         x = x + linear(w, name + "self_attn.o_proj", heads_last(attention(q, k, v)))
         h = rms_norm(w, name + "post_attention_layernorm", x, epsilon)
@@ -110,12 +125,14 @@ def gelu_new(x):
 
 def gpt2(config, w, tokens):
     t = "transformer."
-    x = w[t + "wte.weight"][tokens] + w[t + "wpe.weight"][:len(tokens)]
+    first = virtual_tokens(w)
+    x = w[t + "wte.weight"][tokens] + w[t + "wpe.weight"][first:first + len(tokens)]
     for i in range(config["n_layer"]):
         name = f"{t}h.{i}."
         h = layer_norm(w, name + "ln_1", x)
         q, k, v = (heads_first(linear(w, f"{name}attn.c_attn.{p}", h), config["n_head"])
                    for p in "qkv")
+        k, v = behind_prefix(w, i, k, v)
         x = x + linear(w, name + "attn.c_proj", heads_last(attention(q, k, v)))
         h = linear(w, name + "mlp.c_fc", layer_norm(w, name + "ln_2", x))
         x = x + linear(w, name + "mlp.c_proj", gelu_new(h))

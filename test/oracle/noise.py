@@ -171,6 +171,11 @@ def adapter_start(seed, tensor, rows, columns):
     return (F(2) * u - F(1)) / np.sqrt(F(columns))
 
 
+def prefix_start(seed, tensor, rows, columns):
+    """Keys or values of virtual tokens: normal, from purpose 5."""
+    return F(0.02) * normals(seed, tensor, rows, columns, purpose=ADAPTERS)
+
+
 def step_seed(run_seed, step):
     """A 53-bit output of purpose 6 under the run's seed."""
     x = philox(run_seed, step % 2**32, step >> 32, 0, STEP_SEEDS * 2**24)

@@ -354,6 +354,38 @@ cases.push(
   },
 );
 
+const prefixes = { learningRate: 1e-2, epsilon: 1e-1, steps: 10, weightDecay: 0.1 };
+cases.push(
+  {
+    name: "a prefix, learned positions behind it",
+    model: "opt-tied",
+    rows: "lm",
+    load: { prefix: { numVirtualTokens: 4, seed: 5 } },
+    train: prefixes,
+  },
+  {
+    name: "a prefix of fewer heads than queries, two directions, options that share prompts",
+    model: "llama-tied-gqa",
+    rows: "options",
+    load: { prefix: { numVirtualTokens: 19, seed: 2 ** 53 - 1 } },
+    train: { ...prefixes, directions: 2 },
+  },
+  {
+    name: "a prefix of a model in bf16 with norms of heads",
+    model: "qwen3-untied-biases",
+    rows: "lm",
+    load: { prefix: { numVirtualTokens: 1, seed: 6 }, storage: "bf16" },
+    train: { ...prefixes, roundEvery: 4 },
+  },
+  {
+    name: "a prefix, lozo",
+    model: "gpt2",
+    rows: "lm",
+    load: { prefix: { numVirtualTokens: 3, seed: 0 } },
+    train: { ...prefixes, method: "lozo", rank: 2, updateInterval: 4 },
+  },
+);
+
 const found = await findPython();
 const skip = "missing" in found ? found.missing : false;
 const python = "missing" in found ? "" : found.python;

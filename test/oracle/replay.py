@@ -95,7 +95,9 @@ class Weights:
             return np.ascontiguousarray(canonical(adapter, tensor))
         if tensor["name"].endswith("lora_B.weight"):
             return np.zeros(tensor["shape"], F)
-        return noise.adapter_start(self.header["adapter"]["seed"], tensor["id"], *tensor["shape"])
+        is_prefix = self.header["adapter"]["peftType"] == "PREFIX_TUNING"
+        start = noise.prefix_start if is_prefix else noise.adapter_start
+        return start(self.header["adapter"]["seed"], tensor["id"], *tensor["shape"])
 
     def noise(self, name, record, direction):
         shape, seed = self.values[name].shape, record["seed"]
@@ -121,7 +123,8 @@ class Weights:
         return w * self.by_scales[name].of_columns(z) if name in self.by_scales else z
 
     def perturbed(self, z, scale, direction):
-        """Rule 4, then widened for the fp64 forward, adapters merged into what they stand beside."""
+        """Rule 4, then widened for the fp64 forward, LoRA's adapters merged into what they stand
+        beside."""
         w = {name: (self.masked(name, w, w + F(scale) * self.moves(name, w, z[name][direction]))
                     if name in self.trained else w).astype(np.float64)
              for name, w in self.seen.items()}

@@ -54,7 +54,8 @@ def canonical(stored, tensor):
         raise ValueError(f"{source['name']}: shape {w.shape}, journal says {source['shape']}")
     if source["transposed"]:
         w = w.T
-    return w[source["firstRow"]:source["firstRow"] + tensor["shape"][0]]
+    first = source["firstRow"], source.get("firstColumn", 0)
+    return w[tuple(slice(i, i + n) for i, n in zip(first, tensor["shape"]))]
 
 
 def scales(w):

@@ -1,7 +1,8 @@
 // Causal attention in tiles of keys with a running softmax (Dao et al., "FlashAttention", 2022), in
 // f32. A block has kQueries queries of one head; memory grows with neither length. Tiles begin at
 // positions that are multiples of their size, counted from the sequence's beginning, whichever keys
-// come from a cache, so results depend on neither packing nor caching.
+// come from a cache, so results depend on neither packing nor caching. A prefix has tiles of its
+// own, before those.
 #include "backends/cuda/kernels.h"
 #include "backends/cuda/kernels/floats.h"
 #include "backends/cuda/kernels/reduce.h"
@@ -20,6 +21,7 @@ struct Heads {
   const int32_t* starts;   // of the cache, or null
   const int32_t* prefixes;
   int64_t tokens, blocks;  // blocks of queries of the longest sequence
+  int64_t prefix;          // keys of every branch before those of its sequences
   int sequences, heads, kv_heads, qk_columns, v_columns;
   float scale;
 };
@@ -29,16 +31,19 @@ struct Operands {
   const typename As::T* q;
   const typename As::T* k;
   const typename As::T* v;
+  const typename As::T* prefix_k;
+  const typename As::T* prefix_v;
   typename As::T* y;
 };
 
 // What a block works on.
 struct Task {
-  int64_t first_row = 0;  // of q and y: of the sequence's first new token
-  int64_t key_row = 0;    // of k and v: of its first key
-  int64_t n = 0;          // new tokens
-  int64_t seen = 0;       // keys before them
-  int64_t query = 0;      // the block's first
+  int64_t first_row = 0;   // of q and y: of the sequence's first new token
+  int64_t key_row = 0;     // of k and v: of its first key
+  int64_t prefix_row = 0;  // of prefix_k and prefix_v: of the branch's first key
+  int64_t n = 0;           // new tokens
+  int64_t seen = 0;        // keys before them
+  int64_t query = 0;       // the block's first
   int head = 0;
 };
 __device__ Task task_of(const Heads& h) {
@@ -51,6 +56,7 @@ __device__ Task task_of(const Heads& h) {
   task.first_row = branch * h.tokens + h.offsets[s];
   task.seen = h.starts ? h.prefixes[s] : 0;
   task.key_row = h.starts ? h.starts[s] : task.first_row;
+  task.prefix_row = branch * h.prefix;
   return task;
 }
 
@@ -139,7 +145,23 @@ __device__ void add_tile(const Heads& h, const Shared<kKeys>& s, int query, int 
   }
 }
 
-template <class As, int kKeys, int kColumns>
+// Keys [first, first + kKeys), of which there are `keys`, and their values to shared memory.
+template <class As, int kKeys>
+__device__ void load_tile(const Heads& h, const typename As::T* k, const typename As::T* v,
+                          int64_t row, int64_t first, int64_t keys, int kv_head,
+                          const Shared<kKeys>& shared) {
+  const int64_t k_stride = static_cast<int64_t>(h.kv_heads) * h.qk_columns;
+  const int64_t v_stride = static_cast<int64_t>(h.kv_heads) * h.v_columns;
+  const int64_t at = row + first;
+  load_rows<As>(k + at * k_stride + static_cast<int64_t>(kv_head) * h.qk_columns, k_stride,
+                keys - first, kKeys, h.qk_columns, shared.k_stride, shared.k);
+  load_rows<As>(v + at * v_stride + static_cast<int64_t>(kv_head) * h.v_columns, v_stride,
+                keys - first, kKeys, h.v_columns, shared.v_stride, shared.v);
+}
+
+// Without a prefix it is a kernel of its own, which has more registers to spare: one more block of
+// narrow heads at once.
+template <class As, int kKeys, int kColumns, bool kPrefix>
 __global__ void __launch_bounds__(kBlock, kBlocksOfSm) attention_kernel(Heads h, Operands<As> of) {
   ZO2_DYNAMIC_SHARED(float, memory);
   const Shared<kKeys> shared(memory, h);
@@ -147,8 +169,6 @@ __global__ void __launch_bounds__(kBlock, kBlocksOfSm) attention_kernel(Heads h,
   if (task.query >= task.n) return;
   const int64_t q_stride = static_cast<int64_t>(h.heads) * h.qk_columns;
   const int64_t y_stride = static_cast<int64_t>(h.heads) * h.v_columns;
-  const int64_t k_stride = static_cast<int64_t>(h.kv_heads) * h.qk_columns;
-  const int64_t v_stride = static_cast<int64_t>(h.kv_heads) * h.v_columns;
   const int kv_head = task.head / (h.heads / h.kv_heads);
   const int64_t row = task.first_row + task.query;
   load_rows<As>(of.q + row * q_stride + static_cast<int64_t>(task.head) * h.qk_columns, q_stride,
@@ -159,15 +179,18 @@ __global__ void __launch_bounds__(kBlock, kBlocksOfSm) attention_kernel(Heads h,
   const int64_t keys =
       task.seen + (task.query + kQueries < task.n ? task.query + kQueries : task.n);
   Running<kColumns> run;
-  for (int64_t first = 0; first < keys; first += kKeys) {
+  // One loop for both, so that there is one copy of its body: tiles of the prefix, then the
+  // sequence's.
+  const int64_t tiles_of_prefix = kPrefix ? (h.prefix + kKeys - 1) / kKeys * kKeys : 0;
+  for (int64_t tile = -tiles_of_prefix; tile < keys; tile += kKeys) {
+    const bool own = !kPrefix || tile >= 0;
+    const int64_t first = own ? tile : tile + tiles_of_prefix;
     __syncthreads();
-    const int64_t at = task.key_row + first;
-    load_rows<As>(of.k + at * k_stride + static_cast<int64_t>(kv_head) * h.qk_columns, k_stride,
-                  keys - first, kKeys, h.qk_columns, shared.k_stride, shared.k);
-    load_rows<As>(of.v + at * v_stride + static_cast<int64_t>(kv_head) * h.v_columns, v_stride,
-                  keys - first, kKeys, h.v_columns, shared.v_stride, shared.v);
+    load_tile<As>(h, own ? of.k : of.prefix_k, own ? of.v : of.prefix_v,
+                  own ? task.key_row : task.prefix_row, first, own ? keys : h.prefix, kv_head,
+                  shared);
     __syncthreads();
-    add_tile<kKeys, kColumns>(h, shared, query, part, first, last, run);
+    add_tile<kKeys, kColumns>(h, shared, query, part, first, own ? last : h.prefix - 1, run);
   }
   if (task.query + query >= task.n) return;
   typename As::T* y =
@@ -201,9 +224,10 @@ void append(const Attention& op, const Heads& h, const Floats& from, const Float
   check_launch("append to a cache");
 }
 
-template <class As, int kKeys, int kColumns>
-void launch(const Attention& op, const Heads& h, const Operands<As>& of, cudaStream_t stream) {
-  const auto kernel = attention_kernel<As, kKeys, kColumns>;
+template <class As, int kKeys, int kColumns, bool kPrefix>
+void launch_kernel(const Attention& op, const Heads& h, const Operands<As>& of,
+                   cudaStream_t stream) {
+  const auto kernel = attention_kernel<As, kKeys, kColumns, kPrefix>;
   const size_t shared = Shared<kKeys>::bytes(op);
   check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                              cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
@@ -214,17 +238,23 @@ void launch(const Attention& op, const Heads& h, const Operands<As>& of, cudaStr
   check_launch("attention");
 }
 
+template <class As, int kKeys, int kColumns>
+void launch(const Attention& op, const Heads& h, const Operands<As>& of, cudaStream_t stream) {
+  if (h.prefix > 0) return launch_kernel<As, kKeys, kColumns, true>(op, h, of, stream);
+  launch_kernel<As, kKeys, kColumns, false>(op, h, of, stream);
+}
+
 }  // namespace
 
 void attention(const Attention& op, cudaStream_t stream) {
   if (op.tokens == 0) return;
   const bool cached = static_cast<bool>(op.cache);
-  const Heads h = {op.offsets.as<const int32_t>(),
-                   cached ? op.cache.starts.as<const int32_t>() : nullptr,
-                   cached ? op.cache.prefixes.as<const int32_t>() : nullptr, op.tokens,
-                   // Of new tokens there are no more than that, of which some may be cached.
-                   ceil_div(op.longest < op.tokens ? op.longest : op.tokens, kQueries),
-                   op.sequences, op.heads, op.kv_heads, op.qk_columns, op.v_columns, op.scale};
+  const Heads h = {
+      op.offsets.as<const int32_t>(), cached ? op.cache.starts.as<const int32_t>() : nullptr,
+      cached ? op.cache.prefixes.as<const int32_t>() : nullptr, op.tokens,
+      // Of new tokens there are no more than that, of which some may be cached.
+      ceil_div(op.longest < op.tokens ? op.longest : op.tokens, kQueries), op.prefix.tokens,
+      op.sequences, op.heads, op.kv_heads, op.qk_columns, op.v_columns, op.scale};
   const int widest = op.qk_columns > op.v_columns ? op.qk_columns : op.v_columns;
   if (widest > 256)
     throw Error(ErrorCode::kUnsupportedModel, "attention heads of more than 256 columns on CUDA");
@@ -237,7 +267,13 @@ void attention(const Attention& op, cudaStream_t stream) {
     const Floats& k = cached ? op.cache.k : op.k;
     const Floats& v = cached ? op.cache.v : op.v;
     using T = typename As::T;
-    const Operands<As> of = {op.q.as<const T>(), k.as<const T>(), v.as<const T>(), op.y.as<T>()};
+    const bool prefixed = op.prefix.tokens > 0;
+    const Operands<As> of = {op.q.as<const T>(),
+                             k.as<const T>(),
+                             v.as<const T>(),
+                             prefixed ? op.prefix.k.as<const T>() : nullptr,
+                             prefixed ? op.prefix.v.as<const T>() : nullptr,
+                             op.y.as<T>()};
     if (widest <= 64) return launch<As, 32, 16>(op, h, of, stream);
     if (widest <= 128) return launch<As, 32, 32>(op, h, of, stream);
     launch<As, 16, 64>(op, h, of, stream);
