@@ -35,22 +35,29 @@ struct Run {
 
 // Keys from number `first` on, into tiles [all / kTileColumns][columns][kTileColumns], zero behind
 // them.
-void pack_keys(const Run& keys, int64_t first, int64_t columns, float* packed) {
+ZO2_INLINE void pack_keys(const Run keys, int64_t first, int64_t columns, float* packed) {
   const int64_t end = first + keys.n;
   for (int64_t tile = first / kTileColumns * kTileColumns; tile < end; tile += kTileColumns) {
     const int64_t begin = tile < first ? first - tile : 0;
     const int64_t width = end - tile < kTileColumns ? end - tile : kTileColumns;
     for (int64_t c = 0; c < columns; ++c) {
       float* to = packed + tile * columns + c * kTileColumns;
-      for (int64_t i = begin; i < kTileColumns; ++i)
+      const auto put = [&](int64_t i) {
         to[i] = i < width ? keys.rows[(tile + i - first) * keys.stride + c] : 0.0f;
+      };
+      if (begin == 0) {  // all but one: a count that the compiler knows
+        for (int64_t i = 0; i < kTileColumns; ++i) put(i);
+      } else {
+        for (int64_t i = begin; i < kTileColumns; ++i) put(i);
+      }
     }
   }
 }
 
 // Values from number `first` of `all` on, into tiles [columns / kTileColumns][all][kTileColumns],
 // zero beyond the columns.
-void pack_values(const Run& values, int64_t first, int64_t all, int64_t columns, float* packed) {
+ZO2_INLINE void pack_values(const Run values, int64_t first, int64_t all, int64_t columns,
+                            float* packed) {
   for (int64_t tile = 0; tile < columns; tile += kTileColumns) {
     const int64_t width = columns - tile < kTileColumns ? columns - tile : kTileColumns;
     for (int64_t i = 0; i < values.n; ++i) {
@@ -193,7 +200,7 @@ struct Query {
 
 // Scores of keys from number `begin` on. The sums of multiply(), lanes over keys: each in ascending
 // order of the head's columns.
-void score_keys(const Attention& op, const Query& query, const Run& keys, int64_t begin) {
+ZO2_INLINE void score_keys(const Attention& op, const Query& query, const Run keys, int64_t begin) {
   for (int64_t first = 0; first < keys.n; first += kWidth) {
     Tall shape;
     shape.columns = op.qk_columns;
@@ -218,16 +225,16 @@ void score_keys(const Attention& op, const Query& query, const Run& keys, int64_
   }
 }
 
-// Adds values from number `begin` on, of which a head's sums have `take` columns from `column` on.
-ZO2_INLINE void add_values(const Query& query, const Run& values, int64_t begin, int64_t column,
-                           int take, F* sum) {
+// Adds values to a head's sums of `take` columns from `column` on.
+ZO2_INLINE void add_values(const Query& query, const Run values, int64_t begin, int64_t column,
+                           int take, F (&sum)[kHeadsAtOnce]) {
+  const float* scores = query.scores + begin;
   for (int64_t i = 0; i < values.n; ++i) {
     const float* from = values.rows + i * values.stride + column;
     const F value = take == kWidth ? load(from) : load_partial(from, take, 0);
 #pragma GCC unroll 4
     for (int h = 0; h < kHeadsAtOnce; ++h)
-      if (h < query.heads)
-        sum[h] = fma(splat(query.scores[h * query.score_stride + begin + i]), value, sum[h]);
+      if (h < query.heads) sum[h] = fma(splat(scores[h * query.score_stride + i]), value, sum[h]);
   }
 }
 
@@ -236,7 +243,7 @@ void sum_values(const Attention& op, const Query& query, const Rows& rows, const
   for (int64_t column = 0; column < op.v_columns; column += kWidth) {
     const int take = static_cast<int>(smaller(op.v_columns - column, kWidth));
     F sum[kHeadsAtOnce] = {};
-    add_values(query, rows.prefix_values, 0, column, take, sum);
+    if (rows.prefix_values.n > 0) add_values(query, rows.prefix_values, 0, column, take, sum);
     add_values(query, rows.values, rows.prefix_values.n, column, take, sum);
     for (int h = 0; h < query.heads; ++h)
       store_partial(query.y + h * op.v_columns + column, sum[h] * splat(inverse[h]), take);
@@ -254,7 +261,7 @@ void attend_query(const Attention& op, int kv_head, const Rows& rows, float* sco
     query.heads = static_cast<int>(smaller(group - head, kHeadsAtOnce));
     query.scores = scores;
     query.score_stride = stride;
-    score_keys(op, query, rows.prefix_keys, 0);
+    if (rows.prefix_keys.n > 0) score_keys(op, query, rows.prefix_keys, 0);
     score_keys(op, query, rows.keys, rows.prefix_keys.n);
     float inverse[kHeadsAtOnce];
     for (int i = 0; i < query.heads; ++i)
@@ -273,9 +280,11 @@ void attend_blocks(const Attention& op, int kv_head, const Rows& rows, float* lo
   float* scores = values + pad_columns(op.v_columns) * most_keys(op);
   float* output = scores + kQueryBlock * pad_columns(most_keys(op));
   const int64_t prefix = op.prefix.tokens;
-  pack_keys(rows.prefix_keys, 0, op.qk_columns, keys);
+  if (prefix > 0) {
+    pack_keys(rows.prefix_keys, 0, op.qk_columns, keys);
+    pack_values(rows.prefix_values, 0, total, op.v_columns, values);
+  }
   pack_keys(rows.keys, prefix, op.qk_columns, keys);
-  pack_values(rows.prefix_values, 0, total, op.v_columns, values);
   pack_values(rows.values, prefix, total, op.v_columns, values);
   const int group = op.heads / op.kv_heads;
   for (int h = kv_head * group; h < (kv_head + 1) * group; ++h) {
