@@ -44,11 +44,11 @@ void train_head_only(ModelSpec& model) {
 }
 
 void train_scales_only(ModelSpec& model) {
-  if (model.adapter.rank > 0)
-    throw Error(
-        ErrorCode::kInvalidConfig,
-        "lora: adapters have no scales, which are what is trained of q8s; leave lora out, or "
-        "store the model as another type");
+  if (model.adapter)
+    throw Error(ErrorCode::kInvalidConfig,
+                std::string(model.adapter.rank > 0 ? "lora" : "prefixTuning") +
+                    ": adapters have no scales, which are what is trained of q8s; leave it out, or "
+                    "store the model as another type");
   for (TensorSpec& t : model.tensors) t.trainable = t.trainable && t.is_matrix();
   if (std::none_of(model.tensors.begin(), model.tensors.end(),
                    [](const TensorSpec& t) { return t.trainable; }))

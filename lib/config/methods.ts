@@ -120,7 +120,11 @@ export function checkMethod(method: Cost): void {
  * @throws Zo2Error ZO2_INVALID_CONFIG where weights have not what the method trains
  * @param lora of adapters; undefined: there are none
  */
-export function checkTrained(method: Pick<Cost, "name">, storage: Storage, lora: unknown): void {
+export function checkTrained(
+  method: Pick<Cost, "name">,
+  storage: Storage,
+  { lora, prefixTuning }: Pick<TrainConfig, "lora" | "prefixTuning">,
+): void {
   const { scalesOf } = of(method.name) ?? {};
   if (scalesOf === undefined) return;
   const trains = `${method.name} trains the scales of ${scalesOf}`;
@@ -129,8 +133,9 @@ export function checkTrained(method: Pick<Cost, "name">, storage: Storage, lora:
       `storage is "${storage}", but ${trains}; give storage "${scalesOf}", or another method`,
     );
   }
-  if (lora === undefined) return;
-  throw invalid(`lora is given, but ${trains}, which adapters have none of; leave one of them out`);
+  const given = lora ? "lora" : prefixTuning ? "prefixTuning" : undefined;
+  if (given === undefined) return;
+  throw invalid(`${given} is given, but ${trains}, of which it has none; leave one of them out`);
 }
 
 /** Those of the method, for the engine. */
@@ -154,6 +159,6 @@ export function plannedMethod(config: ResolvedPlanConfig): Cost {
     ...(config.rank !== undefined && { rank: config.rank }),
   };
   checkMethod(given);
-  checkTrained(given, config.storage, config.lora);
+  checkTrained(given, config.storage, config);
   return given;
 }

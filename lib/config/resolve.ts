@@ -49,7 +49,7 @@ export function resolveTrainConfig(config: TrainConfig): ResolvedTrainConfig {
   const resolved = check(trainSchema, withMethodDefaults(config));
   const { data, evalEvery } = resolved;
   checkMethod(resolved.method);
-  checkTrained(resolved.method, resolved.schedule.storage, resolved.lora);
+  checkTrained(resolved.method, resolved.schedule.storage, resolved);
   taskOf(data);
   const trainPath = rowsPath(data.train, "data.train");
   const evalPath = data.eval === undefined ? undefined : rowsPath(data.eval, "data.eval");
