@@ -206,7 +206,18 @@ void with_rule(const StoredRows& rows, const Body& body) {
   body(std::integral_constant<Rule, Rule::kDense>());
 }
 
-// z of the branch's direction; where scales train, times what the four are.
+// z of the branch's direction.
+template <Rule kRule>
+__device__ __forceinline__ void draw_branch(const StoredRows& rows, const BranchList& branches,
+                                            const Quad& at, uint32_t direction, float z[4]) {
+  const float* core = branches.cores
+                          ? branches.cores + static_cast<int64_t>(direction) * rows.rank * rows.rank
+                          : nullptr;
+  draw_quad<kRule>({rows.distribution, rows.rank, branches.basis, core}, at, branches.seed,
+                   direction, z);
+}
+
+// The same for four of a stored type; where scales train, times what they are.
 template <class Stored, Rule kRule>
 __device__ __forceinline__ void draw_perturbation(const StoredRows& rows,
                                                   const BranchList& branches, const Place& at,
@@ -216,11 +227,7 @@ __device__ __forceinline__ void draw_perturbation(const StoredRows& rows,
     const float of_group = StoredQ8Scales::draw(rows, at, branches.seed, direction);
     for (int i = 0; i < 4; ++i) z[i] = w[i] * of_group;
   } else {
-    const float* core =
-        branches.cores ? branches.cores + static_cast<int64_t>(direction) * rows.rank * rows.rank
-                       : nullptr;
-    draw_quad<kRule>({rows.distribution, rows.rank, branches.basis, core},
-                     {rows.tensor, at.drawn, at.quad}, branches.seed, direction, z);
+    draw_branch<kRule>(rows, branches, {rows.tensor, at.drawn, at.quad}, direction, z);
   }
 }
 
