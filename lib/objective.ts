@@ -104,7 +104,7 @@ function checkScores(scores: ArrayLike<number>, count: number): number[] {
 export interface ScoredData {
   source: readonly JsonRow[];
   /** The text of ids that continue a row's prompt. */
-  textOf(index: number, ids: readonly number[]): Promise<string>;
+  textOf: (index: number, ids: readonly number[]) => Promise<string>;
 }
 
 async function written(

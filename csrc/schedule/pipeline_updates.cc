@@ -91,10 +91,11 @@ void Pipeline::weights_changed() {
 
 void Pipeline::materialize(TensorId tensor, int64_t row, int64_t rows,
                            const PendingUpdates& pending, float* out) {
+  const TensorSpec& spec = model_.tensors[static_cast<size_t>(tensor)];
+  // Outside of what is guarded: where that fails, the device may write to it until it is drained.
+  const auto result = device_.alloc("materialized rows", Tier::kStaging,
+                                    static_cast<size_t>(rows * spec.columns()) * sizeof(float));
   guarded([&] {
-    const TensorSpec& spec = model_.tensors[static_cast<size_t>(tensor)];
-    const auto result = device_.alloc("materialized rows", Tier::kStaging,
-                                      static_cast<size_t>(rows * spec.columns()) * sizeof(float));
     pending_ = &pending;
     storing_ = false;
     const auto part = [&](Weight whole) {

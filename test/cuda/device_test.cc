@@ -219,7 +219,7 @@ TEST_CASE("cuda device: a self-test passes, and finds a device that computes wro
   for (const DeviceCheck& check : check_device(*cuda, *cpu)) CHECK_EQ(check.problem, std::string());
   WrongNoise wrong(make_cuda_device({}));
   const std::vector<DeviceCheck> found = check_device(wrong, *cpu);
-  CHECK_EQ(found.size(), size_t{10});
+  CHECK_EQ(found.size(), size_t{12});
   for (const DeviceCheck& check : found) CHECK(!check.problem.empty());
 }
 

@@ -1,7 +1,7 @@
 // Objectives over generated texts, and those that a configuration names.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import t from "tap";
+import t, { type Test } from "tap";
 import { generate, type Objective, type ScheduleConfig, train, type WrittenRow } from "zo2";
 
 const root = join(import.meta.dirname, "../..");
@@ -13,7 +13,7 @@ const rows = ["a gripping and", "it was a bad", "the plot is", "one of the best 
 /** Seldom said by this model, but not never: the number of "e"s. */
 const letters = (text: string): number => text.split("e").length - 1;
 
-function setting(t: Tap, name: string, schedule: ScheduleConfig = {}) {
+function setting(t: Test, name: string, schedule: ScheduleConfig = {}) {
   const data = { train: t.testdir({ "rows.json": JSON.stringify(rows) }), task: "completion" };
   return {
     model,
@@ -24,7 +24,6 @@ function setting(t: Tap, name: string, schedule: ScheduleConfig = {}) {
     schedule,
   };
 }
-type Tap = Parameters<Parameters<typeof t.test>[1]>[0];
 
 function record(seen: WrittenRow[][]): Objective {
   return {
