@@ -25,7 +25,7 @@ t.test("the emulated GPU is there and computes rightly", { skip }, (t) => {
   const { upGbps = 0, downGbps = 0, bothGbps = 0 } = cuda.gpus[0]?.link ?? {};
   t.ok(upGbps > 0 && downGbps > 0 && bothGbps > 0, "the link was measured");
   const ofGpu = checks.filter(({ name }) => name.startsWith("cuda: "));
-  t.equal(ofGpu.length, 10, "updates and products of five storage types");
+  t.equal(ofGpu.length, 12, "updates and products of six storage types");
   for (const { name, ok, detail } of ofGpu) t.ok(ok, `${name}: ${detail}`);
   t.end();
 });
