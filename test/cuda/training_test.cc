@@ -87,16 +87,28 @@ TEST_CASE("cuda: the same where scales train") {
   check_ways(on_cuda(StorageType::kQ8Scales, 2), true);
 }
 
-TEST_CASE("cuda: the same with adapters beside frozen weights, or a prefix") {
+TEST_CASE("cuda: the same with adapters beside frozen weights") {
   for (const StorageType storage :
        {StorageType::kF32, StorageType::kBF16, StorageType::kF16, StorageType::kQ8}) {
     TinyRun run = on_cuda(storage, 2);
     run.lora = LoraOptions{{5, 9.0, {"", {"q_proj", "up_proj", "down_proj"}}}, 7, ""};
     check_ways(run, true);
-    run.lora.reset();
+  }
+}
+TEST_CASE("cuda: the same behind a prefix") {
+  for (const StorageType storage : {StorageType::kF32, StorageType::kBF16}) {
+    TinyRun run = on_cuda(storage, 2);
     run.prefix = PrefixOptions{5, 7, ""};
     check_ways(run, true);
   }
+}
+TEST_CASE("cuda: the same in subspaces") {
+  TinyRun run = on_cuda(StorageType::kBF16, 3);
+  run.method.name = "subzero";
+  run.method.directions = 2;
+  run.method.rank = 1;
+  run.method.update_interval = 2;
+  check_ways(run, true);
 }
 TEST_CASE("cuda: the same where parts are frozen, and below the first trained one run once") {
   for (const StorageType storage : {StorageType::kF32, StorageType::kBF16, StorageType::kQ8}) {

@@ -70,6 +70,28 @@ TEST_CASE("method: one that is not there is an error that names those that are")
   CHECK(outcome.error.find("\"adam\"; there are mezo, fzoo") != std::string::npos);
 }
 
+TEST_CASE("method: a run that goes on is the run that was not interrupted") {
+  for (const char* name : kNames) {
+    if (std::string(name) == "qzo") continue;  // scales_test.cc
+    FaultEnv env(1);
+    write_tiny_model(env, "/base/model", 1);
+    TinyRun run;
+    run.method.name = name;
+    run.method.directions = 2;
+    run.method.rank = 1;
+    run.method.update_interval = 3;
+    run.method.window = 3;
+    run.steps = 8;
+    const TinyOutcome whole = train_tiny(env, "/base/model", "/whole", run);
+    CHECK_EQ(whole.error, std::string());
+    run.steps = 4;
+    CHECK_EQ(train_tiny(env, "/base/model", "/parts", run).error, std::string());
+    run.steps = 8;
+    CHECK(train_tiny(env, "/base/model", "/parts", run).weights == whole.weights);
+    CHECK(replay_tiny(env, "/base/model", "/parts/journal.ndjson", run, {}) == whole.weights);
+  }
+}
+
 TEST_CASE("method: a journal is not gone on with by another method") {
   FaultEnv env(1);
   write_tiny_model(env, "/base/model", 1);

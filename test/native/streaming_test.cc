@@ -112,7 +112,7 @@ void check_method(MethodOptions method) {
   CHECK(train_tiny(env, kModel, "/runs/parts", begun).weights == expected.weights);
 }
 
-TEST_CASE("streaming: lozo, subzero, sparse and adamezo, resumed and replayed, the same bits") {
+TEST_CASE("streaming: the same with lozo, subzero, sparse and adamezo, resumed and replayed") {
   for (const char* name : {"lozo", "subzero", "sparse", "adamezo"}) {
     MethodOptions method;
     method.name = name;

@@ -29,6 +29,10 @@ std::vector<std::vector<float>> weights_of(Session& session) {
 }
 
 void hear(const Json& event, TinyOutcome& outcome) {
+  const auto loss = [&](const char* name) {
+    const Json* value = event.find(name);
+    return value && value->is_number() ? value->number() : 0.0;  // one-sided methods have no minus
+  };
   const std::string& what = event.find("event")->string();
   if (what == "start") {
     outcome.resumed_from = static_cast<uint64_t>(event.find("resumedFrom")->integer());
@@ -38,8 +42,7 @@ void hear(const Json& event, TinyOutcome& outcome) {
     const uint64_t step = static_cast<uint64_t>(event.find("step")->integer());
     if (what == "step") {
       outcome.reported = step;
-      outcome.losses.emplace_back(event.find("lossPlus")->number(),
-                                  event.find("lossMinus")->number());
+      outcome.losses.emplace_back(loss("lossPlus"), loss("lossMinus"));
     }
     if (what == "checkpoint") outcome.checkpoints.push_back(step);
   }
