@@ -29,7 +29,7 @@ import { checkNamedObjective } from "./named-objective.js";
 import { RecentLosses } from "./recent-losses.js";
 import { checkLength, findRun, runFiles, saveConfig } from "./run-directory.js";
 import type { Runtime } from "./runtime.js";
-import { Scorer } from "./scorer.js";
+import { Scorer, type ScorerOptions } from "./scorer.js";
 import { taskOf } from "./tasks/registry.js";
 import { trainingTask } from "./tasks/training.js";
 import { nativeTrainOptions } from "./train-options.js";
@@ -146,9 +146,11 @@ export class EngineDriver {
 
   async #train(): Promise<TrainResult> {
     const data = await this.#prepare();
+    const objective = data && this.#model && (await this.#scoreBy(this.#model, data));
     this.#user.throwIfFailed();
-    if (data && this.#model && !this.#ending.signal.aborted) {
-      return this.#takeSteps(this.#model, data);
+    // From here to the engine's start nothing is waited for: a stop() in between would be lost.
+    if (data && objective && this.#model && !this.#ending.signal.aborted) {
+      return this.#takeSteps(this.#model, data, objective);
     }
     // No journal was opened, and no record applied: the weights at hand are not the run's.
     await this.close();
@@ -183,19 +185,19 @@ export class EngineDriver {
     }
   }
 
-  async #takeSteps(model: OpenModel, data: TrainingData): Promise<TrainResult> {
-    const scorer = Scorer.make(
-      this.config,
-      this.options.objective,
-      taskOf(this.config.data),
-      data.train,
-      model,
-    );
-    this.#scorer = scorer;
-    const objective = (await scorer?.options()) ?? {
-      customObjective: false,
-      identity: { objective: null },
-    };
+  /** What the engine is told of the objective, if there is one. */
+  async #scoreBy(model: OpenModel, data: TrainingData): Promise<ScorerOptions> {
+    const task = taskOf(this.config.data);
+    this.#scorer = Scorer.make(this.config, this.options.objective, task, data.train, model);
+    const none = { customObjective: false, identity: { objective: null } };
+    return (await this.#scorer?.options()) ?? none;
+  }
+
+  async #takeSteps(
+    { engine }: OpenModel,
+    data: TrainingData,
+    objective: ScorerOptions,
+  ): Promise<TrainResult> {
     this.hooks.onTraining();
     const { steps, evalEvery } = this.config;
     const inStretches = data.needsAnswers && canStop(this.config);
@@ -206,7 +208,6 @@ export class EngineDriver {
       ...objective,
     });
     const receive = (json: string): void => this.#receive(json, data);
-    const { engine } = model;
     let [step, saturated] = [this.#resumedFrom, 0];
     for (;;) {
       const until = inStretches ? nextStop(step, this.config) : steps;

@@ -16,6 +16,8 @@ function promptOf({ tokens, sequenceOffsets, labelStart, rowOffsets }: NativeRow
   return Array.from(tokens.subarray(start, start + (labelStart[sequence] ?? 0)));
 }
 
+export type ScorerOptions = Pick<NativeTrainOptions, "customObjective" | "identity" | "texts">;
+
 export class Scorer {
   private constructor(
     private readonly objective: Objective,
@@ -40,7 +42,7 @@ export class Scorer {
   }
 
   /** Of the engine's options. */
-  async options(): Promise<Pick<NativeTrainOptions, "customObjective" | "identity" | "texts">> {
+  async options(): Promise<ScorerOptions> {
     const { maximize = false } = this.objective;
     const identity = { objective: { maximize, ...this.settings } };
     if (!this.settings) return { customObjective: true, identity };
