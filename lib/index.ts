@@ -7,7 +7,6 @@ export type {
   AblationConfig,
   GenerateConfig,
   JsonRow,
-  MethodConfig,
   NamePattern,
   PlacementConfig,
   Prompt,
@@ -17,6 +16,7 @@ export type {
   Storage,
   TrainConfig,
 } from "./config/types.js";
+export type { MethodConfig } from "./config/method-types.js";
 export type { PlanConfig } from "./config/plan-types.js";
 export { resolveTrainConfig } from "./config/resolve.js";
 export type { DataReport, RowProblem } from "./data/report.js";

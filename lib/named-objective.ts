@@ -1,6 +1,7 @@
 // Objectives that a configuration names: measures of the task itself, maximised.
 import { invalid } from "./config/problems.js";
 import type { ResolvedTrainConfig } from "./config/types.js";
+import { highest } from "./evaluation/choices.js";
 import type { Objective } from "./objective.js";
 import { answerF1, exactMatch } from "./tasks/answers.js";
 import {
@@ -24,8 +25,7 @@ const kinds: Record<Name, TaskKind> = {
 
 function accuracy(examples: readonly Example[]): Objective {
   const isRight = (index: number, logprobs: readonly number[]): boolean => {
-    const best = logprobs.indexOf(Math.max(...logprobs));
-    return rightOptions(examples[index] as OptionsExample).includes(best);
+    return rightOptions(examples[index] as OptionsExample).includes(highest(logprobs));
   };
   return {
     needs: "logprobs",

@@ -1,20 +1,14 @@
 // A run's objective: what the engine is told of it, and the numbers that it asks for.
 import type { ResolvedTrainConfig } from "./config/types.js";
 import type { LoadedData } from "./data/load.js";
-import { requireRoom } from "./evaluation/answering.js";
+import { promptOf, requireRoom } from "./evaluation/answering.js";
 import { endIds } from "./generation/ends.js";
 import { textOf } from "./generation/text.js";
 import { limitsFor, type OpenModel } from "./model.js";
 import { namedObjective } from "./named-objective.js";
-import type { NativeRows, NativeScoreEvent, NativeTrainOptions } from "./native.js";
+import type { NativeScoreEvent, NativeTrainOptions } from "./native.js";
 import { type Objective, scoreStep, textSettings } from "./objective.js";
 import type { AnswerSettings, Task } from "./tasks/task.js";
-
-function promptOf({ tokens, sequenceOffsets, labelStart, rowOffsets }: NativeRows, row: number) {
-  const sequence = rowOffsets[row] ?? 0;
-  const start = sequenceOffsets[sequence] ?? 0;
-  return Array.from(tokens.subarray(start, start + (labelStart[sequence] ?? 0)));
-}
 
 export type ScorerOptions = Pick<NativeTrainOptions, "customObjective" | "identity" | "texts">;
 

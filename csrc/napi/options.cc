@@ -23,9 +23,31 @@ T named_field(const Napi::Object& object, const char* name) {
   return named<T>(object.Env(), name, string_field(object, name));
 }
 
+// What LoRA and prefixes have in common; none: it is not given.
+template <class Options>
+std::optional<Napi::Object> adapter_field(const Napi::Object& object, const char* name,
+                                          Options& options) {
+  const Napi::Value value = object.Get(name);
+  if (value.IsUndefined()) return std::nullopt;
+  if (!value.IsObject()) wrong(object.Env(), name, "an object");
+  const auto given = value.As<Napi::Object>();
+  options.seed = count_field(given, "seed");
+  if (given.Has("adapter")) options.adapter = string_field(given, "adapter");
+  return given;
+}
+
 template <class T, class Array>
 std::vector<T> copy(const Array& array) {
   return std::vector<T>(array.Data(), array.Data() + array.ElementLength());
+}
+
+TextOptions text_options(const Napi::Object& object) {
+  TextOptions o;
+  o.max_new_tokens = int_field(object, "maxNewTokens");
+  o.eos_ids = copy<int32_t>(array_field<Napi::Int32Array>(object, "eosIds", napi_int32_array));
+  o.stop_ids = copy<int32_t>(array_field<Napi::Int32Array>(object, "stopIds", napi_int32_array));
+  if (o.max_new_tokens < 1) wrong(object.Env(), "maxNewTokens", "at least 1");
+  return o;
 }
 
 }  // namespace
@@ -108,36 +130,24 @@ NamePattern name_pattern(const Napi::Object& object, const char* name) {
 }
 
 std::optional<LoraOptions> lora_options(const Napi::Object& object) {
-  const Napi::Value value = object.Get("lora");
-  if (value.IsUndefined()) return std::nullopt;
-  if (!value.IsObject()) wrong(object.Env(), "lora", "an object");
-  const auto given = value.As<Napi::Object>();
   LoraOptions o;
-  o.seed = count_field(given, "seed");
-  if (given.Has("adapter")) {
-    o.adapter = string_field(given, "adapter");
-    return o;
-  }
-  o.shape.rank = int_field(given, "r");
-  o.shape.alpha = number_field(given, "loraAlpha");
-  o.shape.targets = name_pattern(given, "targetModules");
+  const auto given = adapter_field(object, "lora", o);
+  if (!given) return std::nullopt;
+  if (!o.adapter.empty()) return o;
+  o.shape.rank = int_field(*given, "r");
+  o.shape.alpha = number_field(*given, "loraAlpha");
+  o.shape.targets = name_pattern(*given, "targetModules");
   if (o.shape.rank < 1) wrong(object.Env(), "lora.r", "at least 1");
   if (!(o.shape.alpha > 0)) wrong(object.Env(), "lora.loraAlpha", "above 0");
   return o;
 }
 
 std::optional<PrefixOptions> prefix_options(const Napi::Object& object) {
-  const Napi::Value value = object.Get("prefix");
-  if (value.IsUndefined()) return std::nullopt;
-  if (!value.IsObject()) wrong(object.Env(), "prefix", "an object");
-  const auto given = value.As<Napi::Object>();
   PrefixOptions o;
-  o.seed = count_field(given, "seed");
-  if (given.Has("adapter")) {
-    o.adapter = string_field(given, "adapter");
-    return o;
-  }
-  o.virtual_tokens = int_field(given, "numVirtualTokens");
+  const auto given = adapter_field(object, "prefix", o);
+  if (!given) return std::nullopt;
+  if (!o.adapter.empty()) return o;
+  o.virtual_tokens = int_field(*given, "numVirtualTokens");
   if (o.virtual_tokens < 1) wrong(object.Env(), "prefix.numVirtualTokens", "at least 1");
   return o;
 }
@@ -180,15 +190,6 @@ MethodOptions method_options(const Napi::Object& object) {
   if (object.Has("updateInterval")) o.update_interval = count_field(object, "updateInterval");
   if (o.directions < 1) wrong(env, "directions", "at least 1");
   if (!(o.epsilon > 0)) wrong(env, "epsilon", "positive");
-  return o;
-}
-
-static TextOptions text_options(const Napi::Object& object) {
-  TextOptions o;
-  o.max_new_tokens = int_field(object, "maxNewTokens");
-  o.eos_ids = copy<int32_t>(array_field<Napi::Int32Array>(object, "eosIds", napi_int32_array));
-  o.stop_ids = copy<int32_t>(array_field<Napi::Int32Array>(object, "stopIds", napi_int32_array));
-  if (o.max_new_tokens < 1) wrong(object.Env(), "maxNewTokens", "at least 1");
   return o;
 }
 

@@ -6,9 +6,6 @@ namespace zo2 {
 
 void PendingUpdates::append(StepUpdate update) {
   step_ = update.step;
-  if (rules_.subspaces)
-    update.cores = rules_.subspaces->cores(update.seed, update.basis,
-                                           static_cast<int>(update.coefficients.size()));
   updates_.push_back(std::move(update));
   lists_.clear();
 }
@@ -24,6 +21,8 @@ Update PendingUpdates::update_of(size_t index, bool decayed, std::vector<MomentT
   update.coefficients = u.coefficients.data();
   update.directions = static_cast<int>(u.coefficients.size());
   update.rounds = rounds(u.step);
+  if (rules_.subspaces && !u.cores)
+    u.cores = rules_.subspaces->cores(u.seed, u.basis, update.directions);
   update.factors = {rules_.rank, u.basis, u.cores ? u.cores->of_tensor.data() : nullptr};
   const MomentRules& rule = rules_.moments;
   if (rule.window == 0) return update;

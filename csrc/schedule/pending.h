@@ -20,9 +20,10 @@ struct StepUpdate {
   uint64_t seed = 0;
   float decay = 0;
   std::vector<float> coefficients;
-  uint64_t basis = 0;                            // Factors::basis, where directions are of low rank
-  float rate = 0;                                // Moments::rate
-  std::shared_ptr<const Cores> cores = nullptr;  // of UpdateRules::subspaces
+  uint64_t basis = 0;  // Factors::basis, where directions are of low rank
+  float rate = 0;      // Moments::rate
+  // Of UpdateRules::subspaces, made when bytes are found that lack the record.
+  mutable std::shared_ptr<const Cores> cores = nullptr;
 };
 
 // Moments of the last `window` records (device/ops.h, Moments), each of them corrected for how many

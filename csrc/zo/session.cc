@@ -66,26 +66,28 @@ void Session::load(const LoadOptions& options, const std::function<bool()>& stop
 }
 
 void Session::add(const LoraOptions& options) {
-  if (options.adapter.empty()) {
-    add_lora(model_, options.shape);
-    model_.adapter.seed = options.seed;
-    return;
-  }
-  adapter_ = std::make_unique<PeftAdapter>(env_, options.adapter);
-  add_lora(model_, lora_of(adapter_->config(), adapter_->config_path()));
-  adapter_->match(model_);
-  model_.adapter.fingerprint = adapter_->fingerprint(model_.adapter);
+  open_adapter(options.adapter);
+  add_lora(model_, adapter_ ? lora_of(adapter_->config(), adapter_->config_path()) : options.shape);
+  identify_adapter(options.seed);
 }
 
 void Session::add(const PrefixOptions& options) {
-  if (options.adapter.empty()) {
-    add_prefix(model_, options.virtual_tokens);
-    model_.adapter.seed = options.seed;
+  open_adapter(options.adapter);
+  add_prefix(model_, adapter_ ? virtual_tokens_of(adapter_->config(), adapter_->config_path())
+                              : options.virtual_tokens);
+  if (adapter_) check_heads(adapter_->config(), adapter_->config_path(), model_);
+  identify_adapter(options.seed);
+}
+
+void Session::open_adapter(const std::string& directory) {
+  if (!directory.empty()) adapter_ = std::make_unique<PeftAdapter>(env_, directory);
+}
+
+void Session::identify_adapter(uint64_t seed) {
+  if (!adapter_) {
+    model_.adapter.seed = seed;
     return;
   }
-  adapter_ = std::make_unique<PeftAdapter>(env_, options.adapter);
-  add_prefix(model_, virtual_tokens_of(adapter_->config(), adapter_->config_path()));
-  check_heads(adapter_->config(), adapter_->config_path(), model_);
   adapter_->match(model_);
   model_.adapter.fingerprint = adapter_->fingerprint(model_.adapter);
 }

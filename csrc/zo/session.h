@@ -89,6 +89,8 @@ class Session {
   void require_loaded() const;
   void add(const LoraOptions& options);
   void add(const PrefixOptions& options);
+  void open_adapter(const std::string& directory);
+  void identify_adapter(uint64_t seed);
   // What an adapter's tensor is before the first step.
   void adapter_start(TensorId tensor, float* out) const;
   bool cancelled() const { return cancelled_ && cancelled_->load(); }

@@ -29,6 +29,16 @@ export function integer(least: number, description: string, most: number = 2 ** 
   const limit = Number.isInteger(power) ? `2^${power} - 1` : String(most);
   return leaf(schema, `an integer from ${least} to ${limit}`, description);
 }
+/** The engine computes in f32, whose largest number is 3.4e38. */
+export function notNegative(description: string): z.ZodNumber {
+  return leaf(z.number().min(0).lt(1e30), "a number of at least 0 and below 1e30", description);
+}
+export function positive(description: string): z.ZodNumber {
+  return leaf(z.number().gt(0), "a number above 0", description);
+}
+export function share(description: string): z.ZodNumber {
+  return leaf(z.number().min(0).lt(1), "a number from 0, below 1", description);
+}
 /** Bytes, also of texts with a unit. */
 export function size(
   description: string,

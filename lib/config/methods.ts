@@ -1,13 +1,8 @@
 // What each method is given where a user gives nothing, and which constants it has (docs/methods.md).
 import { invalid } from "./problems.js";
+import type { MethodConfig, MethodConstant } from "./method-types.js";
 import type { ResolvedPlanConfig } from "./plan-types.js";
-import type {
-  MethodConfig,
-  MethodConstant,
-  ResolvedTrainConfig,
-  Storage,
-  TrainConfig,
-} from "./types.js";
+import type { ResolvedTrainConfig, Storage, TrainConfig } from "./types.js";
 
 interface Method {
   /** Beside the schema's, which are mezo's. */

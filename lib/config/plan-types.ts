@@ -1,9 +1,9 @@
 // What a plan is asked for, as its users see it (types.ts).
+import type { Filled } from "./filled.js";
+import type { MethodConfig } from "./method-types.js";
 import type {
   AblationConfig,
-  Filled,
   LoraConfig,
-  MethodConfig,
   NamePattern,
   PlacementConfig,
   PrefixTuningConfig,

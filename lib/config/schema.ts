@@ -3,9 +3,21 @@
 import { z } from "zod";
 import { arePrompts } from "../generation/are-prompts.js";
 import type { TaskReference } from "../tasks/task.js";
-import { choice, flag, integer, leaf, namePattern, size, text } from "./leaf.js";
+import {
+  choice,
+  flag,
+  integer,
+  leaf,
+  namePattern,
+  notNegative,
+  positive,
+  share,
+  size,
+  text,
+} from "./leaf.js";
 import { methodNames } from "./methods.js";
 import type { PlanConfig, ResolvedPlanConfig } from "./plan-types.js";
+import type { Same } from "./same.js";
 import type {
   EvaluateConfig,
   ExportConfig,
@@ -22,9 +34,6 @@ import type {
   TrainConfig,
 } from "./types.js";
 
-// The engine computes in f32, whose largest number is 3.4e38.
-const notNegative = z.number().min(0).lt(1e30);
-const notNegativeForm = "a number of at least 0 and below 1e30";
 const labelValue = z.union([z.string(), z.number()]);
 const isReference = (value: unknown): boolean =>
   typeof value === "object" && value !== null && "name" in value && "version" in value;
@@ -81,18 +90,15 @@ const data = z.strictObject({
   numTrain: integer(1, "train on so many rows, drawn by the seed").optional(),
   numDev: integer(1, "evaluate on so many other rows of the file to train on").optional(),
   drawSeed: drawSeed.optional(),
-  trainAsClassification: leaf(
-    z.boolean(),
-    "true or false",
+  trainAsClassification: flag(
     "train on all options, or else on the tokens of the right one (default: as the task has it)",
   ).optional(),
   ...task.shape,
 });
 
-const share = (what: string) => leaf(z.number().min(0).lt(1), "a number from 0, below 1", what);
 const method = z.strictObject({
   name: choice(methodNames, "zeroth-order method").default("mezo"),
-  learningRate: leaf(notNegative, notNegativeForm, "peak learning rate").default(1e-6),
+  learningRate: notNegative("peak learning rate").default(1e-6),
   epsilon: leaf(
     z.number().min(1e-30).max(1e10),
     "a number from 1e-30 to 1e10",
@@ -100,14 +106,10 @@ const method = z.strictObject({
   ).default(1e-3),
   directions: integer(1, "random directions a step", 2 ** 24 - 1).default(1),
   saturatingAlpha: share("of spsa1.5: power of the curvature").optional(),
-  lambdaReg: leaf(z.number().gt(0), "a number above 0", "of spsa1.5: least divisor").optional(),
+  lambdaReg: positive("of spsa1.5: least divisor").optional(),
   adamBeta1: share("of adamezo: decay of the first moment").optional(),
   adamBeta2: share("of meazo and adamezo: decay of the second moment").optional(),
-  adamEpsilon: leaf(
-    z.number().gt(0),
-    "a number above 0",
-    "of meazo and adamezo: added to the root of the second moment",
-  ).optional(),
+  adamEpsilon: positive("of meazo and adamezo: added to the root of the second moment").optional(),
   rank: integer(1, "of lozo and subzero: columns of the factors of a direction", 32).optional(),
   updateInterval: integer(1, "of lozo and subzero: steps that share a basis").optional(),
   window: integer(1, "of adamezo: records that moments are of", 1000).optional(),
@@ -115,7 +117,7 @@ const method = z.strictObject({
   distribution: choice(["gaussian", "rademacher"], "distribution of the perturbation").default(
     "gaussian",
   ),
-  weightDecay: leaf(notNegative, notNegativeForm, "decoupled weight decay").default(0),
+  weightDecay: notNegative("decoupled weight decay").default(0),
   lrSchedulerType: choice(["constant", "linear", "cosine"], "course of the learning rate").default(
     "constant",
   ),
@@ -125,7 +127,7 @@ const method = z.strictObject({
     "a number from 0 to 1",
     "learning rate at the end of a schedule, as a share of the peak",
   ).default(0),
-  clip: leaf(notNegative, notNegativeForm, "largest |projected gradient|; 0: any").default(0),
+  clip: notNegative("largest |projected gradient|; 0: any").default(0),
 });
 
 // The engine counts such things in 32 bits.
@@ -253,11 +255,7 @@ const evaluate = z.strictObject({
   numEval: integer(1, "evaluate so many rows, drawn by the seed").optional(),
   shots: integer(0, "demonstrations before each row").default(0),
   demonstrations: rowsOrFile("to draw demonstrations from").optional(),
-  demonstrationsPerRow: leaf(
-    z.boolean(),
-    "true or false",
-    "each row gets demonstrations of its own",
-  ).default(true),
+  demonstrationsPerRow: flag("each row gets demonstrations of its own").default(true),
   drawSeed: drawSeed.default(0),
   calibration: choice(["none", "sfc", "icl_sfc"], "what options are compared with").default("none"),
   ...taskOptions,
@@ -289,11 +287,9 @@ const generation = z.strictObject({
   promptsFile: text(
     'file of prompts: .txt (one a line), or rows with "prompt" or "messages" (.jsonl, .json, .csv ...)',
   ).optional(),
-  chat: leaf(
-    z.boolean(),
-    "true or false",
-    "a text is what a user says: the model's chat template makes the prompt",
-  ).default(false),
+  chat: flag("a text is what a user says: the model's chat template makes the prompt").default(
+    false,
+  ),
   chatTemplate: taskOptions.chatTemplate,
   maxNewTokens: integer(1, "most tokens to add to a prompt", 2 ** 24 - 1).default(128),
   temperature: leaf(
@@ -339,11 +335,7 @@ const planning = z.strictObject({
   gradientAccumulationSteps: accumulation.default(1),
   length: integer(2, "tokens of a row (default: 2048, or what the model reads)").optional(),
   method: method.shape.name,
-  directions: integer(
-    1,
-    "random directions a step (default: the method's)",
-    2 ** 10 - 1,
-  ).optional(),
+  directions: integer(1, "random directions (default: the method's)", 2 ** 10 - 1).optional(),
   distribution: choice(
     ["gaussian", "rademacher"],
     "distribution of directions (default: the method's)",
@@ -371,15 +363,7 @@ const planning = z.strictObject({
   trace: text("file for the simulated timeline (Chrome, Perfetto)").optional(),
 });
 
-// The declared types and the schema say the same, or this does not compile. Types are compared for
-// identity, as assignability in both directions does not see an optional field that one of them lacks.
-type Flat<T> = T extends readonly (infer Item)[]
-  ? Flat<Item>[]
-  : T extends object
-    ? { [K in keyof T]: Flat<T[K]> }
-    : T;
-type Probe<T> = <X>() => X extends Flat<T> ? 1 : 2;
-type Same<A, B> = Probe<A> extends Probe<B> ? true : never;
+// The declared types and the schema say the same, or this does not compile.
 const proofs: [
   Same<z.input<typeof train>, TrainConfig>,
   Same<z.output<typeof train>, ResolvedTrainConfig>,

@@ -2,6 +2,8 @@
 // that file the compiler proves that the two say the same.
 
 import type { ChatMessage, TaskReference } from "../tasks/task.js";
+import type { Filled } from "./filled.js";
+import type { MethodConfig, ResolvedMethod } from "./method-types.js";
 
 /** Bytes, or a string with a unit: "500MB", "4GB" (10^9), "4GiB" (2^30). */
 export type Size = number | string;
@@ -63,56 +65,6 @@ export type RowsOnly =
   | "trainAsClassification";
 /** The part of {@link DataConfig} that says what is done with rows. */
 export type TaskConfig = Omit<DataConfig, RowsOnly>;
-
-/** How weights are changed. Defaults are mezo's; docs/methods.md has those of the others. */
-export interface MethodConfig {
-  name?:
-    | "mezo"
-    | "fzoo"
-    | "spsa1.5"
-    | "es"
-    | "meazo"
-    | "lozo"
-    | "subzero"
-    | "sparse"
-    | "adamezo"
-    | "qzo"
-    | undefined;
-  /** Peak learning rate (default 1e-6). */
-  learningRate?: number | undefined;
-  /** Length of the perturbation (default 1e-3). */
-  epsilon?: number | undefined;
-  /** Random directions a step (default 1). */
-  directions?: number | undefined;
-  /** Of spsa1.5: power of the curvature that a difference is divided by (default 0.1). */
-  saturatingAlpha?: number | undefined;
-  /** Of spsa1.5: least divisor (default 1). */
-  lambdaReg?: number | undefined;
-  /** Of adamezo: decay of the first moment (default 0.7). */
-  adamBeta1?: number | undefined;
-  /** Of meazo and adamezo: decay of the second moment (default 0.99, 0.9). */
-  adamBeta2?: number | undefined;
-  /** Of meazo and adamezo: added to its root (default 1e-8, 1e-5). */
-  adamEpsilon?: number | undefined;
-  /** Of lozo and subzero: columns of the factors of a direction (default 2, 8). */
-  rank?: number | undefined;
-  /** Of lozo and subzero: steps that share a basis (default 50, 1000). */
-  updateInterval?: number | undefined;
-  /** Of adamezo: records that moments are of (default 10). */
-  window?: number | undefined;
-  /** Of sparse: share of a matrix, the largest weights, that is left as it is (default 0.8). */
-  sparsity?: number | undefined;
-  distribution?: "gaussian" | "rademacher" | undefined;
-  /** Decoupled decay of everything but norms and biases (default 0). */
-  weightDecay?: number | undefined;
-  lrSchedulerType?: "constant" | "linear" | "cosine" | undefined;
-  /** Steps over which the learning rate rises from 0 (default 0). */
-  warmupSteps?: number | undefined;
-  /** Learning rate at the end of a schedule, as a share of the peak (default 0). */
-  minLearningRateRatio?: number | undefined;
-  /** Largest |projected gradient|; 0 (default): no clipping. */
-  clip?: number | undefined;
-}
 
 /** Parts of the schedule to do without. No result depends on them. */
 export interface AblationConfig {
@@ -256,11 +208,6 @@ export interface TrainConfig {
   resume?: "auto" | "never" | "required" | undefined;
 }
 
-/** T with every value but `Optional`, which have no default. */
-export type Filled<T, Optional extends keyof T> = {
-  [K in Exclude<keyof T, Optional>]-?: Exclude<T[K], undefined>;
-} & { [K in Optional]?: T[K] };
-
 /** {@link DataConfig} with its defaults. */
 export type ResolvedData = Filled<
   DataConfig,
@@ -268,19 +215,6 @@ export type ResolvedData = Filled<
 >;
 /** The part of {@link ResolvedData} that says what is done with rows. */
 export type ResolvedTask = Omit<ResolvedData, RowsOnly>;
-/** {@link MethodConfig} with its defaults. */
-export type ResolvedMethod = Filled<MethodConfig, MethodConstant>;
-/** What only some methods have. */
-export type MethodConstant =
-  | "saturatingAlpha"
-  | "lambdaReg"
-  | "adamBeta1"
-  | "adamBeta2"
-  | "adamEpsilon"
-  | "rank"
-  | "updateInterval"
-  | "window"
-  | "sparsity";
 type Sizes = "memory" | "hostMemory" | "disk" | "extentBytes";
 
 /** {@link PlacementConfig} with its defaults; sizes are bytes. */

@@ -23,15 +23,20 @@ export interface Answer {
 /** Prompts generated at once, at most. */
 const mostAtOnce = 64;
 
+/** What is before the first label of a packed row's first option. */
+export function promptOf(
+  { tokens, sequenceOffsets, labelStart, rowOffsets }: NativeRows,
+  row: number,
+): number[] {
+  const sequence = rowOffsets[row] ?? 0;
+  const start = sequenceOffsets[sequence] ?? 0;
+  return Array.from(tokens.subarray(start, start + (labelStart[sequence] ?? 0)));
+}
+
 /** The prompts of packed rows, their beginnings cut where they leave no room for an answer. */
-function promptsOf(
-  { tokens, sequenceOffsets, labelStart }: NativeRows,
-  prefix: readonly number[],
-  room: number,
-): number[][] {
-  return Array.from(labelStart, (length, row) => {
-    const start = sequenceOffsets[row] ?? 0;
-    const ids = Array.from(tokens.subarray(start, start + length));
+function promptsOf(rows: NativeRows, prefix: readonly number[], room: number): number[][] {
+  return Array.from(rows.gold, (_, row) => {
+    const ids = promptOf(rows, row);
     if (ids.length <= room) return ids;
     const begun = prefix.every((id, i) => ids[i] === id) ? prefix.slice(0, room - 1) : [];
     return [...begun, ...ids.slice(begun.length - room)];

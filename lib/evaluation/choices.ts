@@ -111,7 +111,7 @@ function asText({ candidates, ...example }: OptionsExample, prediction: number) 
 }
 
 /** The first of the highest. */
-function highest(scores: readonly number[]): number {
+export function highest(scores: readonly number[]): number {
   return scores.indexOf(Math.max(...scores));
 }
 

@@ -146,32 +146,7 @@ TEST_CASE("lora: training is the same wherever the model is, and its weights sta
     TinyRun run = run_of(names({"v_proj", "o_proj", "layers.1.mlp.up_proj", "down_proj"}));
     run.storage = storage;
     run.round_every = storage == StorageType::kF32 ? 1 : 4;
-    const TinyOutcome expected = train_tiny(env, kModel, "/runs/resident", run);
-    CHECK_EQ(expected.error, std::string());
-    TinyRun apart = run;
-    apart.schedule.share_branches = false;
-    apart.threads = 2;
-    check_same(train_tiny(env, kModel, "/runs/apart", apart), expected, "branches apart");
-    TinyRun streamed = run;
-    streamed.schedule.offload = Offload::kDisk;
-    streamed.schedule.slots = 3;
-    streamed.schedule.extent_bytes = 1;
-    check_same(train_tiny(env, kModel, "/runs/disk", streamed), expected, "on disk");
-    CHECK(replay_tiny(env, kModel, "/runs/disk/journal.ndjson", run, {}) == expected.weights);
-    const auto base = load_tiny(env, kModel, run);
-    for (size_t i = 0; i < expected.weights.size(); ++i) {
-      const bool same = base->tensor(static_cast<TensorId>(i)) == expected.weights[i];
-      CHECK_EQ(same, base->model().tensors[i].role != Role::kAdapter);
-    }
-    // From snapshots, too.
-    TinyRun part = run;
-    part.checkpoint_every = 2;
-    part.steps = 4;
-    CHECK_EQ(train_tiny(env, kModel, "/runs/parts", part).error, std::string());
-    part.steps = run.steps;
-    const TinyOutcome rest = train_tiny(env, kModel, "/runs/parts", part);
-    CHECK(rest.replayed_from > 0);
-    CHECK(rest.weights == expected.weights);
+    check_adapters_train(env, kModel, run);
     TinyRun other = run;
     other.lora->shape.alpha = 6;
     CHECK(train_tiny(env, kModel, "/runs/parts", other)

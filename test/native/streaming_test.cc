@@ -49,14 +49,9 @@ constexpr Way kWays[] = {
     {"host, 3 slots, lag 3", Offload::kHost, 3, 2 << 20, 1, 3},
 };
 
-void check_ways(StorageType storage, int round_every, bool tied) {
+void check_ways(const TinyRun& resident, bool tied) {
   FaultEnv env(1);
   write_tiny_model(env, kModel, 1, several_panels(tied));
-  TinyRun resident;
-  resident.steps = 2 * static_cast<uint64_t>(round_every) + 3;
-  resident.storage = storage;
-  resident.round_every = round_every;
-  resident.checkpoint_every = 0;
   const TinyOutcome expected = train_tiny(env, kModel, "/runs/resident", resident);
   CHECK_EQ(expected.error, std::string());
   for (const Way& way : kWays) {
@@ -65,6 +60,16 @@ void check_ways(StorageType storage, int round_every, bool tied) {
     run.schedule.write_lag = way.lag;
     check_same(train_tiny(env, kModel, std::string("/runs/") + way.name, run), expected, way.name);
   }
+  CHECK(replay_tiny(env, kModel, "/runs/resident/journal.ndjson", resident, {}) ==
+        expected.weights);
+}
+void check_ways(StorageType storage, int round_every, bool tied) {
+  TinyRun resident;
+  resident.steps = 2 * static_cast<uint64_t>(round_every) + 3;
+  resident.storage = storage;
+  resident.round_every = round_every;
+  resident.checkpoint_every = 0;
+  check_ways(resident, tied);
 }
 
 TEST_CASE(
@@ -124,8 +129,6 @@ TEST_CASE("streaming: the same with lozo, subzero, sparse and adamezo, resumed a
 TEST_CASE(
     "streaming: scales that train, written back at every step or every third, lag 0, 1 and 3") {
   for (const int write_every : {1, 3}) {
-    FaultEnv env(1);
-    write_tiny_model(env, kModel, 1, several_panels(write_every == 1));
     TinyRun resident;
     resident.steps = 8;
     resident.storage = StorageType::kQ8Scales;
@@ -134,17 +137,7 @@ TEST_CASE(
     resident.method.name = "qzo";
     resident.method.epsilon = 1e-2;
     resident.method.directions = 2;
-    const TinyOutcome expected = train_tiny(env, kModel, "/runs/resident", resident);
-    CHECK_EQ(expected.error, std::string());
-    for (const Way& way : kWays) {
-      TinyRun run = streamed(resident, way.offload, way.slots, way.extent_bytes);
-      run.threads = way.threads;
-      run.schedule.write_lag = way.lag;
-      check_same(train_tiny(env, kModel, std::string("/runs/") + way.name, run), expected,
-                 way.name);
-    }
-    CHECK(replay_tiny(env, kModel, "/runs/resident/journal.ndjson", resident, {}) ==
-          expected.weights);
+    check_ways(resident, write_every == 1);
   }
 }
 

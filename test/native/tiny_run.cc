@@ -148,4 +148,33 @@ std::vector<std::vector<float>> replay_tiny(Env& env, const std::string& model,
   return weights_of(*session);
 }
 
+void check_adapters_train(Env& env, const std::string& model, const TinyRun& run) {
+  const TinyOutcome expected = train_tiny(env, model, "/runs/resident", run);
+  CHECK_EQ(expected.error, std::string());
+  TinyRun apart = run;
+  apart.schedule.share_branches = false;
+  apart.threads = 2;
+  check_same(train_tiny(env, model, "/runs/apart", apart), expected, "branches apart");
+  TinyRun streamed = run;
+  streamed.schedule.offload = Offload::kDisk;
+  streamed.schedule.slots = 3;
+  streamed.schedule.extent_bytes = 1;
+  check_same(train_tiny(env, model, "/runs/disk", streamed), expected, "on disk");
+  CHECK(replay_tiny(env, model, "/runs/disk/journal.ndjson", run, {}) == expected.weights);
+  const auto base = load_tiny(env, model, run);
+  for (size_t i = 0; i < expected.weights.size(); ++i) {
+    const bool same = base->tensor(static_cast<TensorId>(i)) == expected.weights[i];
+    CHECK_EQ(same, base->model().tensors[i].role != Role::kAdapter);
+  }
+  // From snapshots, too.
+  TinyRun part = run;
+  part.checkpoint_every = 2;
+  part.steps = 4;
+  CHECK_EQ(train_tiny(env, model, "/runs/parts", part).error, std::string());
+  part.steps = run.steps;
+  const TinyOutcome rest = train_tiny(env, model, "/runs/parts", part);
+  CHECK(rest.replayed_from > 0);
+  CHECK(rest.weights == expected.weights);
+}
+
 }  // namespace zo2::test

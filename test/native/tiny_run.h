@@ -75,6 +75,11 @@ TinyOutcome train_tiny(Env& env, const std::string& model, const std::string& ou
 void check_same(const TinyOutcome& got, const TinyOutcome& expected, const std::string& what);
 
 // W_t from base and journal, by Session::replay; `snapshots` as in ReplayOptions.
+// Of a run that trains adapters alone: resident with branches apart, on disk, replayed and from
+// snapshots the same bits; the model's own weights stay. Leaves the run's first steps in
+// "/runs/parts".
+void check_adapters_train(Env& env, const std::string& model, const TinyRun& run);
+
 std::vector<std::vector<float>> replay_tiny(Env& env, const std::string& model,
                                             const std::string& journal, const TinyRun& run,
                                             const ReplayOptions& options);

@@ -1,10 +1,11 @@
 // LoRA through the public API: settings, a run that goes on, exports, replays, and adapters as a start.
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
-import { evaluate, exportModel, plan, replay, type TrainConfig, Trainer, train } from "zo2";
+import { plan, type TrainConfig, train } from "zo2";
 import { mergeFlags, trainFlags } from "../../dist/config/flags.js";
 import { resolveTrainConfig } from "../../dist/config/resolve.js";
+import { checkAdapterRun } from "../support/adapters.js";
 
 const model = join(import.meta.dirname, "../../models/reviews-tiny");
 const reviews = join(import.meta.dirname, "../../data/reviews/train.jsonl");
@@ -37,18 +38,8 @@ t.test("settings", (t) => {
   t.end();
 });
 
-const files = (directory: string) => readdirSync(directory).sort();
-const adapterFiles = ["adapter_config.json", "adapter_model.safetensors"];
-const weights = (directory: string) => readFileSync(join(directory, "adapter_model.safetensors"));
-
 t.test("a run, from its start to another that begins with its adapter", async (t) => {
-  const dir = t.testdir();
-  const at = (name: string): string => join(dir, name);
-  await using trainer = new Trainer({ ...common, output: at("whole") });
-  await trainer.result;
-  await trainer.export(at("exported"));
-  const evaluated = await trainer.evaluate();
-  t.same(files(at("exported")), adapterFiles);
+  const at = await checkAdapterRun(t, common, (adapter) => ({ lora: { adapter } }));
   t.match(JSON.parse(readFileSync(join(at("exported"), "adapter_config.json"), "utf8")), {
     peft_type: "LORA",
     base_model_name_or_path: model,
@@ -56,30 +47,10 @@ t.test("a run, from its start to another that begins with its adapter", async (t
     lora_alpha: 4,
     fan_in_fan_out: false,
   });
-
-  await train({ ...common, steps: 2, output: at("parts") });
-  t.match(await train({ ...common, output: at("parts") }), { resumedFrom: 2 });
-  await exportModel({ run: at("parts"), out: at("exported-parts") });
-  await replay({ base: model, journal: join(at("parts"), "journal.ndjson"), out: at("replayed") });
-  for (const other of ["exported-parts", "replayed"]) {
-    t.same(files(at(other)), adapterFiles);
-    t.ok(weights(at(other)).equals(weights(at("exported"))), other);
-  }
-  t.equal((await evaluate({ run: at("whole") })).loss, evaluated.loss);
   const other = train({ ...common, lora: { r: 3, loraAlpha: 4 }, output: at("parts") });
   await t.rejects(other, { code: "ZO2_JOURNAL_MISMATCH", message: /lora\.r: saved 2, given 3/ });
   const whole = { ...common, lora: undefined, output: at("parts") };
   await t.rejects(train(whole), { code: "ZO2_JOURNAL_MISMATCH" });
-
-  const begun = { ...common, lora: { adapter: at("exported") }, output: at("more") };
-  await train(begun);
-  const journal = join(at("more"), "journal.ndjson");
-  const request = { base: model, journal, out: at("replayed-more") };
-  await t.rejects(replay(request), { code, message: /began from an adapter; give its directory/ });
-  await replay({ ...request, adapter: at("exported") });
-  await exportModel({ run: at("more"), out: at("exported-more") });
-  t.ok(weights(at("exported-more")).equals(weights(at("replayed-more"))));
-  t.notOk(weights(at("exported-more")).equals(weights(at("exported"))));
 });
 
 t.test("modules that are not there are refused with some that are", async (t) => {

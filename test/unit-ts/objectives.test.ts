@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import t, { type Test } from "tap";
 import { generate, type Objective, type ScheduleConfig, train, type WrittenRow } from "zo2";
+import { namedObjective } from "../../dist/named-objective.js";
 
 const root = join(import.meta.dirname, "../..");
 const model = join(root, "models/reviews-tiny");
@@ -99,4 +100,47 @@ t.test("measures of a task by name", async (t) => {
     code,
     message: /maxNewTokens is missing/,
   });
+});
+
+t.test("measures by name, of texts and log-probabilities at hand", (t) => {
+  const { signal } = new AbortController();
+  const examples = [{ prompt: "", completion: "", answers: ["the black cat", "a cat"] }];
+  const texts = (text: string) => [{ row: {}, index: 0, text }];
+  const score = (name: "f1" | "exactMatch", text: string) => {
+    const objective = namedObjective(name, examples);
+    t.ok(objective.maximize);
+    return objective.needs === "texts" && objective.score(texts(text), signal);
+  };
+  t.same(score("f1", " Cat. "), [1]);
+  t.same(score("f1", "black dog"), [0.5]);
+  t.same(score("f1", "dog"), [0]);
+  t.same(score("exactMatch", " The cat! "), [1]);
+  t.same(score("exactMatch", "black dog"), [0]);
+
+  const options = [{ prompt: "", options: ["a", "b", "c"], label: [1, 2] }];
+  const accuracy = namedObjective("accuracy", options);
+  const row = (logprobs: number[]) => [{ row: {}, index: 0, logprobs }];
+  const right = (logprobs: number[]) =>
+    accuracy.needs === "logprobs" && accuracy.score(row(logprobs), signal);
+  t.same([right([-3, -2, -1]), right([-1, -2, -3]), right([-2, -2, -2])], [[1], [0], [0]]);
+  t.end();
+});
+
+t.test("texts within a budget, and a copy that says nothing that can be chosen from", async (t) => {
+  const schedule = { memory: "8MB", offload: "disk" } as const;
+  const config = setting(t, "run", schedule);
+  const seen: WrittenRow[][] = [];
+  const small = { ...config, steps: 1, output: `${config.output}-small` };
+  const tight = { ...small, schedule: { ...schedule, memory: "1MB" } };
+  const code = "ZO2_OUT_OF_MEMORY";
+  const message = /and key\/value caches of \d+ tokens is \d+/;
+  await t.rejects(train(tight, { objective: record(seen) }), { code, message });
+  await train({ ...config, steps: 2 }, { objective: record(seen) });
+  t.equal(seen.length, 4);
+  const skipped: boolean[] = [];
+  const onStep = (step: { skipped: boolean }) => skipped.push(step.skipped);
+  const far = { ...config, output: `${config.output}-far`, steps: 2 };
+  const method = { ...config.method, epsilon: 1e10 };
+  await train({ ...far, method }, { objective: record(seen), onStep });
+  t.same(skipped, [true, true], "its logits are not finite");
 });

@@ -1,20 +1,12 @@
 // Prefix tuning through the public API: settings, a run that goes on, texts behind it, exports,
 // replays, and prefixes as a start.
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
-import {
-  evaluate,
-  exportModel,
-  generate,
-  plan,
-  replay,
-  type TrainConfig,
-  Trainer,
-  train,
-} from "zo2";
+import { generate, plan, type TrainConfig, train } from "zo2";
 import { mergeFlags, trainFlags } from "../../dist/config/flags.js";
 import { resolveTrainConfig } from "../../dist/config/resolve.js";
+import { checkAdapterRun } from "../support/adapters.js";
 
 const model = join(import.meta.dirname, "../../models/reviews-tiny");
 const reviews = join(import.meta.dirname, "../../data/reviews/train.jsonl");
@@ -54,18 +46,8 @@ t.test("settings", (t) => {
   t.end();
 });
 
-const files = (directory: string) => readdirSync(directory).sort();
-const adapterFiles = ["adapter_config.json", "adapter_model.safetensors"];
-const weights = (directory: string) => readFileSync(join(directory, "adapter_model.safetensors"));
-
 t.test("a run, from its start to another that begins with its prefix", async (t) => {
-  const dir = t.testdir();
-  const at = (name: string): string => join(dir, name);
-  await using trainer = new Trainer({ ...common, output: at("whole") });
-  await trainer.result;
-  await trainer.export(at("exported"));
-  const evaluated = await trainer.evaluate();
-  t.same(files(at("exported")), adapterFiles);
+  const at = await checkAdapterRun(t, common, (adapter) => ({ prefixTuning: { adapter } }));
   const { num_hidden_layers: layers } = JSON.parse(
     readFileSync(join(model, "config.json"), "utf8"),
   ) as { num_hidden_layers: number };
@@ -77,31 +59,11 @@ t.test("a run, from its start to another that begins with its prefix", async (t)
     num_layers: layers,
     prefix_projection: false,
   });
-
-  await train({ ...common, steps: 2, output: at("parts") });
-  t.match(await train({ ...common, output: at("parts") }), { resumedFrom: 2 });
-  await exportModel({ run: at("parts"), out: at("exported-parts") });
-  await replay({ base: model, journal: join(at("parts"), "journal.ndjson"), out: at("replayed") });
-  for (const other of ["exported-parts", "replayed"]) {
-    t.same(files(at(other)), adapterFiles);
-    t.ok(weights(at(other)).equals(weights(at("exported"))), other);
-  }
-  t.equal((await evaluate({ run: at("whole") })).loss, evaluated.loss);
   const [text] = await generate({ run: at("whole"), prompts: "It was", maxNewTokens: 4 });
   t.ok((text?.tokens.length ?? 0) > 0, "texts go on behind it");
   const longer = { ...common, prefixTuning: { numVirtualTokens: 4 }, output: at("parts") };
   const message = /prefixTuning\.numVirtualTokens: saved 3, given 4/;
   await t.rejects(train(longer), { code: "ZO2_JOURNAL_MISMATCH", message });
-
-  const begun = { ...common, prefixTuning: { adapter: at("exported") }, output: at("more") };
-  await train(begun);
-  const journal = join(at("more"), "journal.ndjson");
-  const request = { base: model, journal, out: at("replayed-more") };
-  await t.rejects(replay(request), { code, message: /began from an adapter; give its directory/ });
-  await replay({ ...request, adapter: at("exported") });
-  await exportModel({ run: at("more"), out: at("exported-more") });
-  t.ok(weights(at("exported-more")).equals(weights(at("replayed-more"))));
-  t.notOk(weights(at("exported-more")).equals(weights(at("exported"))));
 });
 
 t.test("it takes its tokens from what the model reads", async (t) => {

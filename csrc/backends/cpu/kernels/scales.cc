@@ -1,6 +1,6 @@
 #include "backends/cpu/kernels/scales.h"
 
-#include "backends/cpu/kernels/storage.h"
+#include "backends/cpu/kernels/with_aux.h"
 
 namespace zo2::ISA_NS {
 namespace {
@@ -56,20 +56,6 @@ void subtract(const Update& update, Distribution distribution, const Shape& shap
 }
 
 template <class Shape>
-void multiply_steps(const Weight& weight, const Shape& shape, int64_t index,
-                    const GroupNumbers& scale, F* value) {
-  for (int u = 0; u < shape.groups(); ++u) {
-    F* x = value + 4 * u;
-    Bytes q[4];
-    gather_group(shape, u, weight.data.as<const int8_t>() + index, q);
-    for (int i = 0; i < 4; ++i) x[i] = widen(q[i]);
-    transpose_lanes(x);
-    const F of_group = spread(shape, scale, u);
-    for (int i = 0; i < 4; ++i) x[i] *= of_group;
-  }
-}
-
-template <class Shape>
 void advance(const Weight& weight, Distribution distribution, const Shape& shape, int64_t index,
              F* value) {
   const StoredScales stored = scales_of(weight, shape);
@@ -78,7 +64,7 @@ void advance(const Weight& weight, Distribution distribution, const Shape& shape
     subtract(weight.pending.updates[u], distribution, shape, scale);
     if (u + 1 == weight.pending.store_after) store(stored, shape, scale);
   }
-  multiply_steps(weight, shape, index, scale, value);
+  decode_steps(weight, shape, index, value, [&](int u) { return spread(shape, scale, u); });
 }
 
 }  // namespace

@@ -23,15 +23,10 @@ void decode_bf16r8(const Weight& weight, bool whole, const Shape& shape, int64_t
 template <class Shape>
 void decode_q8(const Weight& weight, const Shape& shape, int64_t index, F* value) {
   F scale{};
-  for (int u = 0; u < shape.groups(); ++u) {
-    F* x = value + 4 * u;
-    Bytes q[4];
-    gather_group(shape, u, weight.data.as<const int8_t>() + index, q);
-    for (int i = 0; i < 4; ++i) x[i] = widen(q[i]);
-    transpose_lanes(x);
+  decode_steps(weight, shape, index, value, [&](int u) {
     if (new_scales(shape, u)) scale = q8_scales(weight, shape, u);
-    for (int i = 0; i < 4; ++i) x[i] *= scale;
-  }
+    return scale;
+  });
 }
 
 template <class Shape>

@@ -48,4 +48,19 @@ ZO2_INLINE F q8_scales(const Weight& weight, const Tall& shape, int u) {
 ZO2_INLINE bool new_scales(const Flat&, int) { return true; }
 ZO2_INLINE bool new_scales(const Tall&, int u) { return u % 8 == 0; }
 
+// Values of q8 and q8s: steps times scale_of(u), by lane of group u.
+template <class Shape, class ScaleOf>
+ZO2_INLINE void decode_steps(const Weight& weight, const Shape& shape, int64_t index, F* value,
+                             const ScaleOf& scale_of) {
+  for (int u = 0; u < shape.groups(); ++u) {
+    F* x = value + 4 * u;
+    Bytes q[4];
+    gather_group(shape, u, weight.data.as<const int8_t>() + index, q);
+    for (int i = 0; i < 4; ++i) x[i] = widen(q[i]);
+    transpose_lanes(x);
+    const F scale = scale_of(u);
+    for (int i = 0; i < 4; ++i) x[i] *= scale;
+  }
+}
+
 }  // namespace zo2::ISA_NS
