@@ -47,6 +47,13 @@ const variants = [
   { name: "subzero", copies: 2, learningRate: 1.5e-4, method: { name: "subzero" } },
   { name: "sparse", copies: 2, learningRate: 4.5e-4, method: { name: "sparse" } },
   { name: "adamezo", copies: 2, learningRate: 1e-3, method: { name: "adamezo" } },
+  {
+    name: "qzo",
+    copies: 2,
+    learningRate: 3e-2,
+    method: { name: "qzo" },
+    storage: "q8",
+  },
 ];
 /** What all the variants' steps divide. */
 const wholeSteps = 72;
@@ -82,7 +89,7 @@ async function trainOnce(of, { variant, learningRate, seed, rows, passes = of.pa
     seed,
     evalEvery: rows ? Math.max(1, Math.round(steps / points)) : 0,
     output,
-    schedule: { threads, checkpointEvery: 0 },
+    schedule: { threads, checkpointEvery: 0, storage: variant.storage ?? "f32" },
   };
   const onEvent = (event) => {
     if (event.event !== "eval") return;

@@ -161,8 +161,9 @@ inline Weight as_matrix(const Vector& vector, int64_t rows, int64_t columns) {
 
 // Those of the weight's directions, where a run has these.
 [[gnu::always_inline]] inline Factors factors_of(const Weight& weight, const Factors& factors) {
+  if (weight.elementwise || trains_scales(weight)) return {};
   const bool dense = factors.cores && !factors.cores[weight.tensor];
-  return weight.elementwise || dense || trains_scales(weight) ? Factors{} : factors;
+  return dense ? Factors{} : factors;
 }
 
 // y[b][t] (+)= table_b[ids[t]] for the ids that fall into the weight's rows; others are left alone.
