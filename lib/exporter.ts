@@ -74,6 +74,13 @@ async function discard(own: string, mark: boolean): Promise<void> {
   if (mark) await mkdir(own);
 }
 
+/** What is written of a model, and what ends the writing. */
+export interface Writing {
+  /** Add LoRA's adapters to the model's weights and write all of it (default: they alone). */
+  mergeAdapter?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+}
+
 /**
  * Writes the engine's present weights; when it fails, nothing is left.
  * @throws Zo2Error; the signal's reason
@@ -82,7 +89,7 @@ export async function exportFrom(
   model: OpenModel,
   runtime: Runtime,
   dir: string,
-  signal?: AbortSignal,
+  { mergeAdapter = false, signal }: Writing = {},
 ): Promise<void> {
   if (typeof dir !== "string" || dir === "") throw invalid("out must be the path of a directory");
   const out = resolve(dir);
@@ -92,10 +99,10 @@ export async function exportFrom(
     await mkdir(out, { recursive: true });
     own = await mkdtemp(join(out, unfinished));
     for (const earlier of left) await rm(earlier, { recursive: true });
-    const isWhole = !model.info.tensors.some(({ role }) => role === "adapter");
+    const isWhole = mergeAdapter || !model.info.tensors.some(({ role }) => role === "adapter");
     if (model.info.format === "gguf" && isWhole) await writeTokenizer(model.path, runtime, own);
     signal?.throwIfAborted();
-    await model.engine.exportTo(own);
+    await model.engine.exportTo(own, mergeAdapter);
     signal?.throwIfAborted();
     await moveUp(own, out);
   } catch (error) {
@@ -125,12 +132,12 @@ export async function exportModelWith(
 ): Promise<ExportResult> {
   const { signal } = options;
   const resolved = resolveExportConfig(given);
-  const { out } = resolved;
+  const { out, mergeAdapter } = resolved;
   signal?.throwIfAborted();
   const tuned = await openTuned(resolved);
   await requireEmpty(out);
   return withTuned(runtime, tuned, options, async (opened, step) => {
-    await exportFrom(opened, runtime, out, signal);
+    await exportFrom(opened, runtime, out, { mergeAdapter, signal });
     return { out, step };
   });
 }

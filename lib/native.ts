@@ -311,8 +311,11 @@ export interface NativeEngine {
   endSequence(index: number): void;
   /** Applies a journal's records to the freshly loaded base; resolves to the last step applied. */
   replay(journal: string, options?: NativeReplayOptions): Promise<number>;
-  /** Writes a Hugging Face directory (config.json, model.safetensors, companions) of W_t. */
-  exportTo(dir: string): Promise<void>;
+  /**
+   * Writes a Hugging Face directory (config.json, model.safetensors, companions) of W_t, or of adapters alone unless
+   * they are to be merged.
+   */
+  exportTo(dir: string, merge?: boolean): Promise<void>;
   /** Logits of every position, [tokens, vocabulary]. */
   logits(tokens: Int32Array): Promise<Float32Array>;
   /** W_t of one tensor in fp32, canonical orientation. */

@@ -21,6 +21,8 @@ export interface ReplayRequest {
   step?: number | undefined;
   /** Of a run that began from an adapter: the adapter's directory. */
   adapter?: string | undefined;
+  /** As {@link ExportConfig.mergeAdapter}. */
+  mergeAdapter?: boolean | undefined;
 }
 
 function checkRequest({ base, journal, out, step }: ReplayRequest): void {
@@ -133,7 +135,7 @@ export async function replayWith(
     const step = await interruptible(model.engine, signal, () =>
       model.engine.replay(journal, upTo),
     );
-    await exportFrom(model, runtime, out, signal);
+    await exportFrom(model, runtime, out, { mergeAdapter: request.mergeAdapter, signal });
     return { out, step };
   } catch (error) {
     throw signal?.aborted ? signal.reason : fromNative(error);

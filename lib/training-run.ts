@@ -26,7 +26,7 @@ import { locatePart } from "./data/locate.js";
 import { fromNative, Zo2Error } from "./errors.js";
 import { type EvaluateResult, evaluateRows } from "./evaluation.js";
 import type { TrainEvent, TrainResult, TrainStep } from "./events.js";
-import { exportFrom } from "./exporter.js";
+import { exportFrom, type Writing } from "./exporter.js";
 import { checkObjective, type Objective } from "./objective.js";
 import type { Runtime } from "./runtime.js";
 import { taskOf } from "./tasks/registry.js";
@@ -134,12 +134,13 @@ export class TrainingRun implements AsyncIterable<TrainStep>, AsyncDisposable {
    * Writes the tuned model as a Hugging Face directory; with `lora` or `prefixTuning`
    * those alone, for PEFT.
    * @param dir new or empty directory
+   * @param options `mergeAdapter`: the whole model, with LoRA's adapters added to its weights
    * @throws Zo2Error ZO2_INVALID_CONFIG for other directories, ZO2_IO; ZO2_BUSY before the run has
    * ended, ZO2_CLOSED after close() and for a run that has failed
    */
-  async export(dir: string): Promise<void> {
+  async export(dir: string, options: Pick<Writing, "mergeAdapter"> = {}): Promise<void> {
     this.#require("export()");
-    await exportFrom(this.#driver.model, this.#driver.runtime, dir);
+    await exportFrom(this.#driver.model, this.#driver.runtime, dir, options);
   }
 
   /** Ends the training if need be and frees the model. May be called again. */

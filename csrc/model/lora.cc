@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
+#include <type_traits>
 
 #include "core/error.h"
 #include "core/lanes.h"
@@ -15,14 +15,16 @@ constexpr const char* kField = "lora.targetModules";
 constexpr const char* kPrefix = "base_model.model.";  // of PEFT's names of tensors
 
 // Every product of the model but the head's, by the id of its weight.
-std::map<TensorId, LinearSpec*> products_of(ModelSpec& model) {
-  std::map<TensorId, LinearSpec*> products;
-  const auto add = [&](LinearSpec& linear) {
+template <typename Model>
+auto products_of(Model& model) {
+  using Linear = std::remove_reference_t<decltype((model.project_in))>;  // const if the model is
+  std::map<TensorId, Linear*> products;
+  const auto add = [&](Linear& linear) {
     if (linear.weight >= 0) products[linear.weight] = &linear;
   };
   add(model.project_in);
-  for (BlockSpec& block : model.blocks)
-    for (LinearSpec* linear : {&block.attention.q, &block.attention.k, &block.attention.v,
+  for (auto& block : model.blocks)
+    for (Linear* linear : {&block.attention.q, &block.attention.k, &block.attention.v,
                                &block.attention.o, &block.mlp.gate, &block.mlp.up, &block.mlp.down})
       add(*linear);
   add(model.project_out);
@@ -117,6 +119,13 @@ void add_lora(ModelSpec& model, const LoraShape& shape) {
     adapt(model, modules[i], shape.rank);
     model.adapter.modules.push_back(modules[i].name);
   }
+}
+
+std::map<TensorId, LoraSpec> adapters_by_weight(const ModelSpec& model) {
+  std::map<TensorId, LoraSpec> adapters;
+  for (const auto& [weight, linear] : products_of(model))
+    if (linear->lora.a >= 0) adapters[weight] = linear->lora;
+  return adapters;
 }
 
 void lora_start(const ModelSpec& model, uint64_t seed, TensorId tensor, float* out) {

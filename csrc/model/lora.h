@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,9 @@ struct LoraShape {
 // Freezes the model and gives adapters to the modules meant. Throws Error(kInvalidConfig) naming
 // lora.targetModules where a pattern means none, and lora.r where it exceeds a module's sides.
 void add_lora(ModelSpec& model, const LoraShape& shape);
+
+// By the weights that they are beside.
+std::map<TensorId, LoraSpec> adapters_by_weight(const ModelSpec& model);
 
 // A as PEFT initialises it: uniform up to 1 / sqrt(columns) (Kaiming with a = sqrt(5)), from
 // purpose 5 under `seed`; B is zero.

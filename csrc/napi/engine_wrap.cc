@@ -310,8 +310,9 @@ Napi::Value EngineWrap::replay(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value EngineWrap::export_to(const Napi::CallbackInfo& info) {
-  return submit(info, [dir = info[0].ToString().Utf8Value()](Engine& engine) -> ResultMaker {
-    loaded(engine).export_to(dir);
+  return submit(info, [dir = info[0].ToString().Utf8Value(),
+                       merge = info[1].ToBoolean().Value()](Engine& engine) -> ResultMaker {
+    loaded(engine).export_to(dir, merge);
     return {};
   });
 }

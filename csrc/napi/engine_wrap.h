@@ -29,7 +29,7 @@ class EngineWrap final : public Napi::ObjectWrap<EngineWrap> {
   void end_sequence(const Napi::CallbackInfo& info);
   // replay(journal: string, options?: NativeReplayOptions): Promise<number>
   Napi::Value replay(const Napi::CallbackInfo& info);
-  // exportTo(dir: string): Promise<void>
+  // exportTo(dir: string, merge?: boolean): Promise<void>
   Napi::Value export_to(const Napi::CallbackInfo& info);
   // logits(tokens: Int32Array): Promise<Float32Array>
   Napi::Value logits(const Napi::CallbackInfo& info);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "store/layout.h"
 #include "store/safetensors_writer.h"
 #include "store/tensor_reader.h"
+#include "zo/merged_weights.h"
 #include "zo/peft_adapter.h"
 
 namespace zo2 {
@@ -188,13 +190,15 @@ void export_adapter(Env& env, const Checkpoint& base, const ModelSpec& model, Pi
 }
 
 void export_model(Env& env, const Checkpoint& base, const ModelSpec& model, Pipeline& pipeline,
-                  const PendingUpdates& pending, const std::string& dir) {
+                  const PendingUpdates& pending, const std::string& dir, bool merge) {
+  std::optional<MergedWeights> merged;
+  if (merge) merged.emplace(model, pipeline, pending);
   env.create_directories(dir);
   refuse_other(env, dir, "config.json");
   // What is on disk needs none of this: every weight is looked at once.
   pipeline.settle(pending, false, [] { return false; });
-  // Between rounding steps values have more digits than the storage type.
-  const bool exact = pending.exact();
+  // Between rounding steps values have more digits than the storage type, as sums with adapters do.
+  const bool exact = pending.exact() && !merge;
   const StorageType type = exact ? file_type(pending.rules().type) : StorageType::kF32;
   std::vector<StoredPieces> stored = stored_tensors(model, false);
   const auto type_of = [&](const StoredPieces& t) {
@@ -209,6 +213,7 @@ void export_model(Env& env, const Checkpoint& base, const ModelSpec& model, Pipe
   SafetensorsWriter writer(env, dir + "/model.safetensors", entries);
   const ReadRows read_rows = [&](TensorId id, int64_t row, int64_t count, float* out) {
     pipeline.materialize(id, row, count, pending, out);
+    if (merged) merged->add(id, row, count, out);
   };
   for (const StoredPieces& t : stored)
     if (t.whole.transposed)

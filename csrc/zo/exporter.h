@@ -12,10 +12,10 @@ namespace zo2 {
 // config.json, model.safetensors and the base's companion files (tokenizer ...), each complete or
 // absent. Tensors have the names, shapes and orientation of the base (of Hugging Face, where that
 // is GGUF) and are written in f32, or in the storage type where files have it (bf16, f16) and every
-// value is a number of that type. Throws Error(kInvalidConfig) when `dir` holds a config.json
-// already.
+// value is a number of that type. With `merge`, adapters of LoRA are added to the weights. Throws
+// Error(kInvalidConfig) when `dir` holds a config.json already, or there is nothing to merge.
 void export_model(Env& env, const Checkpoint& base, const ModelSpec& model, Pipeline& pipeline,
-                  const PendingUpdates& pending, const std::string& dir);
+                  const PendingUpdates& pending, const std::string& dir, bool merge);
 
 // The same for a model's adapters alone, as PEFT has them: adapter_model.safetensors in f32 and
 // adapter_config.json.

@@ -284,11 +284,13 @@ uint64_t Session::replay(const std::string& path, const ReplayOptions& options,
   return pending_->step();
 }
 
-void Session::export_to(const std::string& dir) {
+void Session::export_to(const std::string& dir, bool merge) {
   require_loaded();
   prepare({}, [this] { return cancelled(); });
-  const auto write = model_.adapter ? export_adapter : export_model;
-  write(env_, *checkpoint_, model_, *pipeline_, *pending_, dir);
+  if (model_.adapter && !merge)
+    export_adapter(env_, *checkpoint_, model_, *pipeline_, *pending_, dir);
+  else
+    export_model(env_, *checkpoint_, model_, *pipeline_, *pending_, dir, merge);
 }
 
 std::vector<float> Session::logits(const std::vector<int32_t>& tokens) {

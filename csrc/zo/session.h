@@ -80,7 +80,8 @@ class Session {
   // with Error(kAborted).
   uint64_t replay(const std::string& journal, const ReplayOptions& options,
                   const std::function<bool()>& stopping);
-  void export_to(const std::string& dir);
+  // `merge`: the whole model with its adapters added to the weights, instead of them alone.
+  void export_to(const std::string& dir, bool merge = false);
   // Of every position of one sequence: [tokens][vocabulary].
   std::vector<float> logits(const std::vector<int32_t>& tokens);
   std::vector<float> tensor(TensorId id);

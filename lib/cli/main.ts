@@ -61,6 +61,7 @@ function createProgram(output: Output, finish: (code: number) => void): Command 
     .option("--out <dir>", "new directory to write")
     .option("--step <n>", "last step to apply (default: the journal's last)")
     .option("--adapter <dir>", "the adapter that the run began from, where it did")
+    .option("--merge-adapter", "write the whole model, with LoRA adapters added to its weights")
     .action(async (given: Given) => {
       finish(await replayCommand(given, output));
     });

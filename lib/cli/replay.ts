@@ -7,7 +7,7 @@ import type { Given } from "./settings.js";
 
 /** @returns exit code */
 export async function replayCommand(given: Given, output: Output): Promise<number> {
-  const { base, journal, out, step, adapter } = given;
+  const { base, journal, out, step, adapter, mergeAdapter } = given;
   if (typeof base !== "string") throw invalid("base is missing; give --base MODEL");
   if (typeof journal !== "string") throw invalid("journal is missing; give --journal FILE");
   if (typeof out !== "string") throw invalid("out is missing; give --out DIR");
@@ -16,6 +16,6 @@ export async function replayCommand(given: Given, output: Output): Promise<numbe
   }
   const last = typeof step === "string" ? Number(step) : undefined;
   const start = typeof adapter === "string" ? adapter : undefined;
-  const request = { base, journal, out, step: last, adapter: start };
+  const request = { base, journal, out, step: last, adapter: start, mergeAdapter: mergeAdapter === true };
   return writing(output, (options) => replay(request, options));
 }

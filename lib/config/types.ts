@@ -311,10 +311,13 @@ export interface ExportConfig {
   out: string;
   /** Where the run's model is now, if it has moved. */
   model?: string | undefined;
+  /** Write the whole model, with the run's LoRA adapters added to its weights (default: they alone). */
+  mergeAdapter?: boolean | undefined;
   schedule?: PlacementConfig | undefined;
 }
 /** {@link ExportConfig} with its defaults. */
-export interface ResolvedExportConfig extends Omit<ExportConfig, "schedule"> {
+export interface ResolvedExportConfig
+  extends Omit<Filled<ExportConfig, "model">, "schedule"> {
   schedule: ResolvedPlacement;
 }
 

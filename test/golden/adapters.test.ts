@@ -1,5 +1,5 @@
-// Adapters and prefixes that are exported, loaded by PEFT: the logits that the engine gives. And those
-// that PEFT has made, from which the engine begins.
+// Adapters and prefixes that are exported, loaded by PEFT: the logits that the engine gives, and merged
+// into the same weights. And those that PEFT has made, from which the engine begins.
 import { execFile } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -17,6 +17,8 @@ const python = "missing" in found ? "" : found.python;
 interface Loaded {
   worst: number;
   moved: number;
+  /** Of adapters. */
+  mergedOff?: number;
   warnings: string[];
 }
 
@@ -71,7 +73,9 @@ t.test("PEFT loads what was trained, and what it makes is a start", { skip }, as
     const tokens = sequences[0] ?? [];
     const logits = join(folder, "logits.bin");
     writeFileSync(logits, await made.engine.logits(Int32Array.from(tokens)));
-    const others = { ...each, made: join(folder, "made") };
+    const merged = join(folder, "merged");
+    if (each.targets) await made.engine.exportTo(merged, true);
+    const others = { ...each, ...(each.targets && { merged }), made: join(folder, "made") };
     jobs.push({ ...others, name, model, adapter: made.exported, tokens, logits });
   }
   const [list, out] = [join(scratch, "jobs.json"), join(scratch, "loaded.json")];
@@ -80,9 +84,13 @@ t.test("PEFT loads what was trained, and what it makes is a start", { skip }, as
   await run(python, [script, list, out], { env: { ...process.env, HF_HUB_OFFLINE: "1" } });
   const loaded = JSON.parse(readFileSync(out, "utf8")) as Record<string, Loaded>;
   for (const { name, model, made, tokens, ...job } of jobs) {
-    const { worst, moved, warnings } = loaded[name] as Loaded;
+    const { worst, moved, warnings, mergedOff } = loaded[name] as Loaded;
     t.strictSame(warnings, [], `${name}: nothing is missing`);
     t.ok(moved > 10 * allowed, `${name}: the adapter matters (${moved.toExponential(1)})`);
+    if (job.targets) {
+      const off = mergedOff ?? Number.NaN;
+      t.ok(off <= 1e-7, `${name}: merged weights are PEFT's (worst ${off.toExponential(1)})`);
+    }
     t.ok(worst <= allowed, `${name}: logits within 2e-4 (worst ${worst.toExponential(1)})`);
     const { engine } = await loadModel(model, startOf({ model, ...job }, made));
     const logits = await engine.logits(Int32Array.from(tokens));

@@ -2,7 +2,8 @@
 
     load_adapters.py JOBS.json OUT.json
 
-A job has a model, an exported adapter or prefix, tokens and the logits that zo2 gives with it. Its
+A job has a model, an exported adapter or prefix, tokens and the logits that zo2 gives with it, and
+of adapters the model that they are `merged` with. Its
 `made`, a directory, receives one that PEFT has made, which is not zero, and its logits.
 """
 
@@ -26,6 +27,15 @@ def logits_of(model, job):
     return model(input_ids=torch.tensor([job["tokens"]]), use_cache=False).logits[0].numpy()
 
 
+def merged_off(model, job):
+    """The largest difference of weights, of those that PEFT merges to those that zo2 has merged."""
+    whole, warned = AutoModelForCausalLM.from_pretrained(job["merged"], dtype="auto", output_loading_info=True)
+    assert not any(warned.values()), warned
+    ours, theirs = whole.state_dict(), model.merge_and_unload().state_dict()
+    assert ours.keys() == theirs.keys()
+    return max(float((ours[name] - theirs[name]).abs().max()) for name in theirs)
+
+
 @torch.no_grad()
 def load(job):
     with warnings.catch_warnings(record=True) as caught:
@@ -34,6 +44,7 @@ def load(job):
     plain, logits = logits_of(base(job).eval(), job), logits_of(model, job)
     given = np.fromfile(job["logits"], "<f4").reshape(logits.shape)
     return {"worst": float(np.abs(logits - given).max()),
+            **({"mergedOff": merged_off(model, job)} if "merged" in job else {}),
             "moved": float(np.abs(logits - plain).max()),
             "warnings": [str(w.message) for w in caught if "adapter" in str(w.message)]}
 

@@ -181,6 +181,42 @@ TEST_CASE("lora: an adapter is exported for PEFT, and a run begins from one") {
         std::string::npos);
 }
 
+TEST_CASE("lora: merged into the weights, adapters give the same model") {
+  for (const StorageType storage : {StorageType::kF32, StorageType::kBF16}) {
+    FaultEnv env(1);
+    write_tiny_model(env, kModel, 1, three_layers());
+    TinyRun run = run_of(names({"q_proj", "v_proj", "layers.1.mlp.down_proj"}));
+    run.storage = storage;
+    train_tiny(env, kModel, "/runs/first", run);
+    const auto session = load_tiny(env, kModel, run);
+    session->replay("/runs/first/journal.ndjson", {}, [] { return false; });
+    session->export_to("/merged", true);
+    CHECK_THROWS(ErrorCode::kInvalidConfig, (Texts{"/merged", "config.json already"}),
+                 session->export_to("/merged", true));
+    const auto whole = load_tiny(env, "/merged", {});
+    const std::vector<float> logits = whole->logits({1, 2, 3}), given = session->logits({1, 2, 3});
+    for (size_t i = 0; i < logits.size(); ++i)
+      CHECK(std::abs(logits[i] - given[i]) <= 1e-5f * (1 + std::abs(given[i])));
+    // What has no adapter is the base's.
+    CHECK(tensor_named(*whole, "model.layers.0.mlp.up_proj.weight") ==
+          tensor_named(*session, "model.layers.0.mlp.up_proj.weight"));
+    CHECK(tensor_named(*whole, "model.layers.1.mlp.down_proj.weight") !=
+          tensor_named(*session, "model.layers.1.mlp.down_proj.weight"));
+  }
+}
+
+TEST_CASE("lora: there is nothing to merge without adapters, or of a prefix") {
+  FaultEnv env(1);
+  write_tiny_model(env, kModel, 1, three_layers());
+  TinyRun run;
+  CHECK_THROWS(ErrorCode::kInvalidConfig, (Texts{"mergeAdapter", "trained no adapters"}),
+               load_tiny(env, kModel, run)->export_to("/merged", true));
+  run.prefix = PrefixOptions{};
+  CHECK_THROWS(ErrorCode::kInvalidConfig, (Texts{"mergeAdapter", "a prefix cannot be"}),
+               load_tiny(env, kModel, run)->export_to("/merged", true));
+  CHECK(!env.exists("/merged"));
+}
+
 TEST_CASE("lora: adapters that this model or program cannot have are refused by name") {
   FaultEnv env(1);
   write_tiny_model(env, kModel, 1, three_layers());

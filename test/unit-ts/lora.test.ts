@@ -1,8 +1,8 @@
 // LoRA through the public API: settings, a run that goes on, exports, replays, and adapters as a start.
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
-import { plan, type TrainConfig, train } from "zo2";
+import { evaluate, exportModel, plan, replay, type TrainConfig, train } from "zo2";
 import { mergeFlags, trainFlags } from "../../dist/config/flags.js";
 import { resolveTrainConfig } from "../../dist/config/resolve.js";
 import { checkAdapterRun } from "../support/adapters.js";
@@ -47,6 +47,19 @@ t.test("a run, from its start to another that begins with its adapter", async (t
     lora_alpha: 4,
     fan_in_fan_out: false,
   });
+  await exportModel({ run: at("whole"), out: at("merged"), mergeAdapter: true });
+  const journal = join(at("whole"), "journal.ndjson");
+  await replay({ base: model, journal, out: at("replayed-merged"), mergeAdapter: true });
+  const files = readdirSync(at("merged")).sort();
+  const tokenizer = ["tokenizer.json", "tokenizer_config.json"];
+  t.same(files, ["config.json", "model.safetensors", ...tokenizer]);
+  for (const file of files) {
+    t.same(readFileSync(join(at("merged"), file)), readFileSync(join(at("replayed-merged"), file)));
+  }
+  const [of, merged] = [{ run: at("whole") }, { model: at("merged"), data: reviews, task: "sst2" }];
+  const rows = { data: reviews, numEval: 20 };
+  const [adapted, whole] = [await evaluate({ ...of, ...rows }), await evaluate({ ...merged, ...rows })];
+  t.ok(Math.abs(whole.loss - adapted.loss) < 1e-5, "the same model");
   const other = train({ ...common, lora: { r: 3, loraAlpha: 4 }, output: at("parts") });
   await t.rejects(other, { code: "ZO2_JOURNAL_MISMATCH", message: /lora\.r: saved 2, given 3/ });
   const whole = { ...common, lora: undefined, output: at("parts") };
