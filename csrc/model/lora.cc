@@ -25,7 +25,7 @@ auto products_of(Model& model) {
   add(model.project_in);
   for (auto& block : model.blocks)
     for (Linear* linear : {&block.attention.q, &block.attention.k, &block.attention.v,
-                               &block.attention.o, &block.mlp.gate, &block.mlp.up, &block.mlp.down})
+                           &block.attention.o, &block.mlp.gate, &block.mlp.up, &block.mlp.down})
       add(*linear);
   add(model.project_out);
   return products;

@@ -310,11 +310,12 @@ Napi::Value EngineWrap::replay(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value EngineWrap::export_to(const Napi::CallbackInfo& info) {
-  return submit(info, [dir = info[0].ToString().Utf8Value(),
-                       merge = info[1].ToBoolean().Value()](Engine& engine) -> ResultMaker {
-    loaded(engine).export_to(dir, merge);
-    return {};
-  });
+  return submit(info,
+                [dir = info[0].ToString().Utf8Value(),
+                 merge = info[1].ToBoolean().Value()](Engine& engine) -> ResultMaker {
+                  loaded(engine).export_to(dir, merge);
+                  return {};
+                });
 }
 
 Napi::Value EngineWrap::logits(const Napi::CallbackInfo& info) {

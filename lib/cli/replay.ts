@@ -16,6 +16,13 @@ export async function replayCommand(given: Given, output: Output): Promise<numbe
   }
   const last = typeof step === "string" ? Number(step) : undefined;
   const start = typeof adapter === "string" ? adapter : undefined;
-  const request = { base, journal, out, step: last, adapter: start, mergeAdapter: mergeAdapter === true };
+  const request = {
+    base,
+    journal,
+    out,
+    step: last,
+    adapter: start,
+    mergeAdapter: mergeAdapter === true,
+  };
   return writing(output, (options) => replay(request, options));
 }

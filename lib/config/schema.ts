@@ -273,7 +273,9 @@ const exporting = z.strictObject({
   run: text("run directory"),
   out: text("directory to write; it must be empty or not exist"),
   model: text("where the run's model is now, if it has moved").optional(),
-  mergeAdapter: flag("write the whole model, with the run's LoRA adapters added to its weights").default(false),
+  mergeAdapter: flag(
+    "write the whole model, with the run's LoRA adapters added to its weights",
+  ).default(false),
   schedule: z.strictObject(placement).prefault({}),
 });
 

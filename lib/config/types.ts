@@ -316,8 +316,7 @@ export interface ExportConfig {
   schedule?: PlacementConfig | undefined;
 }
 /** {@link ExportConfig} with its defaults. */
-export interface ResolvedExportConfig
-  extends Omit<Filled<ExportConfig, "model">, "schedule"> {
+export interface ResolvedExportConfig extends Omit<Filled<ExportConfig, "model">, "schedule"> {
   schedule: ResolvedPlacement;
 }
 
