@@ -26,6 +26,7 @@ import type {
   NativeTrainResult,
 } from "./native.js";
 import { checkNamedObjective } from "./named-objective.js";
+import { makePrefix } from "./real-prefix.js";
 import { RecentLosses } from "./recent-losses.js";
 import { checkLength, findRun, runFiles, saveConfig } from "./run-directory.js";
 import type { Runtime } from "./runtime.js";
@@ -165,13 +166,12 @@ export class EngineDriver {
     try {
       const parts = await this.#locateRows();
       const path = await locateModel(config.model, { signal, ...this.hub });
-      this.#resumedFrom = (await findRun(config)) ?? 0;
-      this.#model = await openModel(
-        this.runtime,
-        path,
-        { ...config.schedule, ...trainedOf(config), run: config.output },
-        signal,
-      );
+      const found = await findRun(config);
+      this.#resumedFrom = found ?? 0;
+      if (found === undefined) await makePrefix(this.runtime, path, config, signal);
+      const { output } = config;
+      const schedule = { ...config.schedule, ...trainedOf(config, output), run: output };
+      this.#model = await openModel(this.runtime, path, schedule, signal);
       const data = await this.#loadData(this.#model, parts);
       // Looked at again: loading took a while, and another process may have begun a run there.
       this.#resumedFrom = (await findRun(config)) ?? 0;

@@ -15,6 +15,7 @@ import { cachedModel, fetchModel, type ModelPart } from "./hub/models.js";
 import { parseReference } from "./hub/reference.js";
 import type { HubOptions } from "./hub/snapshot.js";
 import type { NativeEngine, NativeLoadOptions, NativeModelInfo } from "./native.js";
+import { runFiles } from "./run-directory.js";
 import type { Runtime } from "./runtime.js";
 import { loadTokenizer, type TextEncoder } from "./tokenizer/tokenizer.js";
 import type { Limits } from "./data/row-plan.js";
@@ -83,11 +84,14 @@ export interface Trained {
   headTuning?: boolean | undefined;
 }
 
-/** What a run's configuration says of it, and what weights are kept as for that. */
-export function trainedOf(config: ResolvedTrainConfig): Trained & { storage: StoredAs } {
+/** What a run's configuration says of it, and what weights are kept as for that. @param run its directory now */
+export function trainedOf(
+  config: ResolvedTrainConfig,
+  run: string,
+): Trained & { storage: StoredAs } {
   const { method, schedule, trainable, lora, prefixTuning, headTuning, seed } = config;
   const storage = storedAs(method, schedule.storage);
-  const prefix = nativePrefix(prefixTuning, seed);
+  const prefix = nativePrefix(prefixTuning, seed, runFiles(run).prefix);
   return { trainable, lora: nativeLora(lora, seed), prefix, headTuning, storage };
 }
 

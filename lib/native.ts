@@ -316,6 +316,8 @@ export interface NativeEngine {
    * they are to be merged.
    */
   exportTo(dir: string, merge?: boolean): Promise<void>;
+  /** Writes a PEFT prefix to begin from: keys and values of random tokens (csrc/zo/real_prefix.h). */
+  writePrefix(virtualTokens: number, seed: number, dir: string): Promise<void>;
   /** Logits of every position, [tokens, vocabulary]. */
   logits(tokens: Int32Array): Promise<Float32Array>;
   /** W_t of one tensor in fp32, canonical orientation. */

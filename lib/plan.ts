@@ -89,7 +89,7 @@ export async function plan(config: PlanConfig, figures?: CpuFigures): Promise<Pl
     throw invalid(`device is "${device}"; it must be one of cpu, ${known.join(", ")}`);
   }
   const json = await configOf(model);
-  const prefix = nativePrefix(resolved.prefixTuning, 0);
+  const prefix = nativePrefix(resolved.prefixTuning, 0, "");
   const length = lengthOf(resolved.length, json, prefix?.numVirtualTokens);
   try {
     const made = native.plan({

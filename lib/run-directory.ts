@@ -22,6 +22,8 @@ export interface RunFiles {
   journal: string;
   metrics: string;
   checkpoints: string;
+  /** Directory of the prefix that the run made to begin from, if it did. */
+  prefix: string;
 }
 
 export function runFiles(run: string): RunFiles {
@@ -30,6 +32,7 @@ export function runFiles(run: string): RunFiles {
     journal: join(run, "journal.ndjson"),
     metrics: join(run, "metrics.ndjson"),
     checkpoints: join(run, "checkpoints"),
+    prefix: join(run, "prefix"),
   };
 }
 

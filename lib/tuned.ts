@@ -70,7 +70,7 @@ export async function withTuned<T>(
     const schedule = {
       ...own,
       storage: own.storage ?? defaultSchedule.storage,
-      ...(tuned.run && trainedOf(tuned.run.config)),
+      ...(tuned.run && trainedOf(tuned.run.config, tuned.run.directory)),
     };
     const run = tuned.run?.directory;
     const model = await openModel(

@@ -45,7 +45,7 @@ const variants = [
   { name: "meazo", copies: 2, learningRate: 1e-3, method: { name: "meazo" } },
   { name: "lozo", copies: 2, learningRate: 1.5e-4, method: { name: "lozo" } },
   { name: "subzero", copies: 2, learningRate: 1.5e-4, method: { name: "subzero" } },
-  { name: "sparse", copies: 2, learningRate: 4.5e-4, method: { name: "sparse" } },
+  { name: "sparse", copies: 2, learningRate: 4e-3, method: { name: "sparse" } },
   { name: "adamezo", copies: 2, learningRate: 1e-3, method: { name: "adamezo" } },
   {
     name: "qzo",

@@ -2,6 +2,7 @@
 // bit.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -87,6 +88,17 @@ inline uint16_t f32_to_f16(float x) {
   }
   const uint32_t rounded = (magnitude + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
   return static_cast<uint16_t>(sign | (rounded - (112u << 10)));
+}
+
+// Activations of any type.
+inline void to_f32(FloatType type, const void* from, int64_t count, float* out) {
+  if (type == FloatType::kF32) {
+    std::copy_n(static_cast<const float*>(from), count, out);
+    return;
+  }
+  const auto* halves = static_cast<const uint16_t*>(from);
+  for (int64_t i = 0; i < count; ++i)
+    out[i] = type == FloatType::kBF16 ? bf16_to_f32(halves[i]) : f16_to_f32(halves[i]);
 }
 
 // ---- bf16+8: an f32 whose low 8 bits are zero, split so that the plane is the bf16 nearest to it

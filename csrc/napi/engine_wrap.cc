@@ -167,6 +167,7 @@ Napi::Function EngineWrap::define(Napi::Env env) {
        InstanceMethod<&EngineWrap::end_sequence>("endSequence"),
        InstanceMethod<&EngineWrap::replay>("replay"),
        InstanceMethod<&EngineWrap::export_to>("exportTo"),
+       InstanceMethod<&EngineWrap::write_prefix>("writePrefix"),
        InstanceMethod<&EngineWrap::logits>("logits"), InstanceMethod<&EngineWrap::tensor>("tensor"),
        InstanceMethod<&EngineWrap::stop>("stop"),
        InstanceMethod<&EngineWrap::answer_score>("answerScore"),
@@ -314,6 +315,17 @@ Napi::Value EngineWrap::export_to(const Napi::CallbackInfo& info) {
                 [dir = info[0].ToString().Utf8Value(),
                  merge = info[1].ToBoolean().Value()](Engine& engine) -> ResultMaker {
                   loaded(engine).export_to(dir, merge);
+                  return {};
+                });
+}
+
+Napi::Value EngineWrap::write_prefix(const Napi::CallbackInfo& info) {
+  return submit(info,
+                [tokens = info[0].ToNumber().Int64Value(),
+                 seed = static_cast<uint64_t>(info[1].ToNumber().Int64Value()),
+                 dir = info[2].ToString().Utf8Value()](Engine& engine) -> ResultMaker {
+                  const ClearStop clear{engine};
+                  loaded(engine).write_prefix(tokens, seed, dir, [&] { return engine.stopping(); });
                   return {};
                 });
 }

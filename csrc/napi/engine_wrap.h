@@ -31,6 +31,8 @@ class EngineWrap final : public Napi::ObjectWrap<EngineWrap> {
   Napi::Value replay(const Napi::CallbackInfo& info);
   // exportTo(dir: string, merge?: boolean): Promise<void>
   Napi::Value export_to(const Napi::CallbackInfo& info);
+  // writePrefix(virtualTokens: number, seed: number, dir: string): Promise<void>
+  Napi::Value write_prefix(const Napi::CallbackInfo& info);
   // logits(tokens: Int32Array): Promise<Float32Array>
   Napi::Value logits(const Napi::CallbackInfo& info);
   // tensor(id: number): Promise<Float32Array>

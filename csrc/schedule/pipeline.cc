@@ -105,6 +105,20 @@ void Pipeline::release_cache() {
   cache_.reset();
 }
 
+void Pipeline::read_cache(size_t block, CachePart part, int64_t row, int64_t rows, float* out) {
+  const AttentionSpec& spec = model_.blocks[block].attention;
+  const KeyValueCache& cache = cache_plan_.blocks[block];
+  const bool keys = part == CachePart::kKeys;
+  const Floats& from = keys ? cache.k : cache.v;
+  const int64_t columns = keys ? spec.key_columns() : spec.value_columns();
+  const auto first = static_cast<size_t>(from.bytes_of(row * columns));
+  const auto bytes = static_cast<size_t>(from.bytes_of(rows * columns));
+  const auto staged = device_.alloc("cached rows", Tier::kStaging, bytes);
+  device_.copy(Lane::kCompute, {staged.get(), 0, bytes}, {from.buffer, from.offset + first, bytes});
+  device_.sync(Lane::kCompute);
+  to_f32(from.type, staged->address(), rows * columns, out);
+}
+
 // ---- what a pass does with an extent ------------------------------------------------------------
 
 bool Pipeline::gathered_only(TensorId tensor) const {

@@ -25,6 +25,8 @@ struct WriteRules {
   uint64_t lag = 0;
 };
 
+enum class CachePart : uint8_t { kKeys, kValues };
+
 // Where the results of the last pass are, in staging memory.
 struct Results {
   View logprobs, logits;
@@ -43,7 +45,6 @@ class Pipeline final : private Expander {
 
   // Frees the key/value caches that reserve() made.
   void release_cache();
-
   // What is written back to disk waits for its record in this journal (null: none). Set before the
   // first storing pass of a run with a disk tier, and taken back before the journal goes: waits for
   // all that was enqueued.
@@ -62,6 +63,9 @@ class Pipeline final : private Expander {
   const float* logprobs() const { return results_.logprobs.as<const float>(); }
   // [branch][label row][vocabulary]
   const float* logits() const { return results_.logits.as<const float>(); }
+
+  // Rows [row, row + rows) of a block's cache, as attention reads them, in f32.
+  void read_cache(size_t block, CachePart part, int64_t row, int64_t rows, float* out);
 
   // How many values have met the end of their grid (q8) as they were rounded and written back,
   // since the pipeline was made.

@@ -1,7 +1,6 @@
 #include "zo/exporter.h"
 
 #include <algorithm>
-#include <functional>
 #include <optional>
 #include <unordered_map>
 #include <vector>
@@ -96,8 +95,6 @@ std::vector<StoredPieces> stored_tensors(const ModelSpec& model, bool adapters) 
   return stored;
 }
 
-using ReadRows = std::function<void(TensorId id, int64_t row, int64_t count, float* out)>;
-
 // Row by row as the canonical tensors have them.
 void write_in_order(SafetensorsWriter& writer, const ModelSpec& model, const StoredPieces& stored,
                     StorageType type, const ReadRows& read_rows) {
@@ -166,19 +163,13 @@ void refuse_other(Env& env, const std::string& dir, const char* file) {
 
 }  // namespace
 
-void export_adapter(Env& env, const Checkpoint& base, const ModelSpec& model, Pipeline& pipeline,
-                    const PendingUpdates& pending, const std::string& dir) {
-  env.create_directories(dir);
-  refuse_other(env, dir, kAdapterConfig);
-  pipeline.settle(pending, false, [] { return false; });
+void write_adapter(Env& env, const Checkpoint& base, const ModelSpec& model, const std::string& dir,
+                   const ReadRows& read_rows) {
   const std::vector<StoredPieces> stored = stored_tensors(model, true);
   std::vector<SafetensorsEntry> entries;
   for (const StoredPieces& t : stored)
     entries.push_back({t.whole.name, t.whole.shape, safetensors_type(StorageType::kF32)});
   SafetensorsWriter writer(env, dir + "/" + kAdapterWeights, entries);
-  const ReadRows read_rows = [&](TensorId id, int64_t row, int64_t count, float* out) {
-    pipeline.materialize(id, row, count, pending, out);
-  };
   for (const StoredPieces& t : stored)
     if (t.side_by_side(model.tensors[static_cast<size_t>(t.pieces[0])]))
       write_side_by_side(writer, model, t, read_rows);
@@ -187,6 +178,16 @@ void export_adapter(Env& env, const Checkpoint& base, const ModelSpec& model, Pi
   writer.finish();
   write_file(env, dir + "/" + kAdapterConfig, peft_config(model, base.path()).dump() + "\n");
   env.sync_directory(dir);
+}
+
+void export_adapter(Env& env, const Checkpoint& base, const ModelSpec& model, Pipeline& pipeline,
+                    const PendingUpdates& pending, const std::string& dir) {
+  env.create_directories(dir);
+  refuse_other(env, dir, kAdapterConfig);
+  pipeline.settle(pending, false, [] { return false; });
+  write_adapter(env, base, model, dir, [&](TensorId id, int64_t row, int64_t count, float* out) {
+    pipeline.materialize(id, row, count, pending, out);
+  });
 }
 
 void export_model(Env& env, const Checkpoint& base, const ModelSpec& model, Pipeline& pipeline,

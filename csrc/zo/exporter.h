@@ -1,6 +1,7 @@
 // Writes W_t as a Hugging Face directory.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "core/env.h"
@@ -17,8 +18,15 @@ namespace zo2 {
 void export_model(Env& env, const Checkpoint& base, const ModelSpec& model, Pipeline& pipeline,
                   const PendingUpdates& pending, const std::string& dir, bool merge);
 
-// The same for a model's adapters alone, as PEFT has them: adapter_model.safetensors in f32 and
-// adapter_config.json.
+// Rows [row, row + count) of a tensor in f32.
+using ReadRows = std::function<void(TensorId tensor, int64_t row, int64_t count, float* out)>;
+
+// A model's adapters as PEFT has them, as they are read: adapter_model.safetensors in f32 and
+// adapter_config.json, the latter last.
+void write_adapter(Env& env, const Checkpoint& base, const ModelSpec& model, const std::string& dir,
+                   const ReadRows& read_rows);
+
+// As export_model(), of the adapters alone.
 void export_adapter(Env& env, const Checkpoint& base, const ModelSpec& model, Pipeline& pipeline,
                     const PendingUpdates& pending, const std::string& dir);
 

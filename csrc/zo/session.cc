@@ -9,6 +9,7 @@
 #include "zo/exporter.h"
 #include "zo/magnitudes.h"
 #include "zo/names.h"
+#include "zo/real_prefix.h"
 #include "zo/run_header.h"
 #include "zo/run_journal.h"
 
@@ -23,6 +24,12 @@ void check_storage(const Method& method, const std::string& name, StorageType ty
                   (method.trains_scales() ? "; it trains scales, which is what q8s is for"
                                           : ", whose scales only qzo trains"));
 }
+
+// Caches are one call's, whatever ends it.
+struct CacheLease {
+  Pipeline& pipeline;
+  ~CacheLease() { pipeline.release_cache(); }
+};
 
 }  // namespace
 
@@ -243,10 +250,7 @@ GenerateResult Session::generate(const GenerateOptions& options, const GenerateH
   require_loaded();
   Generator generator(model_, options);
   prepare({generator.limits()}, hooks.stopping);
-  struct Release {  // the caches are this call's, whatever ends it
-    Pipeline& pipeline;
-    ~Release() { pipeline.release_cache(); }
-  } release{*pipeline_};
+  const CacheLease lease{*pipeline_};
   settle(hooks.stopping);
   return generator.run(*pipeline_, *pending_, hooks);
 }
@@ -291,6 +295,16 @@ void Session::export_to(const std::string& dir, bool merge) {
     export_adapter(env_, *checkpoint_, model_, *pipeline_, *pending_, dir);
   else
     export_model(env_, *checkpoint_, model_, *pipeline_, *pending_, dir, merge);
+}
+
+void Session::write_prefix(int64_t virtual_tokens, uint64_t seed, const std::string& dir,
+                           const std::function<bool()>& stopping) {
+  require_loaded();
+  const RealPrefix prefix(model_, virtual_tokens, seed);
+  prepare({prefix.limits()}, stopping);
+  const CacheLease lease{*pipeline_};
+  settle(stopping);
+  prefix.write(env_, *checkpoint_, *pipeline_, *pending_, dir);
 }
 
 std::vector<float> Session::logits(const std::vector<int32_t>& tokens) {

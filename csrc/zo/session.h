@@ -82,6 +82,9 @@ class Session {
                   const std::function<bool()>& stopping);
   // `merge`: the whole model with its adapters added to the weights, instead of them alone.
   void export_to(const std::string& dir, bool merge = false);
+  // A PEFT prefix to begin from (zo/real_prefix.h).
+  void write_prefix(int64_t virtual_tokens, uint64_t seed, const std::string& dir,
+                    const std::function<bool()>& stopping);
   // Of every position of one sequence: [tokens][vocabulary].
   std::vector<float> logits(const std::vector<int32_t>& tokens);
   std::vector<float> tensor(TensorId id);

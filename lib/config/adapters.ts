@@ -58,10 +58,22 @@ export function nativeLora(lora: LoraConfig | undefined, seed: number): NativeLo
   return lora && inEngine(lora, ofLora, seed);
 }
 
-/** In the engine's terms. @param seed the run's */
+/**
+ * In the engine's terms.
+ * @param seed the run's
+ * @param directory of the prefix that the run made, if it made one (lib/real-prefix.ts)
+ */
 export function nativePrefix(
   prefix: PrefixTuningConfig | undefined,
   seed: number,
+  directory: string,
 ): NativePrefix | undefined {
-  return prefix && inEngine(prefix, ofPrefix, seed);
+  const { initByRealAct = false, ...own } = prefix ?? {};
+  if (initByRealAct) return { adapter: directory, seed };
+  return prefix && inEngine(own, ofPrefix, seed);
+}
+
+/** Virtual tokens of a prefix that has yet to be made; undefined where none is. */
+export function tokensToRealise(prefix: PrefixTuningConfig | undefined): number | undefined {
+  return prefix?.initByRealAct ? (prefix.numVirtualTokens ?? ofPrefix.numVirtualTokens) : undefined;
 }

@@ -31,7 +31,7 @@ export interface PlanConfig {
   /** As in {@link TrainConfig}. */
   trainable?: NamePattern | undefined;
   lora?: Omit<LoraConfig, "adapter"> | undefined;
-  prefixTuning?: Omit<PrefixTuningConfig, "adapter"> | undefined;
+  prefixTuning?: Omit<PrefixTuningConfig, "adapter" | "initByRealAct"> | undefined;
   headTuning?: boolean | undefined;
   /** As in {@link ScheduleConfig}. */
   roundEvery?: "auto" | number | undefined;

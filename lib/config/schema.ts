@@ -212,6 +212,9 @@ const prefixShape = {
 };
 const prefixTuning = z.strictObject({
   ...prefixShape,
+  initByRealAct: flag(
+    "begin as the keys and values of random tokens, as MeZO's prefixes do (default false)",
+  ).optional(),
   adapter: text("directory of a PEFT prefix to begin from").optional(),
 });
 const train = z.strictObject({

@@ -155,6 +155,11 @@ export interface LoraConfig {
 export interface PrefixTuningConfig {
   /** Virtual tokens that have them (default 5). */
   numVirtualTokens?: number | undefined;
+  /**
+   * Begin as the keys and values that the model itself has for random tokens, as MeZO's prefixes do
+   * (default false: small random numbers).
+   */
+  initByRealAct?: boolean | undefined;
   /** Instead: directory of a PEFT prefix to begin from. */
   adapter?: string | undefined;
 }

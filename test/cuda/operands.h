@@ -43,15 +43,7 @@ inline Floats room_for(OpRig& rig, int64_t n, FloatType type) {
 inline std::vector<float> floats_of(OpRig& rig, const Floats& view) {
   const Bytes bytes = rig.get(view);
   std::vector<float> values(bytes.size() / float_bytes(view.type));
-  if (view.type == FloatType::kF32) {
-    std::memcpy(values.data(), bytes.data(), bytes.size());
-    return values;
-  }
-  for (size_t i = 0; i < values.size(); ++i) {
-    uint16_t half;
-    std::memcpy(&half, bytes.data() + 2 * i, sizeof half);
-    values[i] = from_half(view.type, half);
-  }
+  to_f32(view.type, bytes.data(), static_cast<int64_t>(values.size()), values.data());
   return values;
 }
 

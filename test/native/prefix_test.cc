@@ -13,6 +13,7 @@
 #include "store/safetensors.h"
 #include "tiny_run.h"
 #include "zo/peft_adapter.h"
+#include "zo/real_prefix.h"
 
 namespace zo2::test {
 namespace {
@@ -197,6 +198,36 @@ TEST_CASE("prefix: it is exported for PEFT, and a run begins from one") {
   later.prefix->adapter = "/other";
   CHECK(train_tiny(env, kModel, "/runs/second", later).error.find("adapter.fingerprint") !=
         std::string::npos);
+}
+
+TEST_CASE("prefix: of the model's own activations, it stands for those tokens before a text") {
+  for (const Offload offload : {Offload::kNone, Offload::kHost}) {
+    FaultEnv env(1);
+    write_tiny_model(env, kModel, 1);
+    TinyRun run;
+    run.schedule.offload = offload;
+    run.schedule.extent_bytes = 1;
+    const auto plain = load_tiny(env, kModel, run);
+    const auto go_on = [] { return false; };
+    for (const char* dir : {"/prefix", "/again", "/again"}) plain->write_prefix(4, 5, dir, go_on);
+    for (const char* file : {"adapter_config.json", "adapter_model.safetensors"})
+      CHECK(env.read_all(std::string("/prefix/") + file) ==
+            env.read_all(std::string("/again/") + file));
+    std::vector<int32_t> text = RealPrefix(plain->model(), 4, 5).tokens();
+    CHECK_EQ(text.size(), size_t{4});
+    CHECK(text != RealPrefix(plain->model(), 4, 6).tokens());
+    text.insert(text.end(), {1, 2, 3});
+    const std::vector<float> whole = plain->logits(text);
+    run.prefix = PrefixOptions{0, 0, "/prefix"};
+    const auto prefixed = load_tiny(env, kModel, run);
+    const std::vector<float> behind = prefixed->logits({1, 2, 3});
+    CHECK(std::equal(behind.begin(), behind.end(), whole.end() - std::ssize(behind)));
+    CHECK_THROWS(ErrorCode::kInvalidConfig, (Texts{"without adapters"}),
+                 prefixed->write_prefix(4, 5, "/other", go_on));
+    CHECK_THROWS(ErrorCode::kInvalidConfig, (Texts{"numVirtualTokens is 4000"}),
+                 plain->write_prefix(4000, 5, "/other", go_on));
+    CHECK(!env.exists("/other"));
+  }
 }
 
 TEST_CASE("prefix: what this model or program cannot begin from is refused by name") {

@@ -241,6 +241,9 @@ export class FakeEngine implements NativeEngine {
     }
     writeFileSync(join(dir, "config.json"), "{}");
   }
+  async writePrefix(tokens: number, seed: number, dir: string): Promise<void> {
+    this.calls.push(`writePrefix ${tokens} ${seed} ${dir}`);
+  }
   async logits(): Promise<Float32Array> {
     return new Float32Array(0);
   }

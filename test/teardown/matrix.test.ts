@@ -34,6 +34,7 @@ const methods: Record<string, (engine: NativeEngine, folder: string) => unknown>
   evaluate: (engine) => engine.evaluate({ rows, batchTokens: 256 }),
   replay: (engine) => engine.replay(journal),
   exportTo: (engine, folder) => engine.exportTo(join(folder, "out")),
+  writePrefix: (engine, folder) => engine.writePrefix(2, 1, join(folder, "prefix")),
   logits: (engine) => engine.logits(Int32Array.of(5, 6, 7)),
   tensor: (engine) => engine.tensor(0),
   stop: (engine) => engine.stop(),

@@ -193,7 +193,7 @@ t.test("flags", async (t) => {
   placed.push("slots", "look-ahead", "placement");
   t.same(
     exportFlags.map(({ name }) => name),
-    ["run", "out", "model", ...placed],
+    ["run", "out", "model", "merge-adapter", ...placed],
   );
 
   const file = { steps: 5, method: { epsilon: 0.1, clip: 2 } };

@@ -1,9 +1,9 @@
 // Prefix tuning through the public API: settings, a run that goes on, texts behind it, exports,
 // replays, and prefixes as a start.
-import { readFileSync } from "node:fs";
+import { readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
-import { generate, plan, type TrainConfig, train } from "zo2";
+import { exportModel, generate, plan, replay, type TrainConfig, train } from "zo2";
 import { mergeFlags, trainFlags } from "../../dist/config/flags.js";
 import { resolveTrainConfig } from "../../dist/config/resolve.js";
 import { checkAdapterRun } from "../support/adapters.js";
@@ -36,6 +36,11 @@ t.test("settings", (t) => {
     { prefixTuning: both },
     /prefixTuning\.numVirtualTokens is given, but prefixTuning\.adapter has/,
   );
+  const made = { initByRealAct: true, adapter: "there" };
+  refused(
+    { prefixTuning: made },
+    /prefixTuning\.initByRealAct is given, but prefixTuning\.adapter has/,
+  );
   refused({ prefixTuning: { numVirtualTokens: 0 } }, /numVirtualTokens is 0; it must be/);
   const given = { "num-virtual-tokens": "7" };
   const { prefixTuning: _, ...plain } = common;
@@ -64,6 +69,31 @@ t.test("a run, from its start to another that begins with its prefix", async (t)
   const longer = { ...common, prefixTuning: { numVirtualTokens: 4 }, output: at("parts") };
   const message = /prefixTuning\.numVirtualTokens: saved 3, given 4/;
   await t.rejects(train(longer), { code: "ZO2_JOURNAL_MISMATCH", message });
+});
+
+t.test("one of the model's own activations is made once, and is the run's", async (t) => {
+  const at = (name: string): string => join(dir, name);
+  const dir = t.testdir();
+  const own = { ...common, prefixTuning: { numVirtualTokens: 3, initByRealAct: true } };
+  const weights = (name: string): Buffer =>
+    readFileSync(join(at(name), "adapter_model.safetensors"));
+  await train({ ...own, output: at("whole") });
+  await train({ ...own, steps: 2, output: at("begun") });
+  renameSync(at("begun"), at("moved"));
+  t.match(await train({ ...own, output: at("moved") }), { resumedFrom: 2 });
+  for (const name of ["whole", "moved"])
+    await exportModel({ run: at(name), out: at(`${name}-out`) });
+  t.same(weights("moved-out"), weights("whole-out"));
+  t.not(weights("whole-out").equals(weights("whole/prefix")), "it was trained");
+  const adapter = at("whole/prefix");
+  const journal = at("whole/journal.ndjson");
+  await replay({ base: model, journal, out: at("replayed"), adapter });
+  t.same(weights("replayed"), weights("whole-out"));
+  await train({ ...own, seed: 1, output: at("other") });
+  t.not(weights("other/prefix").equals(weights("whole/prefix")), "other tokens");
+  const without = train({ ...common, output: at("whole") });
+  const message = /prefixTuning\.initByRealAct: saved true, given nothing/;
+  await t.rejects(without, { code: "ZO2_JOURNAL_MISMATCH", message });
 });
 
 t.test("it takes its tokens from what the model reads", async (t) => {
