@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { arePrompts } from "../generation/are-prompts.js";
 import type { TaskReference } from "../tasks/task.js";
+import { lora, loraShape, prefixShape, prefixTuning } from "./adapter-schema.js";
 import {
   choice,
   flag,
@@ -192,31 +193,6 @@ const schedule = z.strictObject({
 });
 
 const accumulation = integer(1, "passes of a step, with one loss over all their rows", 2 ** 20 - 1);
-const loraShape = {
-  r: integer(1, "rank of adapters (default 8)", 2 ** 16 - 1).optional(),
-  loraAlpha: leaf(
-    z.number().gt(0).lt(1e30),
-    "a number above 0 and below 1e30",
-    "scale of what adapters add, times r (default 16)",
-  ).optional(),
-  targetModules: namePattern(
-    'modules that get adapters, as trainable names tensors; "all-linear": all but the head (default: queries and values)',
-  ).optional(),
-};
-const lora = z.strictObject({
-  ...loraShape,
-  adapter: text("directory of a PEFT adapter to begin from").optional(),
-});
-const prefixShape = {
-  numVirtualTokens: integer(1, "virtual tokens of a prefix (default 5)", 2 ** 20 - 1).optional(),
-};
-const prefixTuning = z.strictObject({
-  ...prefixShape,
-  initByRealAct: flag(
-    "begin as the keys and values of random tokens, as MeZO's prefixes do (default false)",
-  ).optional(),
-  adapter: text("directory of a PEFT prefix to begin from").optional(),
-});
 const train = z.strictObject({
   model: text("directory of Hugging Face files, a .gguf file, or a name on the Hugging Face Hub"),
   data,
