@@ -10,6 +10,18 @@ namespace {
 // Of logits in scratch at most, where one panel does not make more.
 constexpr int64_t kLogitsBytes = int64_t{16} << 20;
 
+// Panels of the head's weight that are multiplied at a time.
+int64_t panels_at_once(const HeadLoss& op, int64_t panel_rows) {
+  const int64_t row_bytes = op.branches.count * op.m * int64_t{sizeof(float)};
+  return std::max<int64_t>(1, kLogitsBytes / (row_bytes * panel_rows));
+}
+// The most rows of x, fewer than the op's, with which they are more; 0: none.
+int64_t rows_with_more(const HeadLoss& op, int64_t panel_rows) {
+  const int64_t more = panels_at_once(op, panel_rows) + 1;
+  return std::min(op.m - 1,
+                  kLogitsBytes / (op.branches.count * int64_t{sizeof(float)} * panel_rows * more));
+}
+
 // Sizes ops instead of running them.
 class Sizer final : public Expander {
  public:
@@ -19,6 +31,22 @@ class Sizer final : public Expander {
 
   void enqueue(Op op) override { bytes = std::max(bytes, device_.scratch_bytes(op)); }
   void copy(View, View) override {}
+  // A batch with fewer rows may need more: it takes more panels at a time. So, for every number of
+  // panels, the most rows that take it.
+  void head(TensorId weight, HeadLoss op) override {
+    int64_t most_panels = 0, panel_rows = 0;
+    for (const uint32_t index : layout_.tensors[static_cast<size_t>(weight)]) {
+      const Piece& piece = layout_.pieces[index];
+      panel_rows = std::max(panel_rows, first_panel_rows(piece));
+      most_panels = std::max(most_panels, static_cast<int64_t>(piece.panels));
+    }
+    for (;;) {
+      Expander::head(weight, op);
+      if (panels_at_once(op, panel_rows) >= most_panels) return;
+      op.m = rows_with_more(op, panel_rows);
+      if (op.m < 1) return;
+    }
+  }
   void embed(TensorId table, Embed op) override {
     if (layout_.tensors[static_cast<size_t>(table)].empty()) {
       op.table = resident(table);
@@ -107,12 +135,11 @@ void Expander::linear(TensorId weight, Linear op) {
 void Expander::head(TensorId weight, HeadLoss op) {
   // Some panels at a time: their logits are reduced before those of others are computed.
   const std::vector<uint32_t>& pieces = layout_.tensors[static_cast<size_t>(weight)];
-  const int64_t row_bytes = op.branches.count * op.m * int64_t{sizeof(float)};
   for (const uint32_t index : pieces) {
     const Piece& piece = layout_.pieces[index];
     const Weight whole = use(index);
-    const int64_t panel = layout_.extents[piece.extent].panels[piece.first_panel].rows;
-    const int64_t step = std::max<int64_t>(1, kLogitsBytes / (row_bytes * panel)) * panel;
+    const int64_t panel = first_panel_rows(piece);
+    const int64_t step = panels_at_once(op, panel) * panel;
     for (int64_t row = 0; row < piece.rows; row += step) {
       op.weight = rows_of(whole, row, std::min(step, piece.rows - row));
       op.last = index == pieces.back() && row + step >= piece.rows;

@@ -14,7 +14,7 @@ class Expander : public OpSink {
   explicit Expander(const Layout& layout) : layout_(layout) {}
 
   void linear(TensorId weight, Linear op) final;
-  void head(TensorId weight, HeadLoss op) final;
+  void head(TensorId weight, HeadLoss op) override;
 
  protected:
   // The piece as ops see it, with what is pending; used() when its ops are enqueued. In trip order.
@@ -22,6 +22,10 @@ class Expander : public OpSink {
   virtual void used(uint32_t piece) = 0;
   // A tensor in no extent, brought up to date before the pass.
   virtual Weight resident(TensorId tensor) = 0;
+  // All panels of a piece but a tensor's last have as many.
+  int64_t first_panel_rows(const Piece& piece) const {
+    return layout_.extents[piece.extent].panels[piece.first_panel].rows;
+  }
 
   const Layout& layout_;
 };

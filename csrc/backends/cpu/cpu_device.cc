@@ -133,6 +133,7 @@ class CpuDevice final : public Device {
 
   template <class T>
   void execute(const T& op) {
+    require_scratch(op);
     run(op, scratch_.as<float>(), scratch_.as<float>() + shared_floats(op));
   }
   template <class T>
@@ -144,6 +145,15 @@ class CpuDevice final : public Device {
     pool_.run(count, [&](int64_t task, int thread) {
       k.run(op, task, {shared, local + static_cast<size_t>(thread) * local_size, count});
     });
+  }
+
+  // Tasks write to it without looking.
+  template <class T>
+  void require_scratch(const T& op) const {
+    if (scratch_of(op) > scratch_.bytes)
+      throw Error(ErrorCode::kInternal,
+                  std::string(op_name({op})) + " needs " + std::to_string(scratch_of(op)) +
+                      " bytes of scratch; there are " + std::to_string(scratch_.bytes));
   }
 
   // ---- the head: logits of the weight's rows into scratch, reduced before they leave the cache
@@ -162,6 +172,7 @@ class CpuDevice final : public Device {
     return linear;
   }
   void execute(const HeadLoss& op) {
+    require_scratch(op);
     const Linear product = logits_op(op, scratch_);
     float* logits = scratch_.as<float>();
     float* shared = logits + logits_floats(op);
