@@ -10,43 +10,15 @@ namespace {
 // Of logits in scratch at most, where one panel does not make more.
 constexpr int64_t kLogitsBytes = int64_t{16} << 20;
 
-// Panels of the head's weight that are multiplied at a time.
-int64_t panels_at_once(const HeadLoss& op, int64_t panel_rows) {
-  const int64_t row_bytes = op.branches.count * op.m * int64_t{sizeof(float)};
-  return std::max<int64_t>(1, kLogitsBytes / (row_bytes * panel_rows));
-}
-// The most rows of x, fewer than the op's, with which they are more; 0: none.
-int64_t rows_with_more(const HeadLoss& op, int64_t panel_rows) {
-  const int64_t more = panels_at_once(op, panel_rows) + 1;
-  return std::min(op.m - 1,
-                  kLogitsBytes / (op.branches.count * int64_t{sizeof(float)} * panel_rows * more));
-}
-
 // Sizes ops instead of running them.
 class Sizer final : public Expander {
  public:
   Sizer(const Device& device, const std::vector<StoredTensor>& tensors, const Layout& layout,
-        StorageType type)
-      : Expander(layout), device_(device), tensors_(tensors), type_(type) {}
+        StorageType type, size_t available)
+      : Expander(layout), device_(device), tensors_(tensors), type_(type), available_(available) {}
 
   void enqueue(Op op) override { bytes = std::max(bytes, device_.scratch_bytes(op)); }
   void copy(View, View) override {}
-  // A batch with fewer rows may need more: it takes more panels at a time. So, for every number of
-  // panels, the most rows that take it.
-  void head(TensorId weight, HeadLoss op) override {
-    int64_t most_panels = 0, panel_rows = 0;
-    for (const uint32_t index : layout_.tensors[static_cast<size_t>(weight)]) {
-      const Piece& piece = layout_.pieces[index];
-      panel_rows = std::max(panel_rows, first_panel_rows(piece));
-      most_panels = std::max(most_panels, static_cast<int64_t>(piece.panels));
-    }
-    for (;;) {
-      Expander::head(weight, op);
-      if (panels_at_once(op, panel_rows) >= most_panels) return;
-      op.m = rows_with_more(op, panel_rows);
-      if (op.m < 1) return;
-    }
-  }
   void embed(TensorId table, Embed op) override {
     if (layout_.tensors[static_cast<size_t>(table)].empty()) {
       op.table = resident(table);
@@ -95,11 +67,13 @@ class Sizer final : public Expander {
     const StoredTensor& t = tensors_[static_cast<size_t>(tensor)];
     return as_matrix(vector(tensor), t.rows(), t.columns());
   }
+  bool fits(const Op& op) const override { return device_.scratch_bytes(op) <= available_; }
 
  private:
   const Device& device_;
   const std::vector<StoredTensor>& tensors_;
   StorageType type_;
+  size_t available_;
   Buffer somewhere_{"sizes", Tier::kDevice, nullptr, 0};
 };
 
@@ -132,14 +106,34 @@ void Expander::linear(TensorId weight, Linear op) {
   }
 }
 
+// Of a piece of the head, in whole panels. The fewer rows x has, the more of them; but scratch was
+// made for the most, and what a device needs does not always fall with m. As many as for the most
+// rows do fit.
+int64_t Expander::rows_at_once(const HeadLoss& op, const Piece& piece, const Weight& whole) const {
+  const int64_t row_bytes = op.branches.count * op.m * int64_t{sizeof(float)};
+  const int64_t panel = layout_.extents[piece.extent].panels[piece.first_panel].rows;
+  const auto fit = [&](int64_t rows) {
+    HeadLoss part = op;
+    part.weight = rows_of(whole, 0, std::min(rows, piece.rows));
+    const int64_t rest = piece.rows % rows;
+    if (rest == 0 || rows > piece.rows) return fits({part});
+    HeadLoss last = op;
+    last.weight = rows_of(whole, 0, rest);
+    return fits({part}) && fits({last});
+  };
+  int64_t panels = std::max<int64_t>(1, kLogitsBytes / (row_bytes * panel));
+  panels = std::min(panels, (piece.rows + panel - 1) / panel);
+  while (panels > 1 && !fit(panels * panel)) --panels;
+  return panels * panel;
+}
+
 void Expander::head(TensorId weight, HeadLoss op) {
   // Some panels at a time: their logits are reduced before those of others are computed.
   const std::vector<uint32_t>& pieces = layout_.tensors[static_cast<size_t>(weight)];
   for (const uint32_t index : pieces) {
     const Piece& piece = layout_.pieces[index];
     const Weight whole = use(index);
-    const int64_t panel = first_panel_rows(piece);
-    const int64_t step = panels_at_once(op, panel) * panel;
+    const int64_t step = rows_at_once(op, piece, whole);
     for (int64_t row = 0; row < piece.rows; row += step) {
       op.weight = rows_of(whole, row, std::min(step, piece.rows - row));
       op.last = index == pieces.back() && row + step >= piece.rows;
@@ -151,7 +145,7 @@ void Expander::head(TensorId weight, HeadLoss op) {
 
 size_t scratch_for(const Device& device, const ModelSpec& model,
                    const std::vector<StoredTensor>& tensors, const Layout& layout, StorageType type,
-                   const BatchLimits& limits) {
+                   const BatchLimits& limits, size_t available) {
   const FloatType inputs = input_type(device.info(), type);
   ActivationPlan plan = plan_activations(model, inputs, limits, nullptr);
   const CachePlan cache = plan_cache(model, inputs, limits.cache_rows, nullptr);
@@ -161,7 +155,7 @@ size_t scratch_for(const Device& device, const ModelSpec& model,
   branches.branch = branch.data();
   branches.count = limits.branches;
   branches.factors.rank = limits.rank;
-  Sizer sizer(device, tensors, layout, type);
+  Sizer sizer(device, tensors, layout, type, available);
   for (size_t i = 0; i < tensors.size(); ++i) sizer.apply(static_cast<TensorId>(i));
   emit_forward(model, plan.batch, branches, plan.activations, sizer);
   return sizer.bytes;

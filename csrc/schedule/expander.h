@@ -14,7 +14,7 @@ class Expander : public OpSink {
   explicit Expander(const Layout& layout) : layout_(layout) {}
 
   void linear(TensorId weight, Linear op) final;
-  void head(TensorId weight, HeadLoss op) override;
+  void head(TensorId weight, HeadLoss op) final;
 
  protected:
   // The piece as ops see it, with what is pending; used() when its ops are enqueued. In trip order.
@@ -22,20 +22,22 @@ class Expander : public OpSink {
   virtual void used(uint32_t piece) = 0;
   // A tensor in no extent, brought up to date before the pass.
   virtual Weight resident(TensorId tensor) = 0;
-  // All panels of a piece but a tensor's last have as many.
-  int64_t first_panel_rows(const Piece& piece) const {
-    return layout_.extents[piece.extent].panels[piece.first_panel].rows;
-  }
+  // Whether there is scratch enough for the op.
+  virtual bool fits(const Op& op) const = 0;
 
   const Layout& layout_;
+
+ private:
+  int64_t rows_at_once(const HeadLoss& op, const Piece& piece, const Weight& whole) const;
 };
 
 // `count` rows of a weight, from its row `first` on, counted from 0.
 Weight rows_of(const Weight& weight, int64_t first, int64_t count);
 
-// Scratch that ops of passes over batches of this shape need at most; of Apply, too.
+// Scratch that is enough for ops of passes over batches of this shape, or less in any of its
+// numbers; for Apply, too. `available`: of which ops can be made to fit.
 size_t scratch_for(const Device& device, const ModelSpec& model,
                    const std::vector<StoredTensor>& tensors, const Layout& layout, StorageType type,
-                   const BatchLimits& limits);
+                   const BatchLimits& limits, size_t available = SIZE_MAX);
 
 }  // namespace zo2

@@ -100,6 +100,7 @@ class Pipeline final : private Expander {
   Vector vector(TensorId tensor) override { return store_.vector(static_cast<uint32_t>(tensor)); }
   Weight use(uint32_t piece) override;
   void used(uint32_t piece) override;
+  bool fits(const Op& op) const override { return device_.scratch_bytes(op) <= scratch_->bytes(); }
   Weight resident(TensorId tensor) override {
     return store_.resident(static_cast<uint32_t>(tensor));
   }
