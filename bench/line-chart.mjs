@@ -2,6 +2,11 @@
 
 // Okabe and Ito's: told apart by the colour-blind.
 const colours = ["#000000", "#0072b2", "#56b4e9", "#d55e00", "#009e73", "#cc79a7", "#e69f00"];
+/** Of a line: colours, and once more as dashes. */
+const stroke = (index) => {
+  const dashes = index < colours.length ? "" : ' stroke-dasharray="5 3"';
+  return `stroke="${colours[index % colours.length]}" stroke-width="2"${dashes}`;
+};
 const panel = { width: 420, height: 300, left: 52, right: 12, top: 28, bottom: 40 };
 const legendRow = 18;
 
@@ -43,7 +48,7 @@ function drawPanel({ title, xLabel, series }, offset) {
   const axis = xs.map((at) => text(x(at), height - bottom + 16, at));
   const lines = series.map(({ points }, index) => {
     const path = points.map((point) => `${round(x(point[0]))} ${round(y(point[1]))}`).join("L");
-    return `<path d="M${path}" fill="none" stroke="${colours[index % colours.length]}" stroke-width="2"/>`;
+    return `<path d="M${path}" fill="none" ${stroke(index)}/>`;
   });
   const middle = offset + (left + width - right) / 2;
   const labels = [text(middle, top - 10, title), text(middle, height - 6, xLabel)];
@@ -59,8 +64,7 @@ export function lineCharts(charts) {
   const legend = names.map((name, index) => {
     const left = panel.left + (index % columns) * ((width - panel.left) / columns);
     const top = panel.height + legendRow * (Math.floor(index / columns) + 1);
-    const colour = colours[index % colours.length];
-    const line = `<path d="M${left} ${top - 4}h18" stroke="${colour}" stroke-width="2"/>`;
+    const line = `<path d="M${left} ${top - 4}h18" ${stroke(index)}/>`;
     return line + text(left + 24, top, name, "start");
   });
   return [

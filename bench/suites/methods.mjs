@@ -246,7 +246,7 @@ export async function methods({ work, model, minutes, results: from, quick, ...o
     };
   });
   const before = await evaluate({ model: of.model, data: rows, ...task });
-  const name = basename(of.model);
+  const name = basename(of.model, ".gguf");
   return {
     ...(model && { file: `methods-${name}` }),
     model: name,
