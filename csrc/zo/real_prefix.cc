@@ -1,6 +1,5 @@
 #include "zo/real_prefix.h"
 
-#include <algorithm>
 #include <numeric>
 #include <unordered_map>
 
@@ -22,7 +21,7 @@ int32_t random_token(const ModelSpec& model, uint64_t seed, int64_t index) {
 }  // namespace
 
 RealPrefix::RealPrefix(const ModelSpec& model, int64_t virtual_tokens, uint64_t seed)
-    : model_(model), prefixed_(model) {
+    : prefixed_(model) {
   if (model.adapter)
     throw Error(ErrorCode::kInvalidConfig, "a prefix is made of a model without adapters");
   add_prefix(prefixed_, virtual_tokens);

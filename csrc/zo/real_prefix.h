@@ -25,7 +25,6 @@ class RealPrefix {
              const std::string& dir) const;
 
  private:
-  const ModelSpec& model_;
   ModelSpec prefixed_;  // the model behind the prefix
   HostBatch batch_;
 };
