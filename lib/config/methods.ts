@@ -1,4 +1,5 @@
-// What each method is given where a user gives nothing, and which constants it has (docs/methods.md).
+// What each method is given where a user gives nothing, and which constants it has (docs/methods.md); why these:
+// docs/decisions/0018-method-defaults.md.
 import { invalid } from "./problems.js";
 import type { MethodConfig, MethodConstant } from "./method-types.js";
 import type { ResolvedPlanConfig } from "./plan-types.js";
@@ -15,21 +16,20 @@ interface Method {
 const methods: Record<NonNullable<MethodConfig["name"]>, Method> = {
   mezo: { defaults: {}, fewestDirections: 1 },
   fzoo: {
-    defaults: { directions: 8, distribution: "rademacher", learningRate: 5e-5, epsilon: 1e-4 },
+    defaults: { directions: 8, distribution: "rademacher", learningRate: 1e-3 },
     fewestDirections: 2,
   },
   "spsa1.5": {
     defaults: {
-      directions: 8,
+      directions: 4,
       distribution: "rademacher",
-      learningRate: 1e-4,
-      epsilon: 1e-4,
+      learningRate: 1e-5,
       saturatingAlpha: 0.1,
       lambdaReg: 1,
     },
     fewestDirections: 1,
   },
-  es: { defaults: { directions: 15, learningRate: 5e-4 }, fewestDirections: 1 },
+  es: { defaults: { directions: 4, learningRate: 1e-3 }, fewestDirections: 1 },
   meazo: {
     defaults: { learningRate: 1e-5, adamBeta2: 0.99, adamEpsilon: 1e-8 },
     fewestDirections: 1,

@@ -16,8 +16,10 @@ const q8 = { schedule: { storage: "q8" } } as const;
 
 t.test("each method has its own defaults, which what is given replaces", (t) => {
   t.match(resolved({}), { name: "mezo", directions: 1, learningRate: 1e-6, epsilon: 1e-3 });
-  t.match(resolved({ name: "fzoo" }), { directions: 8, distribution: "rademacher", epsilon: 1e-4 });
-  t.match(resolved({ name: "es", directions: 3 }), { directions: 3, learningRate: 5e-4 });
+  const fzoo = { directions: 8, distribution: "rademacher", learningRate: 1e-3, epsilon: 1e-3 };
+  t.match(resolved({ name: "fzoo" }), fzoo);
+  t.match(resolved({ name: "fzoo", epsilon: 1e-4 }), { ...fzoo, epsilon: 1e-4 });
+  t.match(resolved({ name: "es", directions: 3 }), { directions: 3, learningRate: 1e-3 });
   t.match(resolved({ name: "meazo", adamBeta2: 0.9 }), { adamBeta2: 0.9, adamEpsilon: 1e-8 });
   t.match(resolved({ name: "qzo" }, q8), { epsilon: 1e-2, learningRate: 1e-3, clip: 100 });
   t.notOk("adamBeta2" in resolved({}));
