@@ -26,7 +26,7 @@ t.test("settings", (t) => {
     method: { learningRate: 5e-5, epsilon: 1e-2 },
   });
   t.match(resolved({ method: { epsilon: 1e-3 } }).method, { learningRate: 5e-5, epsilon: 1e-3 });
-  t.match(resolved({ method: { name: "es" } }).method, { learningRate: 5e-4, epsilon: 1e-3 });
+  t.match(resolved({ method: { name: "es" } }).method, { learningRate: 1e-3, epsilon: 1e-3 });
   const refused = (changes: Partial<TrainConfig>, message: RegExp) =>
     t.throws(() => resolved(changes), { code, message });
   refused({ trainable: ["norm"] }, /give one of trainable .* lora/);
