@@ -26,7 +26,7 @@ t.test("settings", (t) => {
     prefixTuning: { numVirtualTokens: 5 },
     method: { learningRate: 1e-3, epsilon: 1e-1 },
   });
-  t.match(resolved({ method: { name: "es" } }).method, { learningRate: 1e-3, epsilon: 1e-3 });
+  t.match(resolved({ method: { name: "spsa1.5" } }).method, { learningRate: 1e-5, epsilon: 1e-3 });
   const refused = (changes: Partial<TrainConfig>, message: RegExp) =>
     t.throws(() => resolved(changes), { code, message });
   refused({ lora: {} }, /give one of trainable .* prefixTuning/);
