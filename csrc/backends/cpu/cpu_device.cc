@@ -115,12 +115,8 @@ class CpuDevice final : public Device {
     return k.shared_floats ? aligned(k.shared_floats(op)) : 0;
   }
   template <class T>
-  int64_t tasks(const T& op) const {
-    return kernel(op).tasks(op, pool_.threads());
-  }
-  template <class T>
   size_t local_floats(const T& op) const {
-    return aligned(kernel(op).local_floats(op, tasks(op)));
+    return aligned(kernel(op).local_floats(op, pool_.threads()));
   }
   template <class T>
   size_t scratch_of(const T& op) const {
@@ -139,11 +135,11 @@ class CpuDevice final : public Device {
   template <class T>
   void run(const T& op, float* shared, float* local) {
     const auto& k = kernel(op);
-    const int64_t count = tasks(op);
+    const int threads = pool_.threads();
     const size_t local_size = local_floats(op);
-    if (k.prepare) k.prepare(op, {shared, local, count});
-    pool_.run(count, [&](int64_t task, int thread) {
-      k.run(op, task, {shared, local + static_cast<size_t>(thread) * local_size, count});
+    if (k.prepare) k.prepare(op, {shared, local, threads});
+    pool_.run(k.tasks(op, threads), [&](int64_t task, int thread) {
+      k.run(op, task, {shared, local + static_cast<size_t>(thread) * local_size, threads});
     });
   }
 

@@ -10,18 +10,18 @@
 namespace zo2 {
 
 // What a task is given: memory, `shared` of the op (filled by prepare, then read only) and `local`
-// of the thread, and into how many tasks the op was split.
+// of the thread, and how many threads the op was split for.
 struct TaskScratch {
   float* shared = nullptr;
   float* local = nullptr;
-  int64_t tasks = 1;
+  int threads = 1;
 };
 
 template <class T>
 struct Kernel {
   // `threads` may make tasks smaller or larger, never change a result.
   int64_t (*tasks)(const T& op, int threads) = nullptr;
-  size_t (*local_floats)(const T& op, int64_t tasks) = nullptr;
+  size_t (*local_floats)(const T& op, int threads) = nullptr;
   void (*run)(const T& op, int64_t task, const TaskScratch& scratch) = nullptr;
   // Optional: runs once before the tasks, on one thread.
   size_t (*shared_floats)(const T& op) = nullptr;

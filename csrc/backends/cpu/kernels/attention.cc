@@ -20,7 +20,7 @@ int64_t tasks(const Attention& op, int) {
 int64_t most_keys(const Attention& op) { return op.prefix.tokens + op.longest; }
 
 // packed keys, packed values, scores of a block of queries, its output
-size_t local_floats(const Attention& op, int64_t) {
+size_t local_floats(const Attention& op, int) {
   const int64_t keys = pad_columns(most_keys(op)), values = pad_columns(op.v_columns);
   return static_cast<size_t>(keys * op.qk_columns + values * most_keys(op) +
                              kQueryBlock * (keys + values));

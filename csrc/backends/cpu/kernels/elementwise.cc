@@ -10,7 +10,7 @@ namespace {
 constexpr int64_t kNormRows = 16;
 
 int64_t norm_tasks(const Norm& op, int) { return op.branches.count * ceil_div(op.m, kNormRows); }
-size_t no_floats(const Norm&, int64_t) { return 0; }
+size_t no_floats(const Norm&, int) { return 0; }
 
 // gain and bias of every branch
 size_t norm_shared(const Norm& op) {
@@ -75,7 +75,7 @@ void norm_run(const Norm& op, int64_t task, const TaskScratch& memory) {
 // -------------------------------------------------------------
 
 int64_t rope_tasks(const Rope& op, int) { return op.branches * op.tokens; }
-size_t rope_local(const Rope&, int64_t) { return 0; }
+size_t rope_local(const Rope&, int) { return 0; }
 
 void rope_run(const Rope& op, int64_t task, const TaskScratch&) {
   const int64_t half = op.rotary / 2;
@@ -98,7 +98,7 @@ void rope_run(const Rope& op, int64_t task, const TaskScratch&) {
 constexpr int64_t kStretch = 8192;
 
 int64_t activation_tasks(const Activation& op, int) { return ceil_div(op.n, kStretch); }
-size_t activation_local(const Activation&, int64_t) { return 0; }
+size_t activation_local(const Activation&, int) { return 0; }
 
 ZO2_INLINE F sigmoid(F x) {
   // e^-|x| never overflows.

@@ -10,22 +10,37 @@ namespace zo2::ISA_NS {
 namespace {
 
 // Weight rows of one task, at most: x is copied once for each task, so few are better; several a
-// thread, where there are many rows, so that a thread that is held up does not hold up all.
+// thread, where there are many rows.
 constexpr int64_t kMostRows = 320;
+// The last whole task of every thread is cut into so many, so that a thread that is held up, by
+// one that moves files, say, is waited for no longer than that.
+constexpr int64_t kLastParts = 4;
 // Rows of x a packed block meets at a time. They are copied together: at their own stride, often a
 // power of two, they would evict each other from the first-level cache.
 constexpr int64_t kRowsOfX = 8 * kTileRows;
 constexpr int64_t kXStride = kMostColumns + 16;
 
-// The same number of tasks for every thread.
-int64_t tasks(const Linear& op, int threads) {
-  const int64_t tiles = ceil_div(op.weight.rows, kTileColumns);
+// Of `all` tiles of kTileColumns weight rows: `whole` tasks of `tiles` each, others of `small`.
+struct Split {
+  int64_t all, tiles, whole, small;
+  int64_t tasks() const { return whole + ceil_div(all - whole * tiles, small); }
+  int64_t first(int64_t task) const {
+    return task < whole ? task * tiles : smaller(all, whole * tiles + (task - whole) * small);
+  }
+};
+
+// The same number of whole tasks for every thread.
+Split split(const Linear& op, int threads) {
+  Split s{};
+  s.all = ceil_div(op.weight.rows, kTileColumns);
   const int64_t wanted = ceil_div(op.weight.rows, kMostRows * threads) * threads;
-  return ceil_div(tiles, ceil_div(tiles, wanted));
+  s.tiles = ceil_div(s.all, wanted);
+  const int64_t tasks = ceil_div(s.all, s.tiles);
+  s.whole = tasks - smaller(tasks, threads);
+  s.small = threads > 1 ? ceil_div(s.tiles, kLastParts) : s.tiles;
+  return s;
 }
-int64_t task_rows(const Linear& op, int64_t tasks) {
-  return ceil_div(ceil_div(op.weight.rows, kTileColumns), tasks) * kTileColumns;
-}
+int64_t tasks(const Linear& op, int threads) { return split(op, threads).tasks(); }
 
 // Copies of the weight that differ.
 int copies(const Linear& op) { return perturbs(op.weight, op.branches) ? op.branches.count : 1; }
@@ -38,14 +53,14 @@ struct Sizes {
   int64_t copy() const { return rows * columns; }
   int64_t bias() const { return rows + 2 * kStripColumns; }  // whole strips around the rows
 };
-Sizes sizes(const Linear& op, int64_t tasks) {
-  return {task_rows(op, tasks), column_block(op.weight.columns)};
+Sizes sizes(const Linear& op, const Split& split) {
+  return {split.tiles * kTileColumns, column_block(op.weight.columns)};
 }
 
 // packs [copy][tile][column][kTileColumns], rows of x, the bias of the task's rows [branch]. Sizes
 // of a plan, in which branches have no scales yet: room for a copy of each.
-size_t local_floats(const Linear& op, int64_t tasks) {
-  const Sizes size = sizes(op, tasks);
+size_t local_floats(const Linear& op, int threads) {
+  const Sizes size = sizes(op, split(op, threads));
   return static_cast<size_t>((op.weight.trainable ? op.branches.count : 1) * size.copy() +
                              kRowsOfX * kXStride + op.branches.count * size.bias());
 }
@@ -122,14 +137,15 @@ void multiply_block(const Linear& op, const Block& at, int branch, int64_t m, co
 }
 
 void run(const Linear& op, int64_t task, const TaskScratch& memory) {
-  const Sizes size = sizes(op, memory.tasks);
+  const Split tasks = split(op, memory.threads);
+  const Sizes size = sizes(op, tasks);
   const int copied = copies(op);
   float* packed = memory.local;
   float* x = packed + copied * size.copy();
   float* bias = x + kRowsOfX * kXStride;
   Block at{};
-  at.first = task * size.rows;
-  at.rows = smaller(op.weight.rows - at.first, size.rows);
+  at.first = tasks.first(task) * kTileColumns;
+  at.rows = smaller(op.weight.rows, tasks.first(task + 1) * kTileColumns) - at.first;
   if (op.bias.data) bias += prepare_bias(op, at.first, at.rows, size, bias);
   const BasisTable table = basis_table(op.weight, op.branches.factors, memory.shared);
   if (is_few(op)) return multiply_few(op, at.first, at.rows, op.bias.data ? bias : nullptr);

@@ -6,7 +6,7 @@ namespace zo2::ISA_NS {
 namespace {
 
 template <class T>
-size_t no_local(const T&, int64_t) {
+size_t no_local(const T&, int) {
   return 0;
 }
 
@@ -14,7 +14,7 @@ size_t no_local(const T&, int64_t) {
 // ---------------------------------------------------------------------------
 
 int64_t embed_tasks(const Embed& op, int) { return op.tokens; }
-size_t embed_local(const Embed& op, int64_t) {
+size_t embed_local(const Embed& op, int) {
   return static_cast<size_t>(op.branches.count) * kStripColumns;
 }
 
