@@ -63,12 +63,12 @@ function streamedRuns(shape) {
 
 /** Models of three sizes that fit in memory, with budgets of a quarter of their weights or less. */
 function cpuRuns(shape) {
-  const small = { shape, storage: "f32", memory: "120MB", count: 8 };
+  const small = { shape, storage: "f32", memory: "120MB", count: 5 };
   if (flags.quick || shape !== "opt-125m") return [small];
   return [
     small,
-    { shape: "opt-1.3b", layers: 6, storage: "f32", memory: "320MB", count: 4 },
-    { shape: "opt-1.3b", storage: "bf16", memory: "500MB", count: 2 },
+    { shape: "opt-1.3b", layers: 6, storage: "f32", memory: "320MB", count: 3 },
+    { shape: "opt-1.3b", storage: "bf16", memory: "500MB", count: 1 },
   ];
 }
 

@@ -157,7 +157,7 @@ const sections = {
             home === "streamed" ? `${r.memory} of ${megabytes(r.weightBytes)}` : home,
             `${stepMs} ms`,
             home === "streamed" ? `${r.diskMs} ms` : "",
-            home === "streamed" ? r.ratio : "",
+            home === "streamed" ? `${r.ratio} ± ${r.ratioError}` : "",
             `${cpuMs} ms`,
             `${Math.round(100 * stolen)} %`,
             `${simulatedMs} ms`,
@@ -167,10 +167,11 @@ const sections = {
     const head = ["K = 1", "weights", "measured", "disk", "ratio"];
     head.push("CPU time", "stolen", "simulated", "off by");
     return [
-      "Steps on the CPU, resident and streamed from disk in turns. Ratio: of the streamed step to the resident one, or to",
-      "the time in which the disk reads and writes the weights once while the cores compute, if that is longer. CPU time:",
-      "of the process, all threads. Stolen: the share of the cores' time that the hypervisor took, for the virtual disk",
-      "among others. Simulated: with the medians of figures measured before each run (lib/measure-cpu.ts).",
+      "Steps on the CPU, resident and streamed from disk, in turns of some steps each, one process being stopped while the",
+      "other runs. Ratio: of the streamed step to the resident one of the same turn, or to the time in which the disk reads",
+      "and writes the weights once, if that is longer; the median of all turns and the standard error of their mean. CPU",
+      "time: of the process, all threads. Stolen: the share of the cores' time that the hypervisor took, for the virtual",
+      "disk among others. Simulated: with the medians of figures measured before each pair of turns (lib/measure-cpu.ts).",
       "",
       table(head, rows),
     ].join("\n");

@@ -4,11 +4,13 @@ import { rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { measureCpu, plan } from "zo2";
 import { generatedModel } from "../random-model.mjs";
-import { digits, median } from "../statistics.mjs";
+import { digits, meanAndError, median } from "../statistics.mjs";
 import { stolenShare } from "../stolen.mjs";
-import { oneRow, steps, warmUp } from "./tiers.mjs";
+import { inTurns } from "../training-process.mjs";
+import { oneRow, warmUp } from "./tiers.mjs";
 
 const homes = ["resident", "streamed"];
+const turnsOfRound = 3;
 
 /** Of figures measured again and again, each one's median: single moments of a shared disk say little. */
 function medians(figures) {
@@ -21,7 +23,7 @@ function diskSeconds(bytes, { diskReadGbps, diskWriteGbps, diskTotalGbps }) {
   return Math.max(bytes / diskReadGbps, bytes / diskWriteGbps, (2 * bytes) / diskTotalGbps) / 1e9;
 }
 
-/** A step at K = 1, batch 1: medians of `rounds` runs in turns, each beside the simulator. */
+/** A step at K = 1, batch 1: resident and streamed in turns of `count` steps, the machine measured before each pair. */
 export async function cpu({ work, shape, layers, length, storage, memory, rounds, count }) {
   const model = await generatedModel(work, shape, layers);
   const { weightBytes } = await plan({ model, storage, simulate: false });
@@ -31,49 +33,62 @@ export async function cpu({ work, shape, layers, length, storage, memory, rounds
     return { shape: shown, skipped: "not enough room on this disk" };
   }
   const train = await oneRow(work, shape, length);
-  const output = join(work, "cpu-run");
-  const config = { model, data: { train, task: "lm" }, batchSize: 1, output };
   const placed = { resident: {}, streamed: { memory, offload: "disk" } };
   const common = { storage, roundEvery: 1 };
-  const measured = { resident: [], streamed: [] };
-  const busy = { resident: [], streamed: [] };
-  const stolen = { resident: [], streamed: [] };
+  const output = (home) => join(work, `cpu-run-${home}`);
+  const config = (home) => ({
+    model,
+    data: { train, task: "lm" },
+    batchSize: 1,
+    output: output(home),
+    steps: 1e6,
+    schedule: { ...common, ...placed[home], checkpointEvery: 0 },
+  });
   const figures = [];
+  const before = (home) => {
+    if (home === homes[0]) figures.push(measureCpu(work));
+    const taken = stolenShare();
+    return () => ({ stolen: taken() });
+  };
+  const turns = turnsOfRound * rounds;
+  let measured;
   try {
-    for (let round = 0; round < rounds; round++) {
-      for (const home of homes) {
-        figures.push(measureCpu(work));
-        const schedule = { ...common, ...placed[home] };
-        const taken = stolenShare();
-        const { ms, cpuMs } = await steps({
-          ...config,
-          steps: warmUp + count,
-          schedule: { ...schedule, checkpointEvery: 0 },
-        });
-        measured[home].push(...ms);
-        busy[home].push(cpuMs);
-        stolen[home].push(taken());
-        await rm(output, { recursive: true, force: true });
-      }
-    }
+    const configs = { resident: config("resident"), streamed: config("streamed") };
+    measured = await inTurns(configs, { turns, count, warmUp, before });
   } finally {
-    await rm(output, { recursive: true, force: true });
+    for (const home of homes) await rm(output(home), { recursive: true, force: true });
   }
   const typical = medians(figures);
+  const stepMs = (turn) => median(turn.ms);
   const row = async (home) => {
     const planned = { model, device: "cpu", batch: 1, length, ...common, ...placed[home] };
     const { predicted } = await plan(planned, typical);
+    const of = measured[home];
     return {
       home,
-      stepMs: digits(median(measured[home]), 4),
-      cpuMs: digits(median(busy[home]), 4),
-      stolen: digits(median(stolen[home])),
+      stepMs: digits(median(of.map(stepMs)), 4),
+      cpuMs: digits(median(of.map((turn) => turn.cpuMs)), 4),
+      stolen: digits(median(of.map((turn) => turn.stolen))),
       simulatedMs: digits(predicted.stepMs, 4),
     };
   };
   const diskMs = digits(1000 * diskSeconds(weightBytes, typical), 4);
   const rows = await Promise.all(homes.map(row));
-  const [resident, streamed] = rows;
-  const ratio = digits(streamed.stepMs / Math.max(resident.stepMs, diskMs), 3);
-  return { shape: shown, storage, length, memory, weightBytes, rows, diskMs, ratio };
+  const ratios = measured.streamed.map(
+    (turn, i) => stepMs(turn) / Math.max(stepMs(measured.resident[i]), diskMs),
+  );
+  const ratio = digits(median(ratios), 3);
+  const ratioError = digits(meanAndError(ratios).error, 1);
+  return {
+    shape: shown,
+    storage,
+    length,
+    memory,
+    weightBytes,
+    turns,
+    rows,
+    diskMs,
+    ratio,
+    ratioError,
+  };
 }

@@ -1,13 +1,12 @@
 // Models larger than memory: plans and simulations beside ZO2's figures and beside a plain bound, and
 // real runs under a budget on this machine.
-import { execFile } from "node:child_process";
 import { rm, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { deviceProfiles, plan, shapeOf } from "zo2";
 import { bound } from "../bound.mjs";
 import { configOf, generatedModel } from "../random-model.mjs";
 import { digits, median } from "../statistics.mjs";
+import { startTraining } from "../training-process.mjs";
 
 const root = join(import.meta.dirname, "../..");
 const gigabytes = (bytes) => digits(bytes / 1e9);
@@ -101,27 +100,16 @@ export async function predicted({ shapes: names = ["opt-13b", "opt-175b"] } = {}
 // The first steps read the base and fill the caches of the machine.
 export const warmUp = 2;
 
-const program = `
-  import { train } from "zo2";
-  const ms = [], usage = [];
-  const onStep = ({ elapsedMs }) => { ms.push(elapsedMs); usage.push(process.cpuUsage()); };
-  await train(JSON.parse(process.argv[1]), { onStep });
-  const busy = ({ user, system }) => (user + system) / 1000;
-  const cpuMs = (busy(usage.at(-1)) - busy(usage[${warmUp} - 1])) / (ms.length - ${warmUp});
-  const peakBytes = 1024 * process.resourceUsage().maxRSS;
-  console.log(JSON.stringify({ ms: ms.slice(${warmUp}), cpuMs, peakBytes }));
-`;
-
 /**
- * Trains in a process of its own: milliseconds of each step and CPU time of a step (of all threads), the first ones not
- * counted, and the peak of resident memory. `watch` is given the process's number.
+ * Trains in a process of its own: milliseconds of each step, the first ones not counted, and the peak of resident memory.
+ * `watch` is given the process's number.
  */
 export async function steps(config, watch = () => {}) {
-  const args = ["--input-type=module", "-e", program, JSON.stringify(config)];
-  const running = promisify(execFile)(process.execPath, args, { cwd: root });
-  watch(running.child.pid);
-  const { stdout } = await running;
-  return JSON.parse(stdout.trim().split("\n").at(-1));
+  const training = startTraining(config);
+  watch(training.child.pid);
+  await training.ended;
+  const ms = training.steps.slice(warmUp).map((step) => step.ms);
+  return { ms, peakBytes: training.steps.at(-1).peakBytes };
 }
 
 /** A file with one row of `length` labels. */
