@@ -7,8 +7,8 @@ import { native } from "./native.js";
 import type { CpuFigures } from "./native-plan.js";
 
 const giga = 1e9;
-/** The product that is timed: tokens of each of two branches, inputs, outputs. A small one, so that what ops cost besides is in it. */
-const product = { tokens: 128, in: 768, out: 768 };
+/** The product that is timed: tokens of each of two branches, inputs, outputs. Between those of small and of large models. */
+const product = { tokens: 128, in: 1024, out: 2048 };
 /** Of each of its weights: for the update of the step before, and for the perturbation. */
 const draws = 2;
 const turns = 31;
