@@ -50,7 +50,7 @@ function productAndNoise(measure: (noise: "none" | "gaussian") => number): [numb
     median(seconds.map((pair) => pair[0])),
     median(seconds.map((pair) => pair[1])),
   ];
-  // Not less than a share that no machine has been seen below.
+  // On a busy machine the difference can come out as nothing, or less: a rate has to be finite and positive.
   return [plain, Math.max(all - plain, all / 20)];
 }
 
