@@ -8,7 +8,6 @@ import { configOf, generatedModel } from "../random-model.mjs";
 import { digits, median } from "../statistics.mjs";
 import { startTraining } from "../training-process.mjs";
 
-const root = join(import.meta.dirname, "../..");
 const gigabytes = (bytes) => digits(bytes / 1e9);
 
 /** GPU memory of ZO2 for fp16, batch 1, length 2048: README of its repository, commit 4bca25c. */
