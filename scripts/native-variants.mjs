@@ -65,11 +65,11 @@ const sanitizers = {
   TSAN_OPTIONS: "halt_on_error=1:memory_limit_mb=6000",
 };
 if (!cudaOnly) {
-  run(cross ? "qemu-aarch64-static" : tests, cross ? [tests, ...chosen] : chosen, sanitizers);
+  const args = ["--jobs", jobs, ...chosen];
+  run(cross ? "qemu-aarch64-static" : tests, cross ? [tests, ...args] : args, sanitizers);
 }
 if (withCuda) {
-  for (const name of onEmulator) {
-    // Losses of many seeds say something about rounding, not about memory.
-    run(join(out, "test/cuda", name), name === "zo2_cuda_tests" ? ["!losses"] : [], sanitizers);
-  }
+  // Losses of many seeds say something about rounding, not about memory.
+  const argsOf = { zo2_cuda_tests: ["--jobs", jobs, "!losses"] };
+  for (const name of onEmulator) run(join(out, "test/cuda", name), argsOf[name] ?? [], sanitizers);
 }

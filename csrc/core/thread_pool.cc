@@ -12,6 +12,8 @@ namespace {
 // Loops follow each other within microseconds inside a step: look for the next one a little before
 // sleeping.
 constexpr int kSpins = 2000;
+constexpr int kIndexBits = 32;
+constexpr int64_t kMostIndices = (int64_t{1} << kIndexBits) - 1;
 
 void relax() {
 #if defined(__x86_64__)
@@ -49,20 +51,22 @@ void ThreadPool::run(int64_t count, const std::function<void(int64_t, int)>& bod
     for (int64_t i = 0; i < count; ++i) body(i, 0);
     return;
   }
+  if (count > kMostIndices)
+    throw Error(ErrorCode::kInternal, "a loop of " + std::to_string(count) + " indices");
   {
     std::lock_guard lock(mutex_);
     count_ = count;
     body_ = &body;
-    next_.store(0, std::memory_order_relaxed);
-    busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-    generation_.fetch_add(1, std::memory_order_release);
+    unfinished_.store(count, std::memory_order_relaxed);
+    const uint64_t loop = (untaken_.load(std::memory_order_relaxed) >> kIndexBits) + 1;
+    untaken_.store(loop << kIndexBits | static_cast<uint64_t>(count), std::memory_order_release);
   }
   wake_.notify_all();
   work(0);
-  for (int i = 0; i < kSpins && busy_.load(std::memory_order_acquire) > 0; ++i) relax();
-  if (busy_.load(std::memory_order_acquire) > 0) {
+  for (int i = 0; i < kSpins && unfinished_.load(std::memory_order_acquire) > 0; ++i) relax();
+  if (unfinished_.load(std::memory_order_acquire) > 0) {
     std::unique_lock lock(mutex_);
-    done_.wait(lock, [this] { return busy_.load(std::memory_order_acquire) == 0; });
+    done_.wait(lock, [this] { return unfinished_.load(std::memory_order_acquire) == 0; });
   }
 }
 
@@ -80,28 +84,32 @@ void ThreadPool::run_throwing(int64_t count, const std::function<void(int64_t, i
   if (first) std::rethrow_exception(first);
 }
 
-void ThreadPool::work(int thread) {
-  const int64_t count = count_;
-  const auto& body = *body_;
-  for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count;) body(i, thread);
+bool ThreadPool::has_work() const {
+  return (untaken_.load(std::memory_order_acquire) & kMostIndices) > 0;
 }
 
-void ThreadPool::worker(int thread) {
-  uint64_t seen = 0;
-  for (;;) {
-    for (int i = 0; i < kSpins && generation_.load(std::memory_order_acquire) == seen; ++i) relax();
-    if (generation_.load(std::memory_order_acquire) == seen) {
-      std::unique_lock lock(mutex_);
-      wake_.wait(lock,
-                 [&] { return stopping_ || generation_.load(std::memory_order_acquire) != seen; });
-    }
-    if (stopping_) return;
-    seen = generation_.load(std::memory_order_acquire);
-    work(thread);
-    if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+void ThreadPool::work(int thread) {
+  uint64_t untaken = untaken_.load(std::memory_order_acquire);
+  while ((untaken & kMostIndices) > 0) {
+    // Fails where another thread took one, or the loop is another by now.
+    if (!untaken_.compare_exchange_weak(untaken, untaken - 1, std::memory_order_acq_rel)) continue;
+    (*body_)(count_ - static_cast<int64_t>(untaken & kMostIndices), thread);
+    if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1 && thread > 0) {
       std::lock_guard lock(mutex_);  // pairs with the caller's check before it sleeps
       done_.notify_one();
     }
+    untaken = untaken_.load(std::memory_order_acquire);
+  }
+}
+
+void ThreadPool::worker(int thread) {
+  while (!stopping_) {
+    for (int i = 0; i < kSpins && !has_work(); ++i) relax();
+    if (!has_work()) {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [&] { return stopping_ || has_work(); });
+    }
+    work(thread);
   }
 }
 

@@ -32,17 +32,20 @@ class ThreadPool {
   void stop();
   void worker(int thread);
   void work(int thread);
+  bool has_work() const;
 
   std::vector<std::thread> workers_;
-  std::atomic<int64_t> next_{0};
-  std::atomic<int> busy_{0};
-  std::atomic<uint64_t> generation_{0};
-  int64_t count_ = 0;                                        // published by generation_
-  const std::function<void(int64_t, int)>* body_ = nullptr;  // published by generation_
+  // The loop's number and, in the low half, how many of its indices no thread has taken yet.
+  // Whoever takes one keeps the loop from ending, and with it count_ and body_ as they are. So a
+  // thread that another program keeps from running is waited for only where it has taken an index.
+  std::atomic<uint64_t> untaken_{0};
+  std::atomic<int64_t> unfinished_{0};
+  int64_t count_ = 0;                                        // published by untaken_
+  const std::function<void(int64_t, int)>* body_ = nullptr;  // published by untaken_
   std::atomic<bool> stopping_{false};
   std::mutex mutex_;
-  std::condition_variable wake_;  // generation_ or stopping_ changed
-  std::condition_variable done_;  // busy_ reached 0
+  std::condition_variable wake_;  // untaken_ or stopping_ was set
+  std::condition_variable done_;  // unfinished_ reached 0
 };
 
 }  // namespace zo2

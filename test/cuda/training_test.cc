@@ -87,13 +87,19 @@ TEST_CASE("cuda: the same where scales train") {
   check_ways(on_cuda(StorageType::kQ8Scales, 2), true);
 }
 
-TEST_CASE("cuda: the same with adapters beside frozen weights") {
-  for (const StorageType storage :
-       {StorageType::kF32, StorageType::kBF16, StorageType::kF16, StorageType::kQ8}) {
-    TinyRun run = on_cuda(storage, 2);
-    run.lora = LoraOptions{{5, 9.0, {"", {"q_proj", "up_proj", "down_proj"}}}, 7, ""};
-    check_ways(run, true);
-  }
+void check_adapters(StorageType storage) {
+  TinyRun run = on_cuda(storage, 2);
+  run.lora = LoraOptions{{5, 9.0, {"", {"q_proj", "up_proj", "down_proj"}}}, 7, ""};
+  check_ways(run, true);
+}
+
+TEST_CASE("cuda: the same with adapters beside frozen weights in f32 and bf16") {
+  check_adapters(StorageType::kF32);
+  check_adapters(StorageType::kBF16);
+}
+TEST_CASE("cuda: the same with adapters beside frozen weights in f16 and q8") {
+  check_adapters(StorageType::kF16);
+  check_adapters(StorageType::kQ8);
 }
 TEST_CASE("cuda: the same behind a prefix") {
   for (const StorageType storage : {StorageType::kF32, StorageType::kBF16}) {
@@ -110,21 +116,24 @@ TEST_CASE("cuda: the same in subspaces") {
   run.method.update_interval = 2;
   check_ways(run, true);
 }
-TEST_CASE("cuda: the same where parts are frozen, and below the first trained one run once") {
+// Below the first trained part the branches run once.
+void check_frozen(const NamePattern& trainable) {
   for (const StorageType storage : {StorageType::kF32, StorageType::kBF16, StorageType::kQ8}) {
-    const NamePattern upper{"", {"layers.1.mlp.up_proj", "model.norm"}}, head{"", {"lm_head"}};
-    for (const NamePattern& trainable : {upper, head}) {
-      TinyRun run = on_cuda(storage, 2);
-      run.trainable = trainable;
-      check_ways(run, false);
-      FaultEnv env(1);
-      write_tiny_model(env, kModel, 1, small(false));
-      const TinyOutcome shared = train_tiny(env, kModel, "/runs/shared", run);
-      run.schedule.share_branches = false;
-      check_same(train_tiny(env, kModel, "/runs/apart", run), shared, "branches apart");
-    }
+    TinyRun run = on_cuda(storage, 2);
+    run.trainable = trainable;
+    check_ways(run, false);
+    FaultEnv env(1);
+    write_tiny_model(env, kModel, 1, small(false));
+    const TinyOutcome shared = train_tiny(env, kModel, "/runs/shared", run);
+    run.schedule.share_branches = false;
+    check_same(train_tiny(env, kModel, "/runs/apart", run), shared, "branches apart");
   }
 }
+
+TEST_CASE("cuda: the same where an upper layer and the last norm train") {
+  check_frozen({"", {"layers.1.mlp.up_proj", "model.norm"}});
+}
+TEST_CASE("cuda: the same where the head alone trains") { check_frozen({"", {"lm_head"}}); }
 
 }  // namespace
 }  // namespace zo2::test

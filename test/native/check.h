@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <mutex>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -18,10 +19,11 @@ struct Case {
   void (*run)();
 };
 
-// Collects the failures of the case that runs; one thread.
+// Collects the failures of the case that runs, on whatever threads.
 struct State {
   std::vector<Case> cases;
-  std::vector<std::string> failures;
+  std::mutex mutex;
+  std::vector<std::string> failures;  // under the mutex
 };
 
 inline State& state() {
@@ -36,6 +38,7 @@ struct Registration {
 inline void fail(const char* file, int line, const std::string& message) {
   std::string_view path = file;
   path.remove_prefix(path.rfind('/') + 1);  // npos + 1 is 0
+  const std::lock_guard lock(state().mutex);
   state().failures.push_back(std::string(path) + ":" + std::to_string(line) + ": " + message);
 }
 

@@ -6,34 +6,44 @@
 #include "check.h"
 #include "durability_rig.h"
 #include "seed.h"
+#include "trials.h"
 
 namespace zo2::test {
 namespace {
 
 TEST_CASE("durability: every operation fails once, in every way; the next process finishes") {
   const uint64_t seed = test_seed();
-  for (const TinyRun& run : with_and_without_snapshots()) {
-    const Expected expected = undisturbed(run);
-    for (const Fault fault : {Fault::kNoSpace, Fault::kError, Fault::kKill, Fault::kPowerLoss}) {
-      // All of them; where the tests are slow (sanitizers, emulators), some.
-      const uint64_t most = from_environment("ZO2_TEST_TRIALS", expected.operations);
-      const uint64_t stride = std::max<uint64_t>(1, expected.operations / most);
-      for (uint64_t n = 1 + seed % stride; n <= expected.operations; n += stride) {
-        const auto env = new_machine(seed + n);
-        uint64_t reported = 0;
-        const std::string what = std::string(fault_name(fault)) + " at operation " +
-                                 std::to_string(n) + ", seed " + std::to_string(seed);
-        const std::string problem = disturbed_life(*env, expected, fault, n, reported);
-        if (!problem.empty()) fail(__FILE__, __LINE__, what + ": " + problem);
-        const TinyOutcome outcome = train_tiny(*env, kModel, kRun, run);
-        check_finished(*env, outcome, expected, what);
-        if (outcome.resumed_from < reported) fail(__FILE__, __LINE__, what + ": a step is lost");
-        for (const std::string& note : outcome.notes)
-          // What a write to the disk store was about to become, torn.
-          if (!note.starts_with(kStore)) fail(__FILE__, __LINE__, what + ": " + note);
-      }
-    }
+  struct Trial {
+    const Expected* expected;
+    Fault fault;
+    uint64_t n;
+  };
+  std::vector<Expected> expected;
+  for (const TinyRun& run : with_and_without_snapshots()) expected.push_back(undisturbed(run));
+  std::vector<Trial> trials;
+  for (const Expected& e : expected) {
+    // All of them; where the tests are slow (sanitizers, emulators), some.
+    const uint64_t most = from_environment("ZO2_TEST_TRIALS", e.operations);
+    const uint64_t stride = std::max<uint64_t>(1, e.operations / most);
+    for (const Fault fault : {Fault::kNoSpace, Fault::kError, Fault::kKill, Fault::kPowerLoss})
+      for (uint64_t n = 1 + seed % stride; n <= e.operations; n += stride)
+        trials.push_back({&e, fault, n});
   }
+  run_trials(trials.size(), [&](uint64_t i) {
+    const auto& [wanted, fault, n] = trials[i];
+    const auto env = new_machine(seed + n);
+    uint64_t reported = 0;
+    const std::string what = std::string(fault_name(fault)) + " at operation " + std::to_string(n) +
+                             ", seed " + std::to_string(seed);
+    const std::string problem = disturbed_life(*env, *wanted, fault, n, reported);
+    if (!problem.empty()) fail(__FILE__, __LINE__, what + ": " + problem);
+    const TinyOutcome outcome = train_tiny(*env, kModel, kRun, wanted->run);
+    check_finished(*env, outcome, *wanted, what);
+    if (outcome.resumed_from < reported) fail(__FILE__, __LINE__, what + ": a step is lost");
+    for (const std::string& note : outcome.notes)
+      // What a write to the disk store was about to become, torn.
+      if (!note.starts_with(kStore)) fail(__FILE__, __LINE__, what + ": " + note);
+  });
 }
 
 TEST_CASE("durability: any number of faults, one after another") {

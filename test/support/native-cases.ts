@@ -1,6 +1,7 @@
 // Runs an executable of C++ unit tests, one subtest per case.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import type { Test } from "tap";
 
 /** @param executable prints TAP (test/native/main.cc) */
@@ -10,7 +11,8 @@ export function nativeCases(t: Test, executable: string): void {
     t.end();
     return;
   }
-  const run = spawnSync(executable, { encoding: "utf8", maxBuffer: 1 << 26 });
+  const jobs = String(availableParallelism());
+  const run = spawnSync(executable, ["--jobs", jobs], { encoding: "utf8", maxBuffer: 1 << 26 });
   const cases = [...run.stdout.matchAll(/^(not ok|ok) \d+ - (.*)$/gm)];
   // Seeds, and what failed.
   for (const [, comment] of run.stdout.matchAll(/^# (.*)$/gm)) t.comment(comment);
