@@ -4,6 +4,7 @@
 #include <sched.h>
 #endif
 
+#include <algorithm>
 #include <atomic>
 #include <exception>
 #include <mutex>
@@ -33,7 +34,9 @@ void stay_on(int core) {
 
 #else
 
-std::vector<int> cores() { return std::vector<int>(std::thread::hardware_concurrency()); }
+std::vector<int> cores() {
+  return std::vector<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
 void stay_on(int) {}
 
 #endif
