@@ -37,7 +37,7 @@ class ThreadPool {
   std::vector<std::thread> workers_;
   // The loop's number and, in the low half, how many of its indices no thread has taken yet.
   // Whoever takes one keeps the loop from ending, and with it count_ and body_ as they are. So a
-  // thread that another program keeps from running is waited for only where it has taken an index.
+  // thread that gets no core is waited for only where it has taken an index.
   std::atomic<uint64_t> untaken_{0};
   std::atomic<int64_t> unfinished_{0};
   int64_t count_ = 0;                                        // published by untaken_

@@ -4,63 +4,53 @@
 #include <sched.h>
 #endif
 
-#include <algorithm>
-#include <atomic>
-#include <exception>
-#include <mutex>
-#include <thread>
 #include <vector>
 
+#include "backends/cpu/cpu_device.h"
+#include "core/thread_pool.h"
+
 namespace zo2::test {
-namespace {
 
 #ifdef __linux__
 
-std::vector<int> cores() {
-  cpu_set_t set;
-  std::vector<int> cores;
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return {0};
-  for (int core = 0; core < CPU_SETSIZE; ++core)
-    if (CPU_ISSET(core, &set)) cores.push_back(core);
-  return cores;
-}
+namespace {
 
-void stay_on(int core) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(core, &set);
-  sched_setaffinity(0, sizeof set, &set);  // without it trials are slower, not wrong
-}
-
-#else
-
-std::vector<int> cores() {
-  return std::vector<int>(std::max(1u, std::thread::hardware_concurrency()));
-}
-void stay_on(int) {}
-
-#endif
+// The thread's cores, given back at the end.
+struct KeptAffinity {
+  cpu_set_t all;
+  KeptAffinity() {
+    if (sched_getaffinity(0, sizeof all, &all) != 0) CPU_ZERO(&all);
+  }
+  ~KeptAffinity() { sched_setaffinity(0, sizeof all, &all); }
+};
 
 }  // namespace
 
 void run_trials(uint64_t count, const std::function<void(uint64_t)>& trial) {
-  std::atomic<uint64_t> next{0};
-  std::mutex mutex;
-  std::exception_ptr thrown;
-  const auto run = [&](int core) {
-    stay_on(core);
-    try {
-      for (uint64_t i = next++; i < count; i = next++) trial(i);
-    } catch (...) {
-      const std::lock_guard lock(mutex);
-      if (!thrown) thrown = std::current_exception();
-      next = count;
-    }
-  };
-  std::vector<std::thread> threads;
-  for (const int core : cores()) threads.emplace_back(run, core);
-  for (std::thread& thread : threads) thread.join();
-  if (thrown) std::rethrow_exception(thrown);
+  const KeptAffinity kept;
+  std::vector<cpu_set_t> cores;
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (!CPU_ISSET(core, &kept.all)) continue;
+    CPU_ZERO(&cores.emplace_back());
+    CPU_SET(core, &cores.back());
+  }
+  if (cores.empty()) cores.push_back(kept.all);
+  ThreadPool pool(static_cast<int>(cores.size()));
+  pool.run_throwing(static_cast<int64_t>(count), [&](int64_t i, int thread) {
+    // Where it fails, trials are slower, not wrong.
+    sched_setaffinity(0, sizeof(cpu_set_t), &cores[static_cast<size_t>(thread)]);
+    trial(static_cast<uint64_t>(i));
+  });
 }
+
+#else
+
+void run_trials(uint64_t count, const std::function<void(uint64_t)>& trial) {
+  ThreadPool pool(cpu_cores());
+  pool.run_throwing(static_cast<int64_t>(count),
+                    [&](int64_t i, int) { trial(static_cast<uint64_t>(i)); });
+}
+
+#endif
 
 }  // namespace zo2::test
