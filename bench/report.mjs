@@ -169,7 +169,7 @@ const sections = {
     return [
       "Steps on the CPU, resident and streamed from disk, in turns of some steps each, one process being stopped while the",
       "other runs. Ratio: of the streamed step to the resident one of the same turn, or to the time in which the disk reads",
-      "and writes the weights once, if that is longer; the median of all turns and the standard error of their mean. CPU",
+      "and writes what a step streams, if that is longer; the median of all turns and the standard error of their mean. CPU",
       "time: of the process, all threads. Stolen: the share of the cores' time that the hypervisor took, for the virtual",
       "disk among others. Simulated: with the medians of figures measured before each pair of turns (lib/measure-cpu.ts).",
       "",

@@ -18,9 +18,11 @@ function medians(figures) {
   return Object.fromEntries(names.map((name) => [name, median(figures.map((each) => each[name]))]));
 }
 
-/** Seconds in which the disk reads and writes all weights once, both at the same time, while the cores compute. */
-function diskSeconds(bytes, { diskReadGbps, diskWriteGbps, diskTotalGbps }) {
-  return Math.max(bytes / diskReadGbps, bytes / diskWriteGbps, (2 * bytes) / diskTotalGbps) / 1e9;
+/** Seconds in which the disk reads and writes what a step streams, both at the same time, while the cores compute. */
+function diskSeconds(planned, { diskReadGbps, diskWriteGbps, diskTotalGbps }) {
+  const { uploadBytesPerStep: read, diskWriteBytesPerStep: written } = planned;
+  const seconds = [read / diskReadGbps, written / diskWriteGbps, (read + written) / diskTotalGbps];
+  return Math.max(...seconds) / 1e9;
 }
 
 /** A step at K = 1, batch 1: resident and streamed in turns of `count` steps, the machine measured before each pair. */
@@ -60,20 +62,20 @@ export async function cpu({ work, shape, layers, length, storage, memory, rounds
   }
   const typical = medians(figures);
   const stepMs = (turn) => median(turn.ms);
-  const row = async (home) => {
-    const planned = { model, device: "cpu", batch: 1, length, ...common, ...placed[home] };
-    const { predicted } = await plan(planned, typical);
+  const planOf = (home) =>
+    plan({ model, device: "cpu", batch: 1, length, ...common, ...placed[home] }, typical);
+  const plans = { resident: await planOf("resident"), streamed: await planOf("streamed") };
+  const rows = homes.map((home) => {
     const of = measured[home];
     return {
       home,
       stepMs: digits(median(of.map(stepMs)), 4),
       cpuMs: digits(median(of.map((turn) => turn.cpuMs)), 4),
       stolen: digits(median(of.map((turn) => turn.stolen))),
-      simulatedMs: digits(predicted.stepMs, 4),
+      simulatedMs: digits(plans[home].predicted.stepMs, 4),
     };
-  };
-  const diskMs = digits(1000 * diskSeconds(weightBytes, typical), 4);
-  const rows = await Promise.all(homes.map(row));
+  });
+  const diskMs = digits(1000 * diskSeconds(plans.streamed, typical), 4);
   const ratios = measured.streamed.map(
     (turn, i) => stepMs(turn) / Math.max(stepMs(measured.resident[i]), diskMs),
   );

@@ -1,11 +1,11 @@
 #include "schedule/plan.h"
 
 #include <algorithm>
+#include <limits>
+#include <map>
 #include <set>
 
 #include "core/error.h"
-#include "schedule/expander.h"
-#include "schedule/gather.h"
 
 namespace zo2 {
 namespace {
@@ -17,6 +17,9 @@ constexpr int kFewestSlots = 6;
 // Beyond those, slots for a whole block, while resident blocks do not lose much for it: a streamed
 // block is then loaded while resident ones are computed.
 constexpr uint64_t kSlotShare = 4;  // at most a fourth of what is left
+// Six slots of large extents would be much of a small model; what smaller ones leave, resident
+// layers have.
+constexpr uint64_t kWeightsOfSlots = 8;  // at most an eighth of the weights
 
 class Planner {
  public:
@@ -26,7 +29,8 @@ class Planner {
         model_(model),
         options_(options),
         batches_(batches),
-        tensors_(stored_tensors(model)) {}
+        tensors_(stored_tensors(model)),
+        kept_(options.on_disk.begin(), options.on_disk.end()) {}
 
   Plan make() {
     const uint64_t least = least_bytes();
@@ -36,6 +40,12 @@ class Planner {
   }
 
  private:
+  using Blocks = std::vector<std::pair<int, uint64_t>>;  // Layout::block, bytes
+
+  bool is_layer(int block) const {
+    return block >= 1 && block <= static_cast<int>(model_.blocks.size());
+  }
+
   bool fits(uint64_t bytes) const {
     return options_.memory_bytes == 0 || bytes <= options_.memory_bytes;
   }
@@ -68,7 +78,7 @@ class Planner {
     for (const uint64_t extent_bytes : extent_sizes()) {
       cut(extent_bytes);
       stream_all();
-      if (fits(plan_.device_bytes)) break;
+      if (fits(plan_.device_bytes) && !slots_crowd()) break;
     }
     if (!fits(plan_.device_bytes)) refuse(plan_.device_bytes);
     add_slots();
@@ -82,10 +92,14 @@ class Planner {
     stream_all();
     if (!fits(plan_.device_bytes)) refuse(plan_.device_bytes);
     add_slots();
-    plan_.homes.assign(plan_.layout.extents.size(), Home::kDevice);
-    for (const uint32_t extent : options_.on_disk)
-      if (extent < plan_.homes.size()) plan_.homes[extent] = Home::kDisk;
-    total();
+    if (may_use_host()) {
+      make_resident();
+      place_waiting();
+    } else {
+      for (uint32_t i = 0; i < plan_.homes.size(); ++i)
+        if (!kept_on_disk(i)) plan_.homes[i] = Home::kDevice;
+      total();
+    }
     while (!fits(plan_.device_bytes) && options_.slots == 0 && plan_.slots.count > kFewestSlots) {
       --plan_.slots.count;
       total();
@@ -161,11 +175,12 @@ class Planner {
     total();
   }
 
-  // Bytes by Layout::block of what passes stream.
-  std::vector<std::pair<int, uint64_t>> streamed_blocks() const {
-    std::vector<std::pair<int, uint64_t>> blocks;
-    for (const Extent& extent : plan_.layout.extents) {
-      if (extent.block == kTableBlock) continue;
+  // Bytes by Layout::block of what passes stream and may be elsewhere than on disk.
+  Blocks streamed_blocks() const {
+    Blocks blocks;
+    for (uint32_t i = 0; i < plan_.layout.extents.size(); ++i) {
+      const Extent& extent = plan_.layout.extents[i];
+      if (extent.block == kTableBlock || kept_on_disk(i)) continue;
       if (blocks.empty() || blocks.back().first != extent.block)
         blocks.push_back({extent.block, 0});
       blocks.back().second += extent.bytes;
@@ -173,55 +188,90 @@ class Planner {
     return blocks;
   }
 
-  // As many blocks as fit, spread evenly, so that lanes have work throughout.
+  bool may_use_host() const {
+    return options_.offload == Offload::kHost ||
+           (options_.offload == Offload::kAuto && !device_.info().unified);
+  }
+  bool waits(uint32_t extent) const {
+    return plan_.homes[extent] != Home::kDevice && !kept_on_disk(extent);
+  }
+  // Where a run that goes on has it.
+  bool kept_on_disk(uint32_t extent) const { return kept_.contains(extent); }
+
+  bool slots_crowd() const {
+    const uint64_t bytes = plan_.slots.slot_bytes * static_cast<uint64_t>(plan_.slots.count);
+    return options_.memory_bytes > 0 && bytes > plan_.layout.bytes / kWeightsOfSlots;
+  }
+
+  struct Chosen {
+    std::set<int> layers;
+    uint64_t bytes = 0;
+  };
+
+  // So many of the layers, spread evenly, so that lanes have work throughout.
+  static Chosen spread(const Blocks& layers, size_t wanted) {
+    Chosen chosen;
+    const size_t n = layers.size();
+    for (size_t i = 0; i < n; ++i) {
+      if ((i + 1) * wanted / n == i * wanted / n) continue;
+      chosen.layers.insert(layers[i].first);
+      chosen.bytes += layers[i].second;
+    }
+    return chosen;
+  }
+
+  // As many transformer layers as fit. The head, which comes behind the last, goes before them
+  // where it leaves half of the room, else behind them where there is room left.
   void make_resident() {
-    const auto blocks = streamed_blocks();
-    const size_t n = blocks.size();
-    size_t wanted = n;
-    if (options_.resident_blocks >= 0)
-      wanted = std::min(n, static_cast<size_t>(options_.resident_blocks));
-    else if (options_.memory_bytes == 0)
-      wanted = 0;
-    const uint64_t room =
-        options_.memory_bytes > plan_.device_bytes ? options_.memory_bytes - plan_.device_bytes : 0;
-    for (; wanted > 0; --wanted) {
-      std::set<size_t> chosen;
-      uint64_t bytes = 0;
-      for (size_t i = 0; i < n; ++i)
-        if ((i + 1) * wanted / n > i * wanted / n) {
-          chosen.insert(i);
-          bytes += blocks[i].second;
-        }
-      if (options_.memory_bytes > 0 && bytes > room) continue;
-      size_t index = 0;
-      for (size_t i = 0; i < plan_.layout.extents.size(); ++i) {
-        const int block = plan_.layout.extents[i].block;
-        if (block == kTableBlock) continue;
-        while (blocks[index].first != block) ++index;
-        if (chosen.contains(index)) plan_.homes[i] = Home::kDevice;
-      }
-      break;
+    const bool head_too = options_.resident_blocks < 0;
+    if (options_.memory_bytes == 0 && head_too) return;
+    Blocks layers = streamed_blocks();
+    uint64_t head = 0;
+    std::erase_if(layers, [&](const auto& block) {
+      if (!is_layer(block.first)) head += block.second;
+      return !is_layer(block.first);
+    });
+    uint64_t room = std::numeric_limits<uint64_t>::max();
+    if (options_.memory_bytes > 0)
+      room = options_.memory_bytes - std::min(options_.memory_bytes, plan_.device_bytes);
+    const uint64_t of_head = head_too && head <= room / 2 ? head : 0;
+    size_t wanted = layers.size();
+    if (!head_too) wanted = std::min(wanted, static_cast<size_t>(options_.resident_blocks));
+    Chosen chosen = spread(layers, wanted);
+    while (of_head + chosen.bytes > room) chosen = spread(layers, --wanted);
+    const bool head_stays = head_too && head + chosen.bytes <= room;
+    for (uint32_t i = 0; i < plan_.homes.size(); ++i) {
+      const int block = plan_.layout.extents[i].block;
+      if (block == kTableBlock || kept_on_disk(i)) continue;
+      if (is_layer(block) ? chosen.layers.contains(block) : head_stays)
+        plan_.homes[i] = Home::kDevice;
     }
     total();
   }
 
-  // Host memory first, where it is apart from the device's, then the disk.
+  // Host memory first, where it is apart from the device's, then the disk; what belongs to one
+  // block stays together, as parts of one tensor have one home.
   void place_waiting() {
-    const bool host = options_.offload == Offload::kHost ||
-                      (options_.offload == Offload::kAuto && !device_.info().unified);
+    std::map<int, uint64_t> waiting;
+    for (uint32_t i = 0; i < plan_.homes.size(); ++i)
+      if (waits(i)) waiting[plan_.layout.extents[i].block] += plan_.layout.extents[i].bytes;
+    std::map<int, Home> homes;
     uint64_t used = 0;
-    for (size_t i = 0; i < plan_.homes.size(); ++i) {
-      if (plan_.homes[i] == Home::kDevice) continue;
-      const uint64_t bytes = plan_.layout.extents[i].bytes;
-      const bool here = host && (options_.host_bytes == 0 || used + bytes <= options_.host_bytes);
-      plan_.homes[i] = here ? Home::kHost : Home::kDisk;
+    for (const auto& [block, bytes] : waiting) {
+      const bool fits_here = options_.host_bytes == 0 || used + bytes <= options_.host_bytes;
+      const bool here = may_use_host() && fits_here;
+      homes[block] = here ? Home::kHost : Home::kDisk;
       if (here) used += bytes;
-      if (!here && options_.offload == Offload::kHost)
+      const bool may_spill = options_.offload != Offload::kHost && kept_.empty();
+      if (!here && !may_spill)
         throw Error(ErrorCode::kOutOfMemory,
                     "schedule.hostMemory is " + std::to_string(options_.host_bytes) +
-                        " bytes, but weights that do not stay on the device need more; give more, "
-                        "or offload: \"disk\"");
+                        " bytes, but weights that stay neither on the device nor on disk need "
+                        "more; give more, or more schedule.memory" +
+                        (kept_.empty() ? ", or offload: \"disk\"" : ""));
     }
+    for (uint32_t i = 0; i < plan_.homes.size(); ++i)
+      if (waits(i)) plan_.homes[i] = homes[plan_.layout.extents[i].block];
     total();
   }
 
@@ -270,7 +320,7 @@ class Planner {
     std::set<int> streamed, layers;
     for (size_t i = 0; i < plan_.homes.size(); ++i) {
       const int block = plan_.layout.extents[i].block;
-      if (block < 1 || block > static_cast<int>(model_.blocks.size())) continue;
+      if (!is_layer(block)) continue;
       layers.insert(block);
       if (plan_.homes[i] != Home::kDevice) streamed.insert(block);
     }
@@ -287,56 +337,11 @@ class Planner {
   const ScheduleOptions& options_;
   const std::vector<BatchLimits>& batches_;
   std::vector<StoredTensor> tensors_;
+  std::set<uint32_t> kept_;
   Plan plan_;
 };
 
 }  // namespace
-
-void BatchBytes::include(const BatchBytes& o) {
-  arena = std::max(arena, o.arena);
-  scratch = std::max(scratch, o.scratch);
-  rope = std::max(rope, o.rope);
-  cache = std::max(cache, o.cache);
-  gather = std::max(gather, o.gather);
-  inputs = std::max(inputs, o.inputs);
-  outputs = std::max(outputs, o.outputs);
-  unified = o.unified;
-}
-
-BatchBytes batch_bytes(const Device& device, const ModelSpec& model,
-                       const std::vector<StoredTensor>& tensors, const Layout& layout,
-                       StorageType type, const std::vector<Home>& homes,
-                       const BatchLimits& limits) {
-  const FloatType inputs = input_type(device.info(), type);
-  const ActivationPlan plan = plan_activations(model, inputs, limits, nullptr);
-  BatchBytes bytes;
-  bytes.arena = plan.bytes;
-  bytes.scratch = scratch_for(device, model, tensors, layout, type, limits);
-  bytes.rope = 2 * static_cast<size_t>(limits.longest) * model.rope.inverse_frequencies.size() * 4;
-  bytes.cache = plan_cache(model, inputs, limits.cache_rows, nullptr).bytes;
-  for (const TensorId table : {model.token_table, model.position_table}) {
-    if (table < 0) continue;
-    const uint32_t id = static_cast<uint32_t>(table);
-    if (homes[layout.pieces[layout.tensors[id][0]].extent] == Home::kDevice) continue;
-    bytes.gather += TableGather::bytes(layout, id, limits.tokens);
-  }
-  bytes.inputs = plan.input_bytes;
-  bytes.outputs = plan.activations.logprobs.bytes + plan.activations.logits.bytes;
-  bytes.unified = device.info().unified;
-  return bytes;
-}
-
-std::string describe(const BatchLimits& limits) {
-  std::string text = "a batch of " + std::to_string(limits.tokens) + " tokens";
-  if (limits.cache_rows > 0)
-    text += " and key/value caches of " + std::to_string(limits.cache_rows) + " tokens";
-  return text;
-}
-
-std::string advice(const BatchLimits& limits) {
-  return std::string("give at least that much, or a smaller batchSize or ") +
-         (limits.cache_rows > 0 ? "maxNewTokens" : "maxLength");
-}
 
 std::vector<StoredTensor> stored_tensors(const ModelSpec& model) {
   std::vector<StoredTensor> tensors;

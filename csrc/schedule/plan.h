@@ -8,7 +8,7 @@
 
 #include "device/device.h"
 #include "model/spec.h"
-#include "schedule/activation_plan.h"
+#include "schedule/batch_bytes.h"
 #include "schedule/slots.h"
 #include "store/weight_store.h"
 
@@ -55,25 +55,6 @@ struct Plan {
 
 // Layout::block of tables that are only gathered from: they share no extent with anything else.
 constexpr int kTableBlock = -1;
-
-// What a batch needs besides weights and slots.
-struct BatchBytes {
-  size_t arena = 0, scratch = 0, rope = 0, cache = 0, gather = 0;
-  size_t inputs = 0, outputs = 0;  // staging
-  bool unified = false;
-
-  size_t device() const {
-    return arena + scratch + rope + cache + gather + (unified ? inputs + outputs : 0);
-  }
-  void include(const BatchBytes& other);  // component by component
-};
-BatchBytes batch_bytes(const Device& device, const ModelSpec& model,
-                       const std::vector<StoredTensor>& tensors, const Layout& layout,
-                       StorageType type, const std::vector<Home>& homes, const BatchLimits& limits);
-
-// For messages: what such a batch is, and what could be changed about it.
-std::string describe(const BatchLimits& limits);
-std::string advice(const BatchLimits& limits);
 
 std::vector<StoredTensor> stored_tensors(const ModelSpec& model);
 Layout plan_layout(const ModelSpec& model, StorageType type, uint64_t extent_bytes);

@@ -1,6 +1,7 @@
 // Whole training runs on the CUDA backend, emulated or real: where weights are changes nothing, and
 // weights are those that the CPU makes of the same journal.
 #include <string>
+#include <utility>
 
 #include "backends/cuda/cuda_device.h"
 #include "check.h"
@@ -81,6 +82,44 @@ TEST_CASE("cuda: the same in f16, bf16+8 and q8") {
   check_ways(on_cuda(StorageType::kF16, 2), true);
   check_ways(on_cuda(StorageType::kBF16R8, 3), false);
   check_ways(on_cuda(StorageType::kQ8, 1), true);
+}
+
+// The least that the error of a budget too small names.
+uint64_t least_memory(Env& env, TinyRun run) {
+  run.schedule.memory_bytes = 1;
+  const std::string said = train_tiny(env, kModel, "/runs/refused", run).error;
+  const std::string lead = " is ";
+  const size_t at = said.rfind(lead);
+  CHECK(at != std::string::npos);
+  return at == std::string::npos ? 0 : std::stoull(said.substr(at + lead.size()));
+}
+
+// A part of the weights in host memory, the rest on disk, matrices being cut into several extents.
+TEST_CASE("cuda: the same on three tiers, whatever host memory has room for, and after a stop") {
+  FaultEnv env(1);
+  TinyModel model = small(false);
+  model.intermediate = 256;  // panels of the same size: the second may find no room
+  write_tiny_model(env, kModel, 1, model);
+  const TinyRun resident = on_cuda(StorageType::kBF16, 2);
+  const TinyOutcome expected = train_tiny(env, kModel, "/runs/resident", resident);
+  CHECK_EQ(expected.error, std::string());
+  for (const uint64_t host : {60'000, 80'000, 120'000, 160'000}) {
+    TinyRun run = resident;
+    run.schedule.offload = Offload::kAuto;
+    run.schedule.slots = 2;
+    run.schedule.extent_bytes = 1;
+    run.schedule.memory_bytes = least_memory(env, run);
+    run.schedule.host_bytes = host;
+    const std::string output = "/runs/host of " + std::to_string(host);
+    const uint64_t steps = std::exchange(run.steps, 3);
+    CHECK_EQ(train_tiny(env, kModel, output, run).error, std::string());
+    CHECK(!env.files(output + "/store").empty());
+    run.steps = steps;
+    const TinyOutcome gone_on = train_tiny(env, kModel, output, run);
+    CHECK_EQ(gone_on.error, std::string());
+    CHECK_EQ(gone_on.resumed_from, uint64_t{3});
+    CHECK(gone_on.weights == expected.weights);
+  }
 }
 
 TEST_CASE("cuda: the same where scales train") {

@@ -28,6 +28,24 @@ t.test("budgets", async (t) => {
   t.match(all, { streamedBlocks: 0, uploadBytesPerStep: 0, slots: 0 });
 });
 
+t.test("what slots leave of a budget, layers have", async (t) => {
+  const small = {
+    ...gpu,
+    model: "opt-125m",
+    storage: "f32",
+    length: 128,
+    simulate: false,
+  } as const;
+  const layer = 4 * 12 * 768 * 768; // bytes of its matrices
+  for (const memory of [120e6, 250e6, 400e6]) {
+    const { devicePeakBytes, residentBlocks } = await plan({ ...small, memory });
+    t.ok(residentBlocks >= 1, `${memory}: ${residentBlocks}`);
+    t.ok(devicePeakBytes <= memory && memory - devicePeakBytes < layer, "no room for another");
+  }
+  const one = await plan({ ...small, memory: 400e6, placement: 1 });
+  t.match(one, { residentBlocks: 1, streamedBlocks: 11 });
+});
+
 t.test("of qzo the scales alone go back to host memory", async (t) => {
   const qzo = { ...gpu, method: "qzo", storage: "q8" } as const;
   const { weightBytes, offloadBytesPerStep, predicted } = await plan(qzo);
