@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "schedule/batch_bytes.h"
 #include "schedule/plan.h"
 
 namespace zo2 {

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "schedule/batch_bytes.h"
 
 namespace zo2 {
 namespace {
@@ -17,8 +18,8 @@ constexpr int kFewestSlots = 6;
 // Beyond those, slots for a whole block, while resident blocks do not lose much for it: a streamed
 // block is then loaded while resident ones are computed.
 constexpr uint64_t kSlotShare = 4;  // at most a fourth of what is left
-// Six slots of large extents would be much of a small model; what smaller ones leave, resident
-// layers have.
+// Slots of large extents would be much of a small model; what smaller ones leave, resident layers
+// have (docs/decisions/0020).
 constexpr uint64_t kWeightsOfSlots = 8;  // at most an eighth of the weights
 
 class Planner {

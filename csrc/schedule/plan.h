@@ -8,7 +8,7 @@
 
 #include "device/device.h"
 #include "model/spec.h"
-#include "schedule/batch_bytes.h"
+#include "schedule/activation_plan.h"
 #include "schedule/slots.h"
 #include "store/weight_store.h"
 

@@ -89,8 +89,8 @@ t.test("PEFT loads what was trained, and what it makes is a start", { skip }, as
     t.ok(moved > 10 * allowed, `${name}: the adapter matters (${moved.toExponential(1)})`);
     if (job.targets) {
       const off = mergedOff ?? Number.NaN;
-      // A unit in the last place of a weight above 1: BLAS sums B·A in an order of each CPU's own.
-      t.ok(off <= 2 ** -23, `${name}: merged weights are PEFT's (worst ${off.toExponential(1)})`);
+      // BLAS sums B·A in an order of each CPU's own: a merged weight may be rounded the other way.
+      t.ok(off <= 1, `${name}: merged weights are PEFT's (worst ${off} units in the last place)`);
     }
     t.ok(worst <= allowed, `${name}: logits within 2e-4 (worst ${worst.toExponential(1)})`);
     const { engine } = await loadModel(model, startOf({ model, ...job }, made));

@@ -28,12 +28,14 @@ def logits_of(model, job):
 
 
 def merged_off(model, job):
-    """The largest difference of weights, of those that PEFT merges to those that zo2 has merged."""
+    """How far weights that PEFT merges are from those that zo2 has merged, at most: in units in the last place of the
+    largest weight of the same tensor."""
     whole, warned = AutoModelForCausalLM.from_pretrained(job["merged"], dtype="auto", output_loading_info=True)
     assert not any(warned.values()), warned
     ours, theirs = whole.state_dict(), model.merge_and_unload().state_dict()
     assert ours.keys() == theirs.keys()
-    return max(float((ours[name] - theirs[name]).abs().max()) for name in theirs)
+    return max(float((ours[name] - theirs[name]).abs().max() / np.spacing(theirs[name].abs().max().numpy()))
+               for name in theirs)
 
 
 @torch.no_grad()

@@ -134,6 +134,16 @@ TinyOutcome train_tiny(Env& env, const std::string& model, const std::string& ou
   return outcome;
 }
 
+uint64_t least_memory(Env& env, const std::string& model, TinyRun run) {
+  run.schedule.memory_bytes = 1;
+  const TinyOutcome refused = train_tiny(env, model, "/runs/refused", run);
+  CHECK_EQ(refused.code, ErrorCode::kOutOfMemory);
+  const std::string lead = " is ";
+  const size_t at = refused.error.rfind(lead);
+  CHECK(at != std::string::npos);
+  return at == std::string::npos ? 0 : std::stoull(refused.error.substr(at + lead.size()));
+}
+
 void check_same(const TinyOutcome& got, const TinyOutcome& expected, const std::string& what) {
   CHECK_EQ(what + got.error, what);
   CHECK_EQ(what + (got.losses == expected.losses ? "" : ": other losses"), what);

@@ -71,6 +71,9 @@ std::unique_ptr<Session> load_tiny(Env& env, const std::string& model, const Tin
 TinyOutcome train_tiny(Env& env, const std::string& model, const std::string& output,
                        const TinyRun& run);
 
+// The least `memory` that the error of a run with too little of it names; 0 where it does not.
+uint64_t least_memory(Env& env, const std::string& model, TinyRun run);
+
 // The same run in another way: no error, the same losses and weights. `what` is for messages.
 void check_same(const TinyOutcome& got, const TinyOutcome& expected, const std::string& what);
 

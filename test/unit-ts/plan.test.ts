@@ -46,6 +46,19 @@ t.test("what slots leave of a budget, layers have", async (t) => {
   t.match(one, { residentBlocks: 1, streamedBlocks: 11 });
 });
 
+t.test("of three tiers, each block is on one", async (t) => {
+  for (const hostMemory of [300e6, 1e9, 2e9]) {
+    const tiers = { offload: "auto", memory: "1GB", hostMemory, simulate: false } as const;
+    const { blocks, hostPeakBytes, diskBytes } = await plan({ ...gpu, ...tiers });
+    const homes = new Map<number, Set<string>>();
+    for (const { block, home } of blocks)
+      homes.set(block, (homes.get(block) ?? new Set()).add(home));
+    const several = [...homes].filter(([block, of]) => block > 0 && of.size > 1);
+    t.same(several, [], `${hostMemory}`);
+    t.ok(diskBytes > 0 && hostPeakBytes > 0);
+  }
+});
+
 t.test("of qzo the scales alone go back to host memory", async (t) => {
   const qzo = { ...gpu, method: "qzo", storage: "q8" } as const;
   const { weightBytes, offloadBytesPerStep, predicted } = await plan(qzo);
