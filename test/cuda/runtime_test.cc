@@ -263,6 +263,31 @@ TEST_CASE("cuda emulator: after an error of the device all calls fail, and nothi
   CHECK_CUDA(cudaDeviceSynchronize());
 }
 
+struct Progress {
+  std::atomic<bool> begun{false}, go{false}, ended{false};
+};
+__global__ void take_long(Progress* progress) {
+  progress->begun = true;
+  while (!progress->go) std::this_thread::yield();
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  progress->ended = true;
+}
+
+TEST_CASE("cuda emulator: a device that has failed runs no kernel any more") {
+  configure({});
+  const cudaStream_t other = new_stream(), stream = new_stream();
+  Progress progress;
+  ZO2_LAUNCH(take_long, 1, 1, 0, stream, &progress);
+  while (!progress.begun) std::this_thread::yield();
+  zo2::emulator::fail_device(cudaErrorLaunchFailure);
+  progress.go = true;
+  CHECK_CUDA_ERROR(cudaErrorLaunchFailure, cudaStreamSynchronize(other));
+  CHECK(progress.ended);
+  CHECK_CUDA_ERROR(cudaErrorLaunchFailure, cudaStreamDestroy(stream));
+  CHECK_CUDA_ERROR(cudaErrorLaunchFailure, cudaStreamDestroy(other));
+  configure({});
+}
+
 TEST_CASE("cuda emulator: functions of the host, queries and times") {
   configure({});
   const cudaStream_t stream = new_stream();

@@ -36,7 +36,7 @@ struct Options {
   // none. Kernel launches are calls; cudaGetLastError, cudaPeekAtLastError, cudaGetErrorName and
   // cudaGetErrorString are not. An error of those that CUDA finds while the device works
   // (cudaErrorIllegalAddress, cudaErrorLaunchFailure ...) is the answer of every later call too,
-  // and what is in streams or enters them is skipped.
+  // and what is in streams or enters them is skipped; kernels that run are waited for.
   int64_t fail_call = -1;
   cudaError_t fail_with = cudaErrorUnknown;
   // cudaHostRegister of more than is left of it fails.

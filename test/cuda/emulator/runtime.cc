@@ -27,6 +27,7 @@ Runtime& Runtime::get() {
 }
 
 cudaError_t remember(cudaError_t error) {
+  if (Runtime& runtime = Runtime::get(); runtime.control.device_failed()) runtime.streams.finish();
   if (error != cudaSuccess) last_error = error;
   return error;
 }

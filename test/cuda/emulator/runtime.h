@@ -36,7 +36,8 @@ class Runtime {
   SharedLimits shared_limits;
 };
 
-// The last error of the calling thread, as CUDA keeps it. Returns `error`.
+// The last error of the calling thread, as CUDA keeps it. Returns `error`. A device that has failed
+// took its kernels with it: when a call tells of that, none is running any more.
 cudaError_t remember(cudaError_t error);
 
 // A function of the API: its body runs if the call does not fail of itself.

@@ -65,7 +65,7 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void*
 cudaError_t cudaDeviceSynchronize() {
   return call([&](Runtime& runtime) {
     runtime.control.count_synchronisation();
-    for (const Ref<Mark>& mark : runtime.streams.mark_all()) mark->wait();
+    runtime.streams.finish();
     return runtime.control.failure();
   });
 }

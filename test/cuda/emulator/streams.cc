@@ -105,6 +105,10 @@ void Streams::drain() {
   for (const Ref<Mark>& mark : mark_all()) mark->wait_unordered();
 }
 
+void Streams::finish() {
+  for (const Ref<Mark>& mark : mark_all()) mark->wait();
+}
+
 void Streams::drop_default() {
   Ref<Stream> dropped;
   {

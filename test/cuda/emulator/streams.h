@@ -22,9 +22,10 @@ class Streams {
   // Empty where there is none. The default stream (0) begins when it is first asked for.
   Ref<Stream> find(cudaStream_t handle);
   cudaError_t push(cudaStream_t handle, Stream::Work work);
-  std::vector<Ref<Mark>> mark_all();
   // Until no stream has work; not an order.
   void drain();
+  // The same, and an order.
+  void finish();
   // So that the next one begins with the options of then.
   void drop_default();
 
@@ -42,6 +43,7 @@ class Streams {
 
   Ref<Stream> start(bool blocking);
   std::vector<Ref<Stream>> all();
+  std::vector<Ref<Mark>> mark_all();
   void apply_default_rules(const Ref<Stream>& stream);
 
   Control& control_;
