@@ -151,26 +151,30 @@ const sections = {
   cpu(results) {
     const rows = results.flatMap((r) =>
       r.skipped
-        ? [[r.shape, `skipped: ${r.skipped}`, "", "", "", "", "", "", ""]]
+        ? [[r.shape, `skipped: ${r.skipped}`, ...Array(9).fill("")]]
         : r.rows.map(({ home, stepMs, cpuMs, stolen, simulatedMs }) => [
             `${r.shape}, ${r.storage}, 1 x ${r.length}`,
             home === "streamed" ? `${r.memory} of ${megabytes(r.weightBytes)}` : home,
             `${stepMs} ms`,
             home === "streamed" ? `${r.diskMs} ms` : "",
             home === "streamed" ? `${r.ratio} ± ${r.ratioError}` : "",
+            home === "streamed" ? `${r.lostMs} ms` : "",
+            home === "streamed" ? `${r.ratioWithLost} ± ${r.ratioWithLostError}` : "",
             `${cpuMs} ms`,
             `${Math.round(100 * stolen)} %`,
             `${simulatedMs} ms`,
             `${Math.round(100 * (simulatedMs / stepMs - 1))} %`,
           ]),
     );
-    const head = ["K = 1", "weights", "measured", "disk", "ratio"];
+    const head = ["K = 1", "weights", "measured", "disk", "ratio", "lost", "ratio with it"];
     head.push("CPU time", "stolen", "simulated", "off by");
     return [
       "Steps on the CPU, resident and streamed from disk, in turns of some steps each, one process being stopped while the",
-      "other runs. Ratio: of the streamed step to the resident one of the same turn, or to the time in which the disk reads",
-      "and writes what a step streams, if that is longer; the median of all turns and the standard error of their mean. CPU",
-      "time: of the process, all threads. Stolen: the share of the cores' time that the hypervisor took, for the virtual",
+      "other runs. Disk: the time in which the disk reads and writes, in a plain file, what a step streams, while the cores",
+      "compute. Ratio: of the streamed step to the resident one of the same turn, or to the disk's time, if that is longer;",
+      "the median of all turns and the standard error of their mean. Lost: what products on all cores lose meanwhile to the",
+      "plain file, which is what disk and system take of them; ratio with it: the resident step being that much longer.",
+      "CPU time: of the process, all threads. Stolen: the share of the cores' time that the hypervisor took, for the virtual",
       "disk among others. Simulated: with the medians of figures measured before each pair of turns (lib/measure-cpu.ts).",
       "",
       table(head, rows),

@@ -270,12 +270,14 @@ export class EngineDriver {
       signal: this.#ending.signal,
     };
     const { objective } = this.config;
-    checkNamedObjective(objective, task, this.options.objective);
+    checkNamedObjective(this.config, task, this.options.objective);
+    // Accuracy is of the options, also where a task would train on the right one alone.
+    const asClassification = objective === "accuracy" ? true : data.trainAsClassification;
     const keepRows = this.options.objective !== undefined;
     const train = await loadData({
       ...request,
       ...parts.train,
-      task: trainingTask(task, data.trainAsClassification),
+      task: trainingTask(task, asClassification),
       keepRows,
       keepExamples: objective !== "loss",
     });

@@ -7,7 +7,7 @@ import type {
   ResolvedTrainConfig,
 } from "./config/types.js";
 import { checkShots } from "./data/demonstrations.js";
-import { drawnPart, evalPart } from "./data/draw.js";
+import { drawnPart, evalPart, trainPart } from "./data/draw.js";
 import { locatePart, locateRows } from "./data/locate.js";
 import { checkCalibration } from "./evaluation/choices.js";
 import { type EvaluateResult, evaluateRows, type RowsToEvaluate } from "./evaluation.js";
@@ -65,8 +65,11 @@ function rowsOf(
   const { data, numEval, shots, demonstrationsPerRow: perRow, drawSeed, calibration } = config;
   const part = data === undefined ? run && evalPart(run.data) : drawnPart(data, numEval, drawSeed);
   if (part === undefined) throw invalid("data is missing, and the run has no data.eval");
-  const source = config.demonstrations ?? run?.data.train;
-  const demonstrations = source ? { source, shots, seed: drawSeed, perRow } : undefined;
+  // Of a run: rows that it trains on, and none that it may be asked.
+  const shown = config.demonstrations
+    ? { source: config.demonstrations }
+    : run && trainPart(run.data);
+  const demonstrations = shown && { ...shown, shots, seed: drawSeed, perRow };
   const task = taskOf(settings);
   checkShots(task, shots);
   checkCalibration(task, calibration);

@@ -1,7 +1,6 @@
 // Loss, accuracy and per-row results of an opened model.
 import { drawContexts, withContext } from "./data/demonstrations.js";
 import { countRows, type Part } from "./data/draw.js";
-import type { Source } from "./data/formats.js";
 import { type LoadedData, loadData } from "./data/load.js";
 import type { DataReport } from "./data/report.js";
 import type { Limits } from "./data/row-plan.js";
@@ -42,8 +41,7 @@ export interface EvaluateResult {
 }
 
 /** Demonstrations before rows. */
-export interface Demonstrations {
-  source: Source;
+export interface Demonstrations extends Part {
   shots: number;
   seed: number;
   perRow: boolean;

@@ -47,8 +47,11 @@ async function generateChecked(
   const resolved = resolveGenerateConfig(config);
   signal?.throwIfAborted();
   const tuned = await openTuned(resolved);
-  const chatTemplate = resolved.chatTemplate ?? tuned.run?.config.data.chatTemplate;
-  const settings = { ...resolved, chatTemplate };
+  const { run } = tuned;
+  const settings =
+    resolved.chatTemplate === undefined && run !== undefined
+      ? { ...resolved, chatTemplate: run.config.data.chatTemplate, templateOf: run.directory }
+      : resolved;
   return withTuned(runtime, tuned, options, (opened) =>
     generateFrom(opened, settings, options, user),
   );

@@ -47,17 +47,23 @@ function ofTexts(measure: Measure, examples: readonly Example[]): Objective {
 
 /** @throws Zo2Error ZO2_INVALID_CONFIG for a task of another kind, or a second objective */
 export function checkNamedObjective(
-  name: ResolvedTrainConfig["objective"],
+  { objective: name, data }: Pick<ResolvedTrainConfig, "objective" | "data">,
   { kind }: Task,
   given: Objective | undefined,
 ): void {
   if (name === "loss") return;
   if (given)
     throw invalid(`objective is "${name}", and a function is given as well; leave one out`);
-  if (kinds[name] === kind) return;
-  throw invalid(
-    `objective is "${name}", which is a measure of ${kinds[name]} tasks; this is ${kind}`,
-  );
+  if (kinds[name] !== kind) {
+    throw invalid(
+      `objective is "${name}", which is a measure of ${kinds[name]} tasks; this is ${kind}`,
+    );
+  }
+  if (name === "accuracy" && data.trainAsClassification === false) {
+    throw invalid(
+      `objective is "accuracy", which compares options, but data.trainAsClassification is false; leave one out`,
+    );
+  }
 }
 
 /** @param examples of the rows that are trained on */

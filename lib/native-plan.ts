@@ -9,8 +9,9 @@ export interface NativeMeasureOptions {
    * on the way, or as they are (noise "none"). "noise": fills `count` floats; "copy": copies them.
    * "disk": seconds to write and to read a new disk store of `count` MiB (a multiple of 32) in `path`, which
    * the caller removes, for half of it twice each at once beside computing, and how many of the last computing lost.
+   * "file": the same of a plain file, `path`.
    */
-  what: "linear" | "noise" | "copy" | "disk";
+  what: "linear" | "noise" | "copy" | "disk" | "file";
   noise: "none" | Distribution;
   threads: number;
   /** "auto", or one of doctor().isas */

@@ -1,6 +1,8 @@
 // replay(): tuned weights from a base model and a journal alone, on any machine.
 import { resolve } from "node:path";
-import { invalid } from "./config/problems.js";
+import { z } from "zod";
+import { flag, integer, text as path } from "./config/leaf.js";
+import { check, invalid } from "./config/problems.js";
 import { resolveSchedule } from "./config/resolve.js";
 import { storageTypes } from "./config/schema.js";
 import type { StoredAs } from "./config/storage.js";
@@ -25,13 +27,24 @@ export interface ReplayRequest {
   mergeAdapter?: boolean | undefined;
 }
 
-function checkRequest({ base, journal, out, step }: ReplayRequest): void {
-  for (const [name, value] of Object.entries({ base, journal, out })) {
-    if (typeof value !== "string" || value === "") throw invalid(`${name} must be a path`);
+const requestSchema: z.ZodType<ReplayRequest> = z.strictObject({
+  base: path("the model the run was started from"),
+  journal: path("journal.ndjson of the run"),
+  out: path("directory to write; it must be empty or not exist"),
+  step: integer(0, "last step to apply").optional(),
+  adapter: path("directory of the adapter that the run began from").optional(),
+  mergeAdapter: flag("write the whole model").optional(),
+});
+
+/** @throws Zo2Error ZO2_INVALID_CONFIG */
+function checkRequest(request: ReplayRequest): void {
+  if (typeof request === "object" && request !== null) {
+    const { base, journal, out } = request;
+    for (const [name, value] of Object.entries({ base, journal, out })) {
+      if (typeof value !== "string" || value === "") throw invalid(`${name} must be a path`);
+    }
   }
-  if (step !== undefined && (!Number.isSafeInteger(step) || step < 0)) {
-    throw invalid(`step is ${String(step)}; it must be an integer of at least 0`);
-  }
+  check(requestSchema, request);
 }
 
 /** What a header says of the weights; everything else in a journal is judged by the engine. */

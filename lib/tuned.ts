@@ -7,7 +7,7 @@ import type {
   ResolvedTrainConfig,
 } from "./config/types.js";
 import { fromNative, Zo2Error } from "./errors.js";
-import type { HubOptions } from "./hub/snapshot.js";
+import type { DownloadEvent, HubOptions } from "./hub/snapshot.js";
 import { interruptible, locateModel, type OpenModel, openModel, trainedOf } from "./model.js";
 import { openRun, runFiles } from "./run-directory.js";
 import type { Runtime } from "./runtime.js";
@@ -41,12 +41,23 @@ export async function openTuned(asked: {
   return { run: { directory, config }, model, schedule };
 }
 
+/** @throws Zo2Error; as they are, the signal's reason and what `onDownload` throws */
 async function locate({ run, model }: Tuned, options: HubOptions): Promise<string> {
   const saved = run?.config.model;
+  let thrown: unknown;
+  const onDownload = async (event: DownloadEvent): Promise<void> => {
+    try {
+      await options.onDownload?.(event);
+    } catch (reason) {
+      thrown = reason;
+      throw reason;
+    }
+  };
   try {
-    return await locateModel(model ?? saved ?? "", options);
+    return await locateModel(model ?? saved ?? "", { ...options, onDownload });
   } catch (error) {
-    if (model !== undefined || !(error instanceof Zo2Error)) throw error;
+    const isForeign = error === thrown || options.signal?.aborted || !(error instanceof Zo2Error);
+    if (model !== undefined || isForeign) throw error;
     const advice = `${run?.directory} was started with it; give model to say where it is now`;
     throw new Zo2Error(error.code, `${error.message}; ${advice}`, { cause: error });
   }
@@ -64,6 +75,8 @@ export async function withTuned<T>(
   use: (model: OpenModel, step: number) => Promise<T>,
 ): Promise<T> {
   const { signal } = options;
+  // What a callback throws on the way is no fault of the engine's.
+  const path = await locate(tuned, options);
   try {
     // How a run was computed says nothing of this machine; what its weights are stored as is theirs.
     const own = tuned.schedule;
@@ -73,12 +86,7 @@ export async function withTuned<T>(
       ...(tuned.run && trainedOf(tuned.run.config, tuned.run.directory)),
     };
     const run = tuned.run?.directory;
-    const model = await openModel(
-      runtime,
-      await locate(tuned, options),
-      { ...schedule, run },
-      signal,
-    );
+    const model = await openModel(runtime, path, { ...schedule, run }, signal);
     try {
       const { engine } = model;
       const replay = async (): Promise<number> =>

@@ -1,8 +1,10 @@
 // What streaming from disk costs on this machine's CPU, and how well the simulator predicts steps: resident and
 // streamed runs of the same model in turns, beside plans made with figures measured before each run.
+import { rmSync } from "node:fs";
 import { rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { measureCpu, plan } from "zo2";
+import { native } from "../../dist/native.js";
 import { generatedModel } from "../random-model.mjs";
 import { digits, meanAndError, median } from "../statistics.mjs";
 import { stolenShare } from "../stolen.mjs";
@@ -18,11 +20,27 @@ function medians(figures) {
   return Object.fromEntries(names.map((name) => [name, median(figures.map((each) => each[name]))]));
 }
 
-/** Seconds in which the disk reads and writes what a step streams, both at the same time, while the cores compute. */
-function diskSeconds(planned, { diskReadGbps, diskWriteGbps, diskTotalGbps }) {
-  const { uploadBytesPerStep: read, diskWriteBytesPerStep: written } = planned;
-  const seconds = [read / diskReadGbps, written / diskWriteGbps, (read + written) / diskTotalGbps];
-  return Math.max(...seconds) / 1e9;
+/**
+ * What a plain file takes, with nothing of the program's store: seconds a byte to read, to write, to do both at once
+ * while all cores compute a product, and how many of the last the product loses.
+ */
+function plainFile(work) {
+  const mebibytes = 256;
+  const path = join(work, "plain-file");
+  const common = { threads: native.doctor().cores, isa: "auto", noise: "none", repeats: 1 };
+  try {
+    const seconds = native.measure({ ...common, what: "file", count: mebibytes, path });
+    const bytes = mebibytes * 2 ** 20;
+    const [write, read, both, lost] = seconds;
+    return {
+      write: write / bytes,
+      read: read / bytes,
+      both: both / bytes / 2,
+      lost: lost / bytes / 2,
+    };
+  } finally {
+    rmSync(path, { force: true });
+  }
 }
 
 /** A step at K = 1, batch 1: resident and streamed in turns of `count` steps, the machine measured before each pair. */
@@ -47,8 +65,12 @@ export async function cpu({ work, shape, layers, length, storage, memory, rounds
     schedule: { ...common, ...placed[home], checkpointEvery: 0 },
   });
   const figures = [];
+  const files = [];
   const before = (home) => {
-    if (home === homes[0]) figures.push(measureCpu(work));
+    if (home === homes[0]) {
+      figures.push(measureCpu(work));
+      files.push(plainFile(work));
+    }
     const taken = stolenShare();
     return () => ({ stolen: taken() });
   };
@@ -75,12 +97,19 @@ export async function cpu({ work, shape, layers, length, storage, memory, rounds
       simulatedMs: digits(plans[home].predicted.stepMs, 4),
     };
   });
-  const diskMs = digits(1000 * diskSeconds(plans.streamed, typical), 4);
-  const ratios = measured.streamed.map(
-    (turn, i) => stepMs(turn) / Math.max(stepMs(measured.resident[i]), diskMs),
-  );
-  const ratio = digits(median(ratios), 3);
-  const ratioError = digits(meanAndError(ratios).error, 1);
+  const { uploadBytesPerStep: read, diskWriteBytesPerStep: written } = plans.streamed;
+  const file = medians(files);
+  const disk = Math.max(read * file.read, written * file.write, (read + written) * file.both);
+  const diskMs = digits(1000 * disk, 4);
+  const lostMs = digits(1000 * (read + written) * file.lost);
+  const ratioTo = (addedMs) => {
+    const ratios = measured.streamed.map(
+      (turn, i) => stepMs(turn) / Math.max(stepMs(measured.resident[i]) + addedMs, diskMs),
+    );
+    return [digits(median(ratios), 3), digits(meanAndError(ratios).error, 1)];
+  };
+  const [ratio, ratioError] = ratioTo(0);
+  const [ratioWithLost, ratioWithLostError] = ratioTo(lostMs);
   return {
     shape: shown,
     storage,
@@ -92,5 +121,8 @@ export async function cpu({ work, shape, layers, length, storage, memory, rounds
     diskMs,
     ratio,
     ratioError,
+    lostMs,
+    ratioWithLost,
+    ratioWithLostError,
   };
 }

@@ -40,14 +40,15 @@ Napi::Value measure(const Napi::CallbackInfo& info) {
                                                 positive(options, "count", 1e10), repeats));
     if (what == "copy")
       return as_array(info.Env(), measure_copy(*device, positive(options, "count", 1e10), repeats));
-    if (what == "disk") {
+    if (what == "disk" || what == "file") {
       const int64_t mebibytes = positive(options, "count", 1 << 20);
-      const DiskCosts costs = measure_disk(*device, Env::posix(), string_field(options, "path"),
-                                           static_cast<size_t>(mebibytes) << 20);
+      const auto measured = what == "disk" ? measure_disk : measure_file;
+      const DiskCosts costs = measured(*device, Env::posix(), string_field(options, "path"),
+                                       static_cast<size_t>(mebibytes) << 20);
       return as_array(info.Env(), {costs.write, costs.read, costs.both, costs.lost});
     }
     if (what != "linear")
-      throw Napi::TypeError::New(info.Env(), "what must be one of linear, noise, copy, disk");
+      throw Napi::TypeError::New(info.Env(), "what must be one of linear, noise, copy, disk, file");
     LinearCase linear;
     linear.in = positive(options, "in", 1 << 20);
     linear.out = positive(options, "out", 1 << 20);

@@ -68,9 +68,18 @@ void TableGather::reserve(uint32_t table, int64_t tokens) {
   device_.drain();
   memory->expected.clear();
   memory->taken.clear();
+  memory->device.reset();
+  memory->staging.reset();
   memory->staging = device_.alloc("gathered rows", Tier::kStaging, needed);
   if (!device_.info().unified)
     memory->device = device_.alloc("gathered rows", Tier::kDevice, needed);
+}
+
+size_t TableGather::device_bytes() const {
+  size_t bytes = 0;
+  for (const Memory& m : memory_)
+    if (const Buffer* there = m.device ? m.device.get() : m.staging.get()) bytes += there->bytes();
+  return bytes;
 }
 
 void TableGather::forget() {

@@ -30,6 +30,8 @@ class TableGather {
   void forget();
   // Set-up only.
   void reserve(uint32_t table, int64_t tokens);
+  // Of what was reserved.
+  size_t device_bytes() const;
 
   // Enqueues the reading of rows `ids` (any order, repeated); ops on kCompute behind this call see
   // them. One gather of a table at a time: until the next sync.

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "core/error.h"
-#include "schedule/batch_bytes.h"
 #include "schedule/plan.h"
 
 namespace zo2 {
@@ -13,12 +12,6 @@ namespace {
 
 // Of the tables that are only gathered from, the share that a training pass brings up to date.
 constexpr size_t kSweepPasses = 16;
-
-std::unique_ptr<Buffer> grown(Device& device, std::unique_ptr<Buffer> buffer, const char* name,
-                              Tier tier, size_t bytes) {
-  if (bytes == 0 || (buffer && buffer->bytes() >= bytes)) return buffer;
-  return device.alloc(name, tier, bytes);
-}
 
 }  // namespace
 
@@ -49,8 +42,8 @@ void Pipeline::need_rope(int64_t positions) {
   const std::vector<float>& frequencies = model_.rope.inverse_frequencies;
   const size_t half = frequencies.size(), count = static_cast<size_t>(positions) * half;
   if (count == 0 || (rope_ && rope_->bytes() >= 2 * count * sizeof(float))) return;
-  rope_ = device_.alloc("rotary tables", Tier::kDevice, 2 * count * sizeof(float));
-  const auto staging = device_.alloc("rotary tables", Tier::kStaging, rope_->bytes());
+  auto rope = device_.alloc("rotary tables", Tier::kDevice, 2 * count * sizeof(float));
+  const auto staging = device_.alloc("rotary tables", Tier::kStaging, rope->bytes());
   const View all{staging.get(), 0, staging->bytes()};
   device_.host_access(all, true);
   float* cosine = all.as<float>();
@@ -63,42 +56,91 @@ void Pipeline::need_rope(int64_t positions) {
       cosine[count + at] = static_cast<float>(std::sin(angle)) * model_.rope.attention_factor;
     }
   }
-  device_.copy(Lane::kCompute, {rope_.get(), 0, rope_->bytes()}, all);
+  device_.copy(Lane::kCompute, {rope.get(), 0, rope->bytes()}, all);
   device_.sync(Lane::kCompute);
+  rope_ = std::move(rope);
 }
 
 void Pipeline::need_scratch(size_t bytes) {
   if (scratch_ && bytes <= scratch_->bytes()) return;
   device_.sync(Lane::kCompute);
-  auto larger = device_.alloc("scratch", Tier::kDevice, bytes);
-  device_.set_scratch({larger.get(), 0, bytes});
-  scratch_ = std::move(larger);
+  drop_scratch();
+  scratch_ = device_.alloc("scratch", Tier::kDevice, bytes);
+  device_.set_scratch({scratch_.get(), 0, bytes});
 }
 
-void Pipeline::reserve(const BatchLimits& limits, size_t memory_bytes) {
+void Pipeline::drop_scratch() {
+  device_.set_scratch({});
+  scratch_.reset();
+}
+
+void Pipeline::reserve(const std::vector<BatchLimits>& batches, size_t memory_bytes) {
   std::vector<Home> homes;
   for (uint32_t i = 0; i < layout_.extents.size(); ++i) homes.push_back(store_.home(i));
-  const BatchBytes bytes =
-      batch_bytes(device_, model_, store_.tensors(), layout_, store_.type(), homes, limits);
+  BatchBytes needed = held(true);
+  BatchLimits largest;
+  int64_t longest = 0, tokens = 0, cache_rows = 0;
+  size_t most = 0;
+  for (const BatchLimits& limits : batches) {
+    const BatchBytes bytes =
+        batch_bytes(device_, model_, store_.tensors(), layout_, store_.type(), homes, limits);
+    needed.include(bytes);
+    if (bytes.device() >= most) largest = limits;
+    most = std::max(most, bytes.device());
+    longest = std::max(longest, limits.longest);
+    tokens = std::max(tokens, limits.tokens);
+    cache_rows = std::max(cache_rows, limits.cache_rows);
+  }
   const size_t fixed = device_.info().context_bytes + store_.device_bytes() + slots_.device_bytes();
-  if (memory_bytes > 0 && fixed + bytes.device() > memory_bytes)
+  if (memory_bytes > 0 && fixed + needed.device() > memory_bytes)
     throw Error(ErrorCode::kOutOfMemory,
                 "schedule.memory is " + std::to_string(memory_bytes) + " bytes, but weights (" +
-                    std::to_string(fixed) + ") and " + describe(limits) + " need " +
-                    std::to_string(fixed + bytes.device()) + "; " + advice(limits));
+                    std::to_string(fixed) + ") and " + describe(largest) + " need " +
+                    std::to_string(fixed + needed.device()) + "; " + advice(largest));
   device_.drain();
-  need_rope(limits.longest);
-  need_scratch(bytes.scratch);
-  arena_ = grown(device_, std::move(arena_), "activations", Tier::kDevice, bytes.arena);
-  inputs_ = grown(device_, std::move(inputs_), "inputs", Tier::kStaging, bytes.inputs);
-  outputs_ = grown(device_, std::move(outputs_), "results", Tier::kStaging, bytes.outputs);
-  if (bytes.cache > 0) {
-    cache_ = device_.alloc("key/value caches", Tier::kDevice, bytes.cache);
-    cache_plan_ = plan_cache(model_, inputs_type_, limits.cache_rows, cache_.get());
+  BatchBytes kept = held(false);
+  kept.include(needed);
+  if (memory_bytes > 0 && fixed + kept.device() > memory_bytes) {
+    for (auto* buffer : {&arena_, &inputs_, &outputs_, &cache_}) buffer->reset();
+    drop_scratch();
+  }
+  need_rope(longest);
+  need_scratch(needed.scratch);
+  grow(arena_, "activations", Tier::kDevice, needed.arena);
+  grow(inputs_, "inputs", Tier::kStaging, needed.inputs);
+  grow(outputs_, "results", Tier::kStaging, needed.outputs);
+  if (cache_rows > 0) {
+    grow(cache_, "key/value caches", Tier::kDevice, needed.cache);
+    cache_plan_ = plan_cache(model_, inputs_type_, cache_rows, cache_.get());
   }
   for (const TensorId table : {model_.token_table, model_.position_table})
     if (table >= 0 && store_.tensor_home(static_cast<uint32_t>(table)) != Home::kDevice)
-      gather_.reserve(static_cast<uint32_t>(table), limits.tokens);
+      gather_.reserve(static_cast<uint32_t>(table), tokens);
+}
+
+// What batches have room in; `lasting`: of that, what does not shrink.
+BatchBytes Pipeline::held(bool lasting) const {
+  const auto bytes = [](const std::unique_ptr<Buffer>& buffer) {
+    return buffer ? buffer->bytes() : 0;
+  };
+  BatchBytes held;
+  held.unified = device_.info().unified;
+  held.rope = bytes(rope_);
+  held.gather = gather_.device_bytes();
+  if (lasting) return held;
+  held.arena = bytes(arena_);
+  held.scratch = bytes(scratch_);
+  held.cache = bytes(cache_);
+  held.inputs = bytes(inputs_);
+  held.outputs = bytes(outputs_);
+  return held;
+}
+
+// The old one goes first: a budget has no room for both.
+void Pipeline::grow(std::unique_ptr<Buffer>& buffer, const char* name, Tier tier, size_t bytes) {
+  if (bytes == 0 || (buffer && buffer->bytes() >= bytes)) return;
+  buffer.reset();
+  buffer = device_.alloc(name, tier, bytes);
 }
 
 void Pipeline::release_cache() {

@@ -11,6 +11,7 @@
 #include "device/device.h"
 #include "model/spec.h"
 #include "schedule/batch.h"
+#include "schedule/batch_bytes.h"
 #include "schedule/expander.h"
 #include "schedule/gather.h"
 #include "schedule/pending.h"
@@ -38,10 +39,11 @@ class Pipeline final : private Expander {
            const WriteRules& writes);
   ~Pipeline() override;
 
-  // Makes room for batches of this shape and all smaller ones; set-up only. Throws
-  // Error(kOutOfMemory) naming the least budget when all the device holds would exceed
-  // `memory_bytes` (0: no budget); the pipeline is as usable as before.
-  void reserve(const BatchLimits& limits, size_t memory_bytes);
+  // Makes room for batches of these shapes and all smaller ones, and, as far as the budget allows,
+  // keeps what there is for others; set-up only. Throws Error(kOutOfMemory) naming the least budget
+  // when all the device holds would exceed `memory_bytes` (0: no budget); the pipeline is as usable
+  // as before.
+  void reserve(const std::vector<BatchLimits>& batches, size_t memory_bytes);
 
   // Frees the key/value caches that reserve() made.
   void release_cache();
@@ -75,11 +77,14 @@ class Pipeline final : private Expander {
     return *view.as<const int64_t>();
   }
 
-  // Brings stored bytes up to date, as far as the rules allow, without a forward pass: all of them
-  // with `everything`, else those of the device. Throws Error(kAborted) when
-  // `stopping` says so between two extents; what is left stays pending.
-  void settle(const PendingUpdates& pending, bool everything,
-              const std::function<bool()>& stopping);
+  // Brings stored bytes up to date, as far as the rules allow, without a forward pass: those of all
+  // homes up to `deepest`. Throws Error(kAborted) when `stopping` says so between two extents; what
+  // is left stays pending.
+  void settle(const PendingUpdates& pending, Home deepest, const std::function<bool()>& stopping);
+  // The same before passes that only read: of the device, and of host memory if that is far behind.
+  void settle_to_read(const PendingUpdates& pending, const std::function<bool()>& stopping);
+  // Brings a tensor of the host, whose extents different passes have stored, to one step.
+  void level(uint32_t tensor, const PendingUpdates& pending);
   // Whether any stored bytes lack more than a few records, which every pass would redo.
   bool far_behind(const PendingUpdates& pending) const;
   // Waits until host memory holds what was offloaded to it: before others look at it.
@@ -119,6 +124,8 @@ class Pipeline final : private Expander {
   // Runs what enqueues; before an error leaves, nothing queued refers to the caller any more.
   void guarded(const std::function<void()>& body);
   void begin(const PendingUpdates& pending, bool storing);
+  // Behind begin(): brings these up to date.
+  void store_extents(const std::vector<uint32_t>& extents, const std::function<bool()>& stopping);
   void close_extent();
   void check_all_stored() const;
   void apply_residents();
@@ -129,6 +136,9 @@ class Pipeline final : private Expander {
   void download();
   void need_rope(int64_t positions);
   void need_scratch(size_t bytes);
+  void drop_scratch();
+  void grow(std::unique_ptr<Buffer>& buffer, const char* name, Tier tier, size_t bytes);
+  BatchBytes held(bool lasting) const;
 
   Device& device_;
   const ModelSpec& model_;

@@ -48,28 +48,57 @@ void Pipeline::apply_extent(uint32_t extent) {
   }
 }
 
-void Pipeline::settle(const PendingUpdates& pending, bool everything,
+void Pipeline::store_extents(const std::vector<uint32_t>& extents,
+                             const std::function<bool()>& stopping) {
+  std::vector<uint32_t> trip;
+  for (const uint32_t extent : extents)
+    if (streamed(extent)) trip.push_back(extent);
+  slots_.begin(std::move(trip));
+  for (const uint32_t extent : extents) {
+    if (stopping()) throw Error(ErrorCode::kAborted, "stopped between two tensors");
+    apply_extent(extent);
+    // Only so is a stop seen soon; between passes there is nothing to overlap with.
+    if (pending_->step() > kLongReplay) device_.sync(Lane::kCompute);
+  }
+  close_extent();
+  slots_.end();
+  sync_all();
+}
+
+void Pipeline::settle(const PendingUpdates& pending, Home deepest,
                       const std::function<bool()>& stopping) {
   guarded([&] {
     begin(pending, true);
     apply_residents();
-    std::vector<uint32_t> trip, all;
-    for (uint32_t i = 0; i < layout_.extents.size(); ++i) {
-      if (streamed(i) && !(everything && stores(i))) continue;
-      all.push_back(i);
-      if (streamed(i)) trip.push_back(i);
-    }
-    slots_.begin(std::move(trip));
-    for (const uint32_t extent : all) {
-      if (stopping()) throw Error(ErrorCode::kAborted, "stopped between two tensors");
-      apply_extent(extent);
-      // Only so is a stop seen soon; between passes there is nothing to overlap with.
-      if (pending.step() > kLongReplay) device_.sync(Lane::kCompute);
-    }
-    close_extent();
-    slots_.end();
-    sync_all();
+    std::vector<uint32_t> extents;
+    for (uint32_t i = 0; i < layout_.extents.size(); ++i)
+      if (!streamed(i) || (store_.home(i) <= deepest && stores(i))) extents.push_back(i);
+    store_extents(extents, stopping);
     check_all_stored();
+    pending_ = nullptr;
+  });
+}
+
+void Pipeline::settle_to_read(const PendingUpdates& pending,
+                              const std::function<bool()>& stopping) {
+  settle(pending, far_behind(pending) ? Home::kHost : Home::kDevice, stopping);
+}
+
+void Pipeline::level(uint32_t tensor, const PendingUpdates& pending) {
+  struct Restore {
+    WriteRules& rules;
+    const WriteRules saved = rules;
+    ~Restore() { rules = saved; }
+  } restore{writes_};
+  writes_ = {};  // whatever may wait elsewhere
+  guarded([&] {
+    begin(pending, true);
+    std::vector<uint32_t> behind;
+    for (const uint32_t piece : layout_.tensors[tensor]) {
+      const uint32_t extent = layout_.pieces[piece].extent;
+      if (stores(extent)) behind.push_back(extent);
+    }
+    store_extents(behind, [] { return false; });
     pending_ = nullptr;
   });
 }

@@ -41,7 +41,7 @@ void rehearse(Device& device, const ModelSpec& model, const ScheduleOptions& opt
                     nullptr);
   Pipeline pipeline(device, model, store, plan.slots,
                     WriteRules{options.write_every, options.write_lag});
-  pipeline.reserve(limits_of(shape), 0);
+  pipeline.reserve({limits_of(shape)}, 0);
   const HostBatch batch = batch_of(shape, model.vocabulary);
   Branches branches;
   branches.branch = shape.branches.data();
@@ -59,7 +59,7 @@ void rehearse(Device& device, const ModelSpec& model, const ScheduleOptions& opt
     update.coefficients.assign(directions, 1e-9f);
     pending.trim(pipeline.held_by_all());
     pending.append(std::move(update));
-    if (!options.deferred_update) pipeline.settle(pending, true, [] { return false; });
+    if (!options.deferred_update) pipeline.settle(pending, Home::kDisk, [] { return false; });
     after_step(t);
   }
   pipeline.sync_all();

@@ -69,6 +69,8 @@ void Slots::load(uint32_t extent, bool next) {
   free_.pop_front();
   Slot& slot = slots_[index];
   if (!rules_.reuse) {
+    // Also a load that no pass came to use.
+    device_.sync(slot.loaded.lane);
     device_.sync(slot.saved.lane);
     device_.sync(Lane::kCompute);
     slot.buffer.reset();

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "store/extent_header.h"
+#include "store/staged_access.h"
 
 namespace zo2 {
 namespace {
@@ -85,17 +86,20 @@ void find_candidates(SnapshotFile& from, const SnapshotLayout& layout,
 }
 
 // False where the bytes are damaged; the tensor then holds some of them.
-bool read_extent(const Candidate& candidate, WeightStore& store) {
+bool read_extent(const Candidate& candidate, WeightStore& store, StagedAccess& access) {
   const uint32_t tensor = candidate.place.tensor;
   ChunkChecksums checksums(kSnapshotChunkBytes);
   uint64_t at = candidate.place.data_offset;
   try {
     for (const View& view : store.stored_bytes(tensor)) {
-      candidate.file->file->read(at, view.as<uint8_t>(), view.bytes);
-      checksums.add(view.as<uint8_t>(), view.bytes);
-      at += view.bytes;
+      access.put(view, [&](uint8_t* bytes, size_t n) {
+        candidate.file->file->read(at, bytes, n);
+        checksums.add(bytes, n);
+        at += n;
+      });
     }
   } catch (const Error& e) {
+    if (e.code() != ErrorCode::kIo) throw;
     candidate.file->reject(store.tensors()[tensor],
                            std::string("cannot be read (") + e.what() + ")");
     return false;
@@ -130,6 +134,12 @@ std::vector<std::string> notes_on(const std::vector<SnapshotFile>& files,
 }
 
 }  // namespace
+
+uint64_t SnapshotLayout::largest() const {
+  uint64_t most = 0;
+  for (const Place& place : places) most = std::max(most, place.data_bytes);
+  return most;
+}
 
 SnapshotLayout snapshot_layout(const WeightStore& store) {
   SnapshotLayout layout;
@@ -181,6 +191,9 @@ Restored restore_snapshots(Env& env, const std::string& directory,
   std::vector<std::vector<Candidate>> candidates(store.tensors().size());
   for (SnapshotFile& file : files)
     if (file.file) find_candidates(file, layout, digests, store, candidates);
+  const bool any = std::any_of(candidates.begin(), candidates.end(),
+                               [](const auto& of_tensor) { return !of_tensor.empty(); });
+  StagedAccess access(store.device(), any ? layout.largest() : 0);
   Restored restored;
   for (const SnapshotLayout::Place& place : layout.places) {
     auto& of_tensor = candidates[place.tensor];
@@ -191,7 +204,7 @@ Restored restore_snapshots(Env& env, const std::string& directory,
       if (cancelled()) throw Error(ErrorCode::kAborted, "stopped between two tensors");
       if (candidate.header.step == 0) break;  // the base's bytes, which are here
       base_bytes = false;
-      if ((whole = read_extent(candidate, store))) break;
+      if ((whole = read_extent(candidate, store, access))) break;
     }
     if (!base_bytes && !whole) store.load_tensor(place.tensor);
   }

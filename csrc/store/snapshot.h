@@ -21,7 +21,8 @@ struct SnapshotLayout {
     uint64_t data_bytes = 0;
   };
   std::vector<Place> places;
-  uint64_t bytes = 0;  // of a file
+  uint64_t bytes = 0;        // of a file
+  uint64_t largest() const;  // of the places' data, in bytes
 };
 
 SnapshotLayout snapshot_layout(const WeightStore& store);

@@ -13,6 +13,7 @@ SnapshotWriter::SnapshotWriter(Env& env, std::string directory, const WeightStor
     : env_(env),
       directory_(std::move(directory)),
       layout_(snapshot_layout(store)),
+      access_(store.device(), layout_.largest()),
       complete_(std::move(complete)) {
   try {
     env_.create_directories(directory_);
@@ -78,9 +79,11 @@ void SnapshotWriter::write(size_t place, const WeightStore& store,
   ChunkChecksums checksums(kSnapshotChunkBytes);
   uint64_t at = to.data_offset;
   for (const View& view : store.stored_bytes(to.tensor)) {
-    checksums.add(view.as<uint8_t>(), view.bytes);
-    file_->write(at, view.as<uint8_t>(), view.bytes);
-    at += view.bytes;
+    access_.get(view, [&](const uint8_t* bytes, size_t n) {
+      checksums.add(bytes, n);
+      file_->write(at, bytes, n);
+      at += n;
+    });
   }
   header.checksums = checksums.values();
   const std::vector<uint8_t> bytes = encode(header);

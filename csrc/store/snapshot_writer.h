@@ -9,6 +9,7 @@
 
 #include "core/env.h"
 #include "store/snapshot.h"
+#include "store/staged_access.h"
 
 namespace zo2 {
 
@@ -22,7 +23,8 @@ class SnapshotWriter {
 
   // In this order, any thread at a time. Nothing is to be called again after one that threw.
   void begin();
-  // The extent of layout().places[place]; digests are the journal's, by step.
+  // The extent of layout().places[place], whose tensor is level; digests are the journal's, by
+  // step.
   void write(size_t place, const WeightStore& store, const std::vector<uint64_t>& digests);
   void sync();
   // Everything was written and synced: from now on it is the complete one.
@@ -38,6 +40,7 @@ class SnapshotWriter {
   Env& env_;
   std::string directory_;
   SnapshotLayout layout_;
+  StagedAccess access_;
   std::string complete_;             // name; empty: none
   std::vector<std::string> spares_;  // names; the first is written to next
   std::unique_ptr<PlacedFile> file_;

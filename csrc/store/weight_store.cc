@@ -194,8 +194,17 @@ std::vector<View> WeightStore::stored_bytes(uint32_t tensor) const {
   return values;
 }
 
+bool WeightStore::is_level(uint32_t tensor) const {
+  const std::vector<uint32_t>& pieces = layout_.tensors[tensor];
+  return std::all_of(pieces.begin(), pieces.end(),
+                     [&](uint32_t piece) { return piece_step_[piece] == piece_step_[pieces[0]]; });
+}
+
 uint64_t WeightStore::tensor_step(uint32_t tensor) const {
   if (!tensors_[tensor].in_extents()) return resident_step_[tensor];
+  if (!is_level(tensor))
+    throw Error(ErrorCode::kInternal,
+                "pieces of tensor " + tensors_[tensor].name + " hold different steps");
   return piece_step_[layout_.tensors[tensor][0]];
 }
 

@@ -38,6 +38,7 @@ class WeightStore {
   void attach(std::unique_ptr<DiskStore> disk);
   DiskStore* disk() const { return disk_.get(); }
 
+  Device& device() const { return device_; }
   StorageType type() const { return type_; }
   const std::vector<StoredTensor>& tensors() const { return tensors_; }
   const Layout& layout() const { return layout_; }
@@ -67,7 +68,9 @@ class WeightStore {
   uint64_t extent_step(uint32_t extent) const {
     return piece_step_[layout_.extents[extent].pieces[0]];
   }
-  // Of a tensor in no extent, or of one whose pieces all hold the same.
+  // Whether all pieces of a tensor hold the same step: those of a table that is swept may not.
+  bool is_level(uint32_t tensor) const;
+  // Throws Error(kInternal) where they do not.
   uint64_t tensor_step(uint32_t tensor) const;
   void set_tensor_step(uint32_t tensor, uint64_t step);
   // The step all trainable bytes hold at least.

@@ -25,10 +25,12 @@ bool Checkpointer::collect(bool wait) {
   return true;
 }
 
-void Checkpointer::write_some(uint64_t t, const std::vector<uint64_t>& digests) {
+void Checkpointer::write_some(uint64_t t, const std::vector<uint64_t>& digests,
+                              const LevelTensor& level) {
   const auto& places = writer_.layout().places;
   if (next_ == 0) writer_.begin();
   for (uint64_t n = 0; next_ < places.size() && n < options_.bytes_per_boundary; ++next_) {
+    if (!store_.is_level(places[next_].tensor)) level(places[next_].tensor);
     writer_.write(next_, store_, digests);
     n += places[next_].data_bytes;
   }
@@ -46,7 +48,7 @@ void Checkpointer::write_some(uint64_t t, const std::vector<uint64_t>& digests) 
 }
 
 std::optional<uint64_t> Checkpointer::advance(uint64_t t, const std::vector<uint64_t>& digests,
-                                              bool last) {
+                                              const LevelTensor& level, bool last) {
   for (;;) {
     if (!collect(last)) return std::nullopt;
     if (publishing_ > 0) {
@@ -60,19 +62,21 @@ std::optional<uint64_t> Checkpointer::advance(uint64_t t, const std::vector<uint
       begun_ = t;
       next_ = 0;
     }
-    write_some(t, digests);
+    write_some(t, digests, level);
     if (!last) return std::nullopt;
   }
 }
 
-std::optional<uint64_t> Checkpointer::boundary(uint64_t t, const std::vector<uint64_t>& digests) {
-  return advance(t, digests, false);
+std::optional<uint64_t> Checkpointer::boundary(uint64_t t, const std::vector<uint64_t>& digests,
+                                               const LevelTensor& level) {
+  return advance(t, digests, level, false);
 }
 
-std::optional<uint64_t> Checkpointer::finish(uint64_t t, const std::vector<uint64_t>& digests) {
-  std::optional<uint64_t> complete = advance(t, digests, true);
+std::optional<uint64_t> Checkpointer::finish(uint64_t t, const std::vector<uint64_t>& digests,
+                                             const LevelTensor& level) {
+  std::optional<uint64_t> complete = advance(t, digests, level, true);
   // What was in flight may have been an older one, and another is due.
-  if (const auto newer = advance(t, digests, true)) complete = newer;
+  if (const auto newer = advance(t, digests, level, true)) complete = newer;
   writer_.release();
   return complete;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <future>
 #include <optional>
 #include <string>
@@ -20,6 +21,9 @@ struct CheckpointOptions {
   bool background = true;
 };
 
+// Brings all stored bytes of a tensor to one step (Pipeline::level).
+using LevelTensor = std::function<void(uint32_t tensor)>;
+
 class Checkpointer {
  public:
   // One is begun whenever a multiple of options.every (not 0) has been passed; `complete` is the
@@ -36,15 +40,18 @@ class Checkpointer {
   bool busy(uint64_t t) const { return under_way_ || t / options_.every > begun_ / options_.every; }
   // The boundary after step t. Returns the step of a snapshot that has become complete. Throws what
   // the disk refused, also in the background.
-  std::optional<uint64_t> boundary(uint64_t t, const std::vector<uint64_t>& digests);
+  std::optional<uint64_t> boundary(uint64_t t, const std::vector<uint64_t>& digests,
+                                   const LevelTensor& level);
   // The same after the last step: what is under way is finished, and the spare is given back.
-  std::optional<uint64_t> finish(uint64_t t, const std::vector<uint64_t>& digests);
+  std::optional<uint64_t> finish(uint64_t t, const std::vector<uint64_t>& digests,
+                                 const LevelTensor& level);
 
  private:
-  std::optional<uint64_t> advance(uint64_t t, const std::vector<uint64_t>& digests, bool last);
+  std::optional<uint64_t> advance(uint64_t t, const std::vector<uint64_t>& digests,
+                                  const LevelTensor& level, bool last);
   // False while the disk is busy and `wait` is not given.
   bool collect(bool wait);
-  void write_some(uint64_t t, const std::vector<uint64_t>& digests);
+  void write_some(uint64_t t, const std::vector<uint64_t>& digests, const LevelTensor& level);
 
   const WeightStore& store_;
   SnapshotWriter writer_;

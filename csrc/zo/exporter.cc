@@ -184,7 +184,7 @@ void export_adapter(Env& env, const Checkpoint& base, const ModelSpec& model, Pi
                     const PendingUpdates& pending, const std::string& dir) {
   env.create_directories(dir);
   refuse_other(env, dir, kAdapterConfig);
-  pipeline.settle(pending, false, [] { return false; });
+  pipeline.settle_to_read(pending, [] { return false; });
   write_adapter(env, base, model, dir, [&](TensorId id, int64_t row, int64_t count, float* out) {
     pipeline.materialize(id, row, count, pending, out);
   });
@@ -197,7 +197,7 @@ void export_model(Env& env, const Checkpoint& base, const ModelSpec& model, Pipe
   env.create_directories(dir);
   refuse_other(env, dir, "config.json");
   // What is on disk needs none of this: every weight is looked at once.
-  pipeline.settle(pending, false, [] { return false; });
+  pipeline.settle_to_read(pending, [] { return false; });
   // Between rounding steps values have more digits than the storage type, as sums with adapters do.
   const bool exact = pending.exact() && !merge;
   const StorageType type = exact ? file_type(pending.rules().type) : StorageType::kF32;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <future>
 
 #include "store/disk_store.h"
@@ -101,6 +102,47 @@ double median(std::vector<double> values) {
 constexpr int kRounds = 5;  // where the machine's other tenants show
 constexpr size_t kExtentBytes = size_t{16} << 20;
 
+// Of extents [first, end); what was written is on the disk when that returns.
+using Transfer = std::function<void(uint32_t first, uint32_t end)>;
+
+DiskCosts costs_of(Device& device, const Transfer& write, const Transfer& read, uint32_t all) {
+  const uint32_t half = all / 2;
+  const LinearOp of(device, {1024, 2048, 128});
+  Timed computing(device, {Op{of.op()}});
+  write(0, all);  // blocks that were never written are slower
+  DiskCosts costs;
+  auto began = std::chrono::steady_clock::now();
+  write(0, all);
+  costs.write = seconds_since(began);
+  began = std::chrono::steady_clock::now();
+  read(0, all);
+  costs.read = seconds_since(began);
+  std::vector<double> both, lost;
+  for (int round = 0; round < kRounds; ++round) {
+    const double alone = median(computing.seconds(2 * kRounds + 1));
+    began = std::chrono::steady_clock::now();
+    // Each half of the extents twice.
+    const auto twice = [half](const Transfer& transfer, uint32_t first) {
+      return std::async(std::launch::async, [&transfer, first, half] {
+        for (int i = 0; i < 2; ++i) transfer(first, first + half);
+      });
+    };
+    auto reading = twice(read, 0), writing = twice(write, half);
+    const auto under_way = [](const std::future<void>& transfer) {
+      return transfer.wait_for(std::chrono::seconds(0)) != std::future_status::ready;
+    };
+    double done = 0;
+    for (; under_way(reading) || under_way(writing); done += alone) computing.seconds();
+    both.push_back(seconds_since(began));
+    lost.push_back(std::max(0.0, both.back() - done));
+    reading.get();
+    writing.get();
+  }
+  costs.both = median(both);
+  costs.lost = median(lost);
+  return costs;
+}
+
 }  // namespace
 
 std::vector<double> measure_linear(Device& device, const LinearCase& linear, int repeats) {
@@ -123,7 +165,6 @@ std::vector<double> measure_copy(Device& device, int64_t count, int repeats) {
 
 DiskCosts measure_disk(Device& device, Env& env, const std::string& directory, size_t bytes) {
   const std::vector<size_t> extents(bytes / kExtentBytes, kExtentBytes);
-  const uint32_t all = static_cast<uint32_t>(extents.size()), half = all / 2;
   const std::vector<uint64_t> digests = {0};
   const auto store = DiskStore::open(env, {directory, extents, 0, digests});
   const auto memory = device.alloc("extents", Tier::kStaging, 2 * kExtentBytes);
@@ -137,41 +178,22 @@ DiskCosts measure_disk(Device& device, Env& env, const std::string& directory, s
   const auto read = [&](uint32_t first, uint32_t end) {
     for (uint32_t i = first; i < end; ++i) store->read(i, in);
   };
-  const LinearOp of(device, {1024, 2048, 128});
-  Timed computing(device, {Op{of.op()}});
-  write(0, all);  // blocks that were never written are slower
-  DiskCosts costs;
-  auto began = std::chrono::steady_clock::now();
-  write(0, all);
-  costs.write = seconds_since(began);
-  began = std::chrono::steady_clock::now();
-  read(0, all);
-  costs.read = seconds_since(began);
-  std::vector<double> both, lost;
-  for (int round = 0; round < kRounds; ++round) {
-    const double alone = median(computing.seconds(2 * kRounds + 1));
-    began = std::chrono::steady_clock::now();
-    // Each half of the extents twice.
-    const auto twice = [half](const auto& work, uint32_t first) {
-      return std::async(std::launch::async, [&work, first, half] {
-        for (int i = 0; i < 2; ++i) work(first, first + half);
-        return 0;
-      });
-    };
-    auto reading = twice(read, 0), writing = twice(write, half);
-    const auto under_way = [](const std::future<int>& work) {
-      return work.wait_for(std::chrono::seconds(0)) != std::future_status::ready;
-    };
-    double done = 0;
-    for (; under_way(reading) || under_way(writing); done += alone) computing.seconds();
-    both.push_back(seconds_since(began));
-    lost.push_back(std::max(0.0, both.back() - done));
-    reading.get();
-    writing.get();
-  }
-  costs.both = median(both);
-  costs.lost = median(lost);
-  return costs;
+  return costs_of(device, write, read, static_cast<uint32_t>(extents.size()));
+}
+
+DiskCosts measure_file(Device& device, Env& env, const std::string& path, size_t bytes) {
+  const auto file = env.open_direct(path, FileAccess::kWrite);
+  file->allocate(bytes);
+  const auto memory = device.alloc("extents", Tier::kStaging, 2 * kExtentBytes);
+  uint8_t *out = whole(memory).as<uint8_t>(), *in = out + kExtentBytes;
+  const auto write = [&](uint32_t first, uint32_t end) {
+    for (uint32_t i = first; i < end; ++i) file->write(i * kExtentBytes, out, kExtentBytes);
+    file->sync();
+  };
+  const auto read = [&](uint32_t first, uint32_t end) {
+    for (uint32_t i = first; i < end; ++i) file->read(i * kExtentBytes, in, kExtentBytes);
+  };
+  return costs_of(device, write, read, static_cast<uint32_t>(bytes / kExtentBytes));
 }
 
 std::vector<double> measure_noise(Device& device, Distribution distribution, int64_t count,

@@ -40,5 +40,7 @@ struct DiskCosts {
   double both = 0, lost = 0;
 };
 DiskCosts measure_disk(Device& device, Env& env, const std::string& directory, size_t bytes);
+// The same of a plain file that is made: what disk and system take, with nothing of the store's.
+DiskCosts measure_file(Device& device, Env& env, const std::string& path, size_t bytes);
 
 }  // namespace zo2

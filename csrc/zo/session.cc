@@ -139,7 +139,7 @@ void Session::place(const std::vector<BatchLimits>& batches,
 void Session::prepare(const std::vector<BatchLimits>& batches,
                       const std::function<bool()>& stopping) {
   if (!pipeline_) place(batches, stopping);
-  for (const BatchLimits& limits : batches) pipeline_->reserve(limits, schedule_.memory_bytes);
+  if (!batches.empty()) pipeline_->reserve(batches, schedule_.memory_bytes);
 }
 
 void Session::prepare_fitting(Evaluator* evaluator,
@@ -162,7 +162,7 @@ void Session::restore(const std::function<bool()>& stopping) {
 }
 
 void Session::settle(const std::function<bool()>& stopping) {
-  pipeline_->settle(*pending_, false, stopping);
+  pipeline_->settle_to_read(*pending_, stopping);
 }
 
 const std::string& Session::base_fingerprint() {
@@ -281,8 +281,8 @@ uint64_t Session::replay(const std::string& path, const ReplayOptions& options,
     tuned_digests_.resize(step + 1);
   }
   if (pipeline_) {
-    restore(stopping);
     pipeline_->weights_changed();
+    restore(stopping);
     settle(stopping);
   }
   return pending_->step();
@@ -337,6 +337,7 @@ std::vector<float> Session::tensor(TensorId id) {
     throw Error(ErrorCode::kInvalidConfig, "tensor id " + std::to_string(id) + " is not one of " +
                                                std::to_string(model_.tensors.size()));
   prepare({}, [this] { return cancelled(); });
+  settle([this] { return cancelled(); });
   const TensorSpec& t = model_.tensors[static_cast<size_t>(id)];
   std::vector<float> values(static_cast<size_t>(t.elements()));
   pipeline_->materialize(id, 0, t.rows(), *pending_, values.data());

@@ -158,7 +158,8 @@ std::vector<BatchLimits> Trainer::batches() const {
 // False when stopped on the way: a long replay.
 bool Trainer::catch_up(const PendingUpdates& pending, const TrainHooks& hooks) {
   try {
-    pipeline_->settle(pending, pipeline_->far_behind(pending), hooks.stopping);
+    const Home deepest = pipeline_->far_behind(pending) ? Home::kDisk : Home::kDevice;
+    pipeline_->settle(pending, deepest, hooks.stopping);
     return true;
   } catch (const Error& e) {
     if (e.code() != ErrorCode::kAborted || !hooks.stopping()) throw;
@@ -220,7 +221,7 @@ TrainResult Trainer::loop(const TrainHooks& hooks, PendingUpdates& pending) {
     journal_->append(record.to_json());
     pending.trim(pipeline_->held_by_all());
     record.commit(pending);
-    if (!options_.deferred_update) pipeline_->settle(pending, true, [] { return false; });
+    if (!options_.deferred_update) pipeline_->settle(pending, Home::kDisk, [] { return false; });
     result.step = t;
     const int64_t saturated = pipeline_->saturated() - saturated_before;
     report(record, elapsed_ms(start), saturated - result.saturated, hooks);
@@ -235,7 +236,7 @@ TrainResult Trainer::loop(const TrainHooks& hooks, PendingUpdates& pending) {
     if (evaluator_ &&
         (t == options_.steps || (options_.eval_every > 0 && t % options_.eval_every == 0)))
       evaluate(t, pending, hooks);
-    checkpoint(t, hooks);
+    checkpoint(t, pending, hooks);
   }
   return result;
 }
@@ -263,12 +264,14 @@ void Trainer::report(const Record& record, double ms, int64_t saturated,
   journal_->when_durable([event, &hooks] { hooks.event(event); });
 }
 
-void Trainer::checkpoint(uint64_t t, const TrainHooks& hooks) {
+void Trainer::checkpoint(uint64_t t, const PendingUpdates& pending, const TrainHooks& hooks) {
   if (!checkpointer_ || (t < options_.steps && !checkpointer_->busy(t))) return;
   journal_->sync();  // a snapshot of W_t is written only behind record t
   pipeline_->sync_host();
-  const auto complete = t == options_.steps ? checkpointer_->finish(t, journal_->digests())
-                                            : checkpointer_->boundary(t, journal_->digests());
+  const std::vector<uint64_t>& digests = journal_->digests();
+  const LevelTensor level = [&](uint32_t tensor) { pipeline_->level(tensor, pending); };
+  const auto complete = t == options_.steps ? checkpointer_->finish(t, digests, level)
+                                            : checkpointer_->boundary(t, digests, level);
   if (!complete) return;
   Json event = Json::object();
   event.set("event", "checkpoint");

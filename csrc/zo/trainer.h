@@ -102,7 +102,7 @@ class Trainer {
   Branches branches_of(const Record& record);
   void report(const Record& record, double elapsed_ms, int64_t saturated,
               const TrainHooks& hooks) const;
-  void checkpoint(uint64_t t, const TrainHooks& hooks);
+  void checkpoint(uint64_t t, const PendingUpdates& pending, const TrainHooks& hooks);
   void evaluate(uint64_t t, const PendingUpdates& pending, const TrainHooks& hooks);
 
   Env& env_;

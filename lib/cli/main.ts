@@ -61,7 +61,10 @@ function createProgram(output: Output, finish: (code: number) => void): Command 
     .option("--out <dir>", "new directory to write")
     .option("--step <n>", "last step to apply (default: the journal's last)")
     .option("--adapter <dir>", "the adapter that the run began from, where it did")
-    .option("--merge-adapter", "write the whole model, with LoRA adapters added to its weights")
+    .option(
+      "--merge-adapter [value]",
+      "write the whole model, with LoRA adapters added to its weights (true or false; default false)",
+    )
     .action(async (given: Given) => {
       finish(await replayCommand(given, output));
     });
@@ -99,7 +102,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return code;
   } catch (thrown) {
     const help =
-      "give a command: train, eval, generate, export, replay or doctor (zo2 --help lists their flags)";
+      "give a command: train, eval, generate, export, replay, plan or doctor (zo2 --help lists their flags)";
     const error = thrown instanceof CommanderError ? usageError(thrown, help) : thrown;
     if (error === 0) return 0;
     reportError(output, error);

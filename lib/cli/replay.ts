@@ -1,6 +1,7 @@
 // zo2 replay
+import { parseSwitch } from "../config/flags.js";
 import { invalid } from "../config/problems.js";
-import { replay } from "../replay.js";
+import { type ReplayRequest, replay } from "../replay.js";
 import { writing } from "./export.js";
 import type { Output } from "./output.js";
 import type { Given } from "./settings.js";
@@ -22,7 +23,7 @@ export async function replayCommand(given: Given, output: Output): Promise<numbe
     out,
     step: last,
     adapter: start,
-    mergeAdapter: mergeAdapter === true,
-  };
+    mergeAdapter: typeof mergeAdapter === "string" ? parseSwitch(mergeAdapter) : mergeAdapter,
+  } as ReplayRequest; // replay() checks it
   return writing(output, (options) => replay(request, options));
 }

@@ -1,7 +1,7 @@
 // Flags of a command from the configuration's table, and a configuration from flags and --config.
 import { readFile } from "node:fs/promises";
 import { type Command, Option } from "commander";
-import { type Flag, mergeFlags, type RawConfig } from "../config/flags.js";
+import { type Flag, isSwitch, mergeFlags, type RawConfig } from "../config/flags.js";
 import { invalid } from "../config/problems.js";
 import { fromIo, messageOf } from "../errors.js";
 import { loadTask } from "./task-module.js";
@@ -12,7 +12,8 @@ export type Given = Record<string, unknown>;
 function option(flag: Flag): Option {
   const { name, description, allowed, defaultValue } = flag;
   const fallback = defaultValue === undefined ? "" : `; default ${JSON.stringify(defaultValue)}`;
-  return new Option(`--${name} <value>`, `${description} (${allowed}${fallback})`);
+  const value = isSwitch(flag) ? "[value]" : "<value>";
+  return new Option(`--${name} ${value}`, `${description} (${allowed}${fallback})`);
 }
 
 /** Adds --config, --json and a flag for every name of the configuration. */
@@ -50,7 +51,8 @@ export async function gather(flags: readonly Flag[], given: Given): Promise<RawC
   const texts: Record<string, string> = {};
   for (const flag of flags) {
     const text = given[option(flag).attributeName()];
-    if (typeof text === "string") texts[flag.name] = text;
+    if (text === true) texts[flag.name] = "true";
+    else if (typeof text === "string") texts[flag.name] = text;
   }
   const config = mergeFlags(flags, base, texts);
   for (const place of [config, config.data] as (RawConfig | undefined)[]) {

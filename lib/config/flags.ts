@@ -53,15 +53,41 @@ function takesNumber(schema: z.core.$ZodType): boolean {
   return schema instanceof z.ZodNumber;
 }
 
+/** Whether the flag alone says yes. */
+export function isSwitch({ schema }: Flag): boolean {
+  return schema instanceof z.ZodBoolean;
+}
+
 const truths: Readonly<Record<string, boolean>> = { true: true, false: false };
 
+/** What the text of a switch says; other texts are judged later. */
+export function parseSwitch(text: string): unknown {
+  return truths[text] ?? text;
+}
+
+function takesText(schema: z.core.$ZodType): boolean {
+  if (schema instanceof z.ZodUnion) return schema.options.some(takesText);
+  return schema instanceof z.ZodString;
+}
+
+/** The number that a text is, or else the text, for the schema to refuse. */
+function parseNumber(text: string): unknown {
+  const number = Number(text);
+  return text.trim() === "" || Number.isNaN(number) ? text : number;
+}
+
+/** One of a list's items; where texts may stand as well, "007" and " 7" are texts. */
+function parseItem(element: z.core.$ZodType, text: string): unknown {
+  if (!takesNumber(element)) return text;
+  const value = parseNumber(text);
+  const isExact = Number.isFinite(value) && String(value) === text;
+  return takesText(element) && !isExact ? text : value;
+}
+
 /** A list on the command line is JSON, or texts or numbers between commas. */
-function parseList(flag: string, text: string, ofNumbers: boolean): unknown {
+function parseList(flag: string, text: string, element: z.core.$ZodType): unknown {
   if (!text.trimStart().startsWith("[")) {
-    const items = text.split(",");
-    return ofNumbers
-      ? items.map((item) => (Number.isNaN(Number(item)) ? item : Number(item)))
-      : items;
+    return text.split(",").map((item) => parseItem(element, item));
   }
   try {
     return JSON.parse(text);
@@ -83,7 +109,7 @@ function parseListOrText(text: string): unknown {
 /** The value that the text of a flag stands for; the schema judges it later. */
 function parseFlag(flag: Flag, text: string): unknown {
   if (flag.schema instanceof z.ZodArray) {
-    return parseList(flag.name, text, takesNumber(flag.schema.element));
+    return parseList(flag.name, text, flag.schema.element);
   }
   if (
     flag.schema instanceof z.ZodUnion &&
@@ -91,9 +117,8 @@ function parseFlag(flag: Flag, text: string): unknown {
   ) {
     return parseListOrText(text);
   }
-  if (flag.schema instanceof z.ZodBoolean) return truths[text] ?? text;
-  const number = Number(text);
-  return takesNumber(flag.schema) && text.trim() !== "" && !Number.isNaN(number) ? number : text;
+  if (isSwitch(flag)) return parseSwitch(text);
+  return takesNumber(flag.schema) ? parseNumber(text) : text;
 }
 
 /** A copy of `base` with the values of flags (by flag name, as texts) put in their places. */

@@ -85,6 +85,7 @@ function defaultsOf(config: TrainConfig): Omit<MethodConfig, "name"> | undefined
 
 /** The configuration with its method's defaults in place of the schema's; nothing is checked. */
 export function withMethodDefaults(config: TrainConfig): TrainConfig {
+  if (typeof config !== "object" || config === null || Array.isArray(config)) return config;
   const { method = {} } = config;
   if (typeof method !== "object" || method === null) return config;
   const given = Object.entries(method).filter(([, value]) => value !== undefined);

@@ -6,6 +6,9 @@ type Flat<T> = T extends readonly (infer Item)[]
   : T extends object
     ? { [K in keyof T]: Flat<T[K]> }
     : T;
-type Probe<T> = <X>() => X extends Flat<T> ? 1 : 2;
-/** True, or never. */
-export type Same<A, B> = Probe<A> extends Probe<B> ? true : never;
+/**
+ * True, or never. The two functions have no name: of two uses of one name, the compiler compares what the name
+ * is given, by assignability.
+ */
+export type Same<A, B> =
+  (<X>() => X extends Flat<A> ? 1 : 2) extends <X>() => X extends Flat<B> ? 1 : 2 ? true : never;

@@ -206,7 +206,9 @@ const train = z.strictObject({
   prefixTuning: prefixTuning.optional(),
   headTuning: flag("train the head alone; a tied one becomes a matrix of its own").default(false),
   steps: integer(1, "steps of the whole run"),
-  batchSize: integer(1, "rows of a pass, and of a step unless it accumulates").default(16),
+  batchSize: integer(1, "rows of a pass, and of a step unless it accumulates", 2 ** 20 - 1).default(
+    16,
+  ),
   gradientAccumulationSteps: accumulation.default(1),
   seed: integer(0, "seed of everything random").default(42),
   evalEvery: integer(0, "steps between evaluations; 0: only at the end").default(0),

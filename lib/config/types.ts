@@ -113,11 +113,6 @@ export interface EvaluateScheduleConfig extends PlacementConfig {
   storage?: Storage | undefined;
   /** Tokens of one evaluation batch at most (default 4096); fewer where `memory` asks for it. */
   evalBatchTokens?: number | undefined;
-  /**
-   * Steps between snapshots of the weights, which shorten the replay of a resumed run and take twice
-   * the weights' bytes in `output` (default 1000; 0: never).
-   */
-  checkpointEvery?: number | undefined;
 }
 
 /** Where weights live and how they move. */
@@ -131,6 +126,11 @@ export interface ScheduleConfig extends EvaluateScheduleConfig {
   /** Steps between two roundings to the storage type (default "auto"). */
   roundEvery?: "auto" | number | undefined;
   rounding?: "stochastic" | "nearest" | undefined;
+  /**
+   * Steps between snapshots of the weights, which shorten the replay of a resumed run and take up to
+   * twice the trained weights' bytes in `output` (default 1000; 0: never).
+   */
+  checkpointEvery?: number | undefined;
 }
 
 /** One regular expression (JavaScript's) of whole names, or a list of names or their last parts. */
@@ -279,7 +279,7 @@ export interface EvaluateConfig extends TaskConfig {
   numEval?: number | undefined;
   /** In-context learning: so many demonstrations before each row (default 0). */
   shots?: number | undefined;
-  /** File, or rows, to draw demonstrations from (default, with `run`: the run's `data.train`). */
+  /** File, or rows, to draw demonstrations from (default, with `run`: those that the run trains on). */
   demonstrations?: string | JsonRow[] | undefined;
   /** Each row gets demonstrations of its own (default); false: all get the same. */
   demonstrationsPerRow?: boolean | undefined;

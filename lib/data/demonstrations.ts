@@ -3,8 +3,8 @@ import { setImmediate as turn } from "node:timers/promises";
 import { invalid, show } from "../config/problems.js";
 import { Zo2Error } from "../errors.js";
 import { type Example, RowError, rightOptions, type Task, type Text } from "../tasks/task.js";
-import { countRows } from "./draw.js";
-import { readRows, type Source, sourceName } from "./formats.js";
+import { countRows, type Part } from "./draw.js";
+import { readRows, sourceName } from "./formats.js";
 import { MersenneTwister, permutation } from "./mersenne-twister.js";
 
 /** @throws Zo2Error ZO2_INVALID_CONFIG when the rows of a task cannot demonstrate anything */
@@ -20,8 +20,7 @@ const separator = "\n\n";
 /** Seeds of rows' own demonstrations are from 0 to this. */
 const mostSeed = 9999;
 
-export interface DemonstrationRequest {
-  source: Source;
+export interface DemonstrationRequest extends Pick<Part, "source" | "draw"> {
   task: Task;
   shots: number;
   /** Draws the demonstrations of all rows, or the seeds of each row's. */
@@ -53,16 +52,24 @@ export function withContext(example: Example, context: string): Example {
 }
 
 /** Which rows of the source demonstrate for each row, or one list for all of them. */
-async function drawSets(request: DemonstrationRequest, total: number): Promise<number[][]> {
+async function drawSets(
+  request: DemonstrationRequest,
+  positions: readonly number[] | undefined,
+  total: number,
+): Promise<number[][]> {
   const { shots, seed, perRow, rows, signal } = request;
-  if (!perRow) return [permutation(total, seed).slice(0, shots)];
+  const draw = (by: number): number[] => {
+    const drawn = permutation(total, by).slice(0, shots);
+    return positions === undefined ? drawn : drawn.map((index) => positions[index] ?? 0);
+  };
+  if (!perRow) return [draw(seed)];
   const seeds = new MersenneTwister(seed);
   const sets: number[][] = [];
   while (sets.length < rows) {
     // A permutation of a large data set takes milliseconds: others have their turn between two.
     await turn();
     signal?.throwIfAborted();
-    sets.push(permutation(total, seeds.integer(mostSeed)).slice(0, shots));
+    sets.push(draw(seeds.integer(mostSeed)));
   }
   return sets;
 }
@@ -99,13 +106,17 @@ async function read(
 export async function drawContexts(
   request: DemonstrationRequest,
 ): Promise<(index: number) => string> {
-  const { source, shots, perRow, signal } = request;
-  const total = await countRows(source, signal);
+  const { source, draw, shots, perRow, signal } = request;
+  const all = await countRows(source, signal);
+  const positions = draw?.(all);
+  const total = positions?.length ?? all;
   if (total < shots) {
     const name = sourceName(source, "demonstrations");
-    throw new Zo2Error("ZO2_INVALID_DATA", `shots is ${shots}, but ${name} has ${total} rows`);
+    const which = positions === undefined ? "" : " to train on";
+    const message = `shots is ${shots}, but ${name} has ${total} rows${which}`;
+    throw new Zo2Error("ZO2_INVALID_DATA", message);
   }
-  const sets = await drawSets(request, total);
+  const sets = await drawSets(request, positions, total);
   const texts = await read(request, new Set(sets.flat()));
   return (index) => {
     const set = sets[perRow ? index : 0] ?? [];

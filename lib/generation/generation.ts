@@ -5,7 +5,7 @@ import type { HubOptions } from "../hub/snapshot.js";
 import type { NativeSequenceEnd, NativeTokensEvent } from "../native-generate.js";
 import type { UserCode } from "../user-code.js";
 import { endIds } from "./ends.js";
-import { encodePrompts } from "./prompts.js";
+import { encodePrompts, type PromptSettings } from "./prompts.js";
 import { type Decode, Detokenizer, StopText } from "./text.js";
 
 export type FinishReason = "eos" | "stop" | "length";
@@ -102,7 +102,7 @@ function packed(prompts: readonly number[][]): { tokens: Int32Array; offsets: Ui
 /** Continues the prompts of a configuration. @throws as {@link continuePrompts} */
 export async function generateFrom(
   model: OpenModel,
-  config: ResolvedGenerateConfig,
+  config: ResolvedGenerateConfig & PromptSettings,
   hooks: GenerationHooks,
   user: UserCode,
 ): Promise<Generation[]> {

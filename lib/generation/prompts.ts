@@ -48,23 +48,44 @@ function given(prompts: Prompt | Prompt[]): Given[] {
   return prompts.map((prompt, index) => ({ place: `prompts[${index}]`, prompt }));
 }
 
-type Settings = Pick<ResolvedGenerateConfig, "prompts" | "promptsFile" | "chat" | "chatTemplate">;
+export interface PromptSettings
+  extends Pick<ResolvedGenerateConfig, "prompts" | "promptsFile" | "chat" | "chatTemplate"> {
+  /** Directory of the run whose configuration names `chatTemplate`; undefined: it was given. */
+  templateOf?: string | undefined;
+}
+
+/** The text of a chat template file, if there is one. @throws Zo2Error ZO2_INVALID_CONFIG */
+function readTemplate({ chatTemplate, templateOf }: PromptSettings): string | undefined {
+  if (chatTemplate === undefined) return undefined;
+  try {
+    return readChatTemplate(chatTemplate, "chatTemplate");
+  } catch (error) {
+    if (templateOf === undefined) throw error;
+    const advice = "give chatTemplate to say where it is now, or another";
+    throw invalid(`${messageOf(error)}; ${templateOf} was started with it; ${advice}`, error);
+  }
+}
 
 /**
  * The ids of every prompt: a text as the tokenizer begins one, messages as the chat template has
  * them with the prompt for the assistant. @throws Zo2Error
  */
-export async function encodePrompts(settings: Settings, encoder: TextEncoder): Promise<number[][]> {
-  const { prompts, promptsFile, chat, chatTemplate } = settings;
+export async function encodePrompts(
+  settings: PromptSettings,
+  encoder: TextEncoder,
+): Promise<number[][]> {
+  const { prompts, promptsFile, chat, templateOf } = settings;
   if (prompts === undefined && promptsFile === undefined) throw invalid("prompts is missing");
   const all =
     promptsFile === undefined
       ? given(prompts as Prompt | Prompt[])
       : await readPrompts(promptsFile);
-  const source = chatTemplate && readChatTemplate(chatTemplate, "chatTemplate");
+  // A run's may be gone, which matters to conversations alone; a wrong name given now always does.
+  let source = templateOf === undefined ? readTemplate(settings) : undefined;
   const texts = all.map(({ place, prompt }) => {
     if (typeof prompt === "string" && !chat) return prompt;
     const messages = typeof prompt === "string" ? [{ role: "user", content: prompt }] : prompt;
+    source ??= readTemplate(settings);
     const template = encoder.chatTemplate(source);
     try {
       return template.render({ messages, addGenerationPrompt: true }).text;

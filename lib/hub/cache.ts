@@ -1,6 +1,7 @@
 // The cache of Hugging Face's tools, which they and zo2 share: blobs by checksum, a folder of links for each
 // commit, and which commit a branch was at. Of zo2 alone: what a commit holds, so that it need not be asked again.
-import { mkdir, readFile, rename, stat, symlink, writeFile } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { mkdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { fromIo } from "../errors.js";
 import { hubCache } from "./environment.js";
@@ -24,6 +25,19 @@ async function textOf(path: string): Promise<string | undefined> {
     if (error.code === "ENOENT") return undefined;
     throw fromIo(error, "read", path);
   });
+}
+
+/** Puts in the place of `path` what `make` makes under another name, which nobody else writes to at the same time. */
+async function replace(path: string, make: (temporary: string) => Promise<void>): Promise<void> {
+  const temporary = `${path}.${randomUUID()}.tmp`;
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await make(temporary);
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw fromIo(error, "write", path);
+  }
 }
 
 export class RepositoryCache {
@@ -63,35 +77,24 @@ export class RepositoryCache {
     }
   }
 
-  async save(listing: Listing): Promise<void> {
+  async saveListing(listing: Listing): Promise<void> {
     await this.#write(this.#listing(listing.commit), JSON.stringify(listing));
-    if (this.#revision === listing.commit) return;
-    await this.#write(join(this.folder, "refs", this.#revision), listing.commit);
+  }
+
+  /** What {@link commit} tells from now on. */
+  async saveCommit(commit: string): Promise<void> {
+    await this.#write(join(this.folder, "refs", this.#revision), commit);
   }
 
   async #write(path: string, text: string): Promise<void> {
-    const temporary = `${path}.${process.pid}.tmp`;
-    try {
-      await mkdir(dirname(path), { recursive: true });
-      await writeFile(temporary, text);
-      await rename(temporary, path);
-    } catch (error) {
-      throw fromIo(error, "write", path);
-    }
+    await replace(path, (temporary) => writeFile(temporary, text));
   }
 
   /** A file of a commit as a link to its blob, which is there. */
   async link(commit: string, file: RepositoryFile): Promise<void> {
     const path = join(this.snapshot(commit), file.path);
-    const [folder, blob] = [dirname(path), this.blob(file)];
-    const temporary = `${path}.${process.pid}.tmp`;
-    try {
-      await mkdir(folder, { recursive: true });
-      await symlink(relative(folder, blob), temporary);
-      await rename(temporary, path);
-    } catch (error) {
-      throw fromIo(error, "write", path);
-    }
+    const target = relative(dirname(path), this.blob(file));
+    await replace(path, (temporary) => symlink(target, temporary));
   }
 }
 

@@ -37,7 +37,7 @@ function fault({ name }: FileDownload, what: string): Zo2Error {
   return new Zo2Error("ZO2_DOWNLOAD", `${name} ${what}`);
 }
 
-/** Writes at places of its own: another process that downloads the same file writes the same bytes there. */
+/** Writes at places of its own: whoever else downloads the same file writes the same bytes there. */
 async function receive(download: FileDownload, partial: string): Promise<void> {
   const { file, signal, onBytes } = download;
   let position = await sizeOf(partial);
@@ -70,35 +70,81 @@ async function receive(download: FileDownload, partial: string): Promise<void> {
   if (position < file.size) throw new Error(`the connection ended after ${position} bytes`);
 }
 
-/** SHA-256, or git's hash of a blob: of what is on the disk, whoever wrote it. */
-async function checksumOf({ sha256, size }: RepositoryFile, path: string): Promise<string> {
+/** SHA-256, or git's hash of a blob: of what is on the disk, whoever wrote it; undefined where nothing is. */
+async function checksumOf(
+  { sha256, size }: RepositoryFile,
+  path: string,
+): Promise<string | undefined> {
   const hash = createHash(sha256 === undefined ? "sha1" : "sha256");
   if (sha256 === undefined) hash.update(`blob ${size}\0`);
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  try {
+    for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
   return hash.digest("hex");
 }
 
 async function receiveAll(download: FileDownload, partial: string): Promise<void> {
+  const { file, blob, signal, onBytes } = download;
   for (let failures = 0; ; ) {
     const before = await sizeOf(partial);
     try {
       await receive(download, partial);
       return;
     } catch (error) {
-      download.signal?.throwIfAborted();
+      signal?.throwIfAborted();
+      if (await isThere(blob)) {
+        // Whatever it was: another download was as far meanwhile.
+        await rm(partial, { force: true });
+        onBytes(file.size);
+        return;
+      }
       failures = (await sizeOf(partial)) > before ? 1 : failures + 1;
       if (!isPassing(error) || failures >= mostFailures) throw error;
-      await wait(firstPauseMs * 2 ** failures, undefined, { signal: download.signal });
+      await wait(firstPauseMs * 2 ** failures, undefined, { signal });
     }
   }
 }
 
+async function take(partial: string, blob: string): Promise<void> {
+  await rename(partial, blob).catch(async (error: unknown) => {
+    if (!(await isThere(blob))) throw error; // or another download was faster
+  });
+}
+
+/** Makes the partial file the blob, if it is right; looks at the blob where another download has done so. */
+async function finish(download: FileDownload, partial: string): Promise<void> {
+  const { file, blob, signal } = download;
+  const expected = file.sha256 ?? file.oid;
+  let wrong: string | undefined;
+  // The blob is no less open to doubt: what came here late was written into it as well.
+  for (const path of [partial, blob]) {
+    const checksum = await checksumOf(file, path);
+    signal?.throwIfAborted();
+    if (checksum === expected) {
+      if (path === partial) await take(partial, blob);
+      return;
+    }
+    if (checksum === undefined) continue;
+    wrong = checksum;
+    await rm(path, { force: true });
+  }
+  const what =
+    wrong === undefined
+      ? "was removed by another download, to which it arrived damaged; try again"
+      : `arrived damaged: its checksum is ${wrong}, the Hub says ${expected}; what arrived is removed, try again`;
+  throw fault(download, what);
+}
+
 /**
- * Downloads a file unless its blob is there.
+ * Downloads a file unless its blob is there. Others may download it at the same time, here or in another
+ * process: all write into one partial file, and the first that has all of it makes it the blob.
  * @throws Zo2Error ZO2_DOWNLOAD; the signal's reason; what the network or the file system throws
  */
 export async function downloadBlob(download: FileDownload): Promise<void> {
-  const { file, blob, signal, onBytes } = download;
+  const { file, blob, onBytes } = download;
   if (await isThere(blob)) {
     onBytes(file.size);
     return;
@@ -106,16 +152,5 @@ export async function downloadBlob(download: FileDownload): Promise<void> {
   const partial = `${blob}.incomplete`;
   await mkdir(dirname(blob), { recursive: true });
   await receiveAll(download, partial);
-  const [expected, found] = [file.sha256 ?? file.oid, await checksumOf(file, partial)];
-  signal?.throwIfAborted();
-  if (found !== expected) {
-    await rm(partial, { force: true });
-    throw fault(
-      download,
-      `arrived damaged: its checksum is ${found}, the Hub says ${expected}; what arrived is removed, try again`,
-    );
-  }
-  await rename(partial, blob).catch(async (error: unknown) => {
-    if (!(await isThere(blob))) throw error; // or another process was as far
-  });
+  await finish(download, partial);
 }

@@ -41,13 +41,15 @@ function isSafe({ path, sha256 = "0", oid }: RepositoryFile): boolean {
   return isHex && !path.startsWith("/") && !/(^|[/\\])\.\.([/\\]|$)/.test(path);
 }
 
+/** @param revision branch, tag or commit */
 async function askForListing(
   reference: HubReference,
+  revision: string,
   signal: AbortSignal | undefined,
 ): Promise<Listing> {
   const { datasetInfo, listFiles, modelInfo } = await import("@huggingface/hub");
   const { repo, ...rest } = connection(reference, signal);
-  const request = { ...rest, name: repo.name, revision: reference.revision };
+  const request = { ...rest, name: repo.name, revision };
   const { sha: commit } =
     repo.type === "model"
       ? await modelInfo({ ...request, additionalFields: ["sha"] })
@@ -86,11 +88,13 @@ export class Snapshot {
     if (listing === undefined) {
       requireOnline(reference);
       try {
-        listing = await askForListing(reference, signal);
+        // Who brought a commit here (Hugging Face's tools keep no listings) has chosen it.
+        listing = await askForListing(reference, known ?? reference.revision, signal);
       } catch (error) {
         throw signal?.aborted ? signal.reason : fromHub(error, reference);
       }
-      await cache.save(listing);
+      await cache.saveListing(listing);
+      if (known === undefined) await cache.saveCommit(listing.commit);
     }
     return new Snapshot(reference, listing.files, cache, listing.commit, options);
   }

@@ -1,11 +1,13 @@
 // What the CUDA device does besides computing: refusals, limits, failures, and what a step costs in
 // copies and waits.
+#include <cstring>
 #include <string>
 #include <thread>
 
 #include "backends/cpu/cpu_device.h"
 #include "backends/cuda/cuda_device.h"
 #include "backends/cuda/link.h"
+#include "backends/cuda/memory.h"
 #include "check.h"
 #include "device/op_rig.h"
 #include "emulator.h"
@@ -177,6 +179,67 @@ TEST_CASE("cuda device: where host memory cannot be pinned, copies go through a 
   CHECK_EQ(outcome.error, std::string());
   CHECK(outcome.losses == expected.losses && outcome.weights == expected.weights);
   CHECK_EQ(emulator::counters().pageable_copies, int64_t{0});
+}
+
+TEST_CASE("cuda device: no copy goes over the end of a piece of registered memory") {
+  constexpr size_t kPiece = 64 << 10, kBytes = 4 * kPiece;
+  const auto device = make_cuda_device({});
+  const auto there = device->alloc("there", Tier::kDevice, kBytes);
+  cuda::HostBuffer from("from", Tier::kHost, kBytes, kPiece);
+  cuda::HostBuffer to("to", Tier::kHost, kBytes, kPiece);
+  auto* bytes = static_cast<uint8_t*>(from.address());
+  for (size_t i = 0; i < kBytes; ++i) bytes[i] = static_cast<uint8_t>(i * 7 + i / 251);
+  emulator::reset_counters();
+  const size_t first = kPiece - 4096, size = kBytes - first - 4096;
+  device->copy(Lane::kUpload, {there.get(), 512, size}, {&from, first, size});
+  device->sync(Lane::kUpload);
+  device->copy(Lane::kOffload, {&to, first + 256, size}, {there.get(), 512, size});
+  device->sync(Lane::kOffload);
+  CHECK_EQ(emulator::counters().pageable_copies, int64_t{0});
+  CHECK(std::memcmp(static_cast<uint8_t*>(to.address()) + first + 256, bytes + first, size) == 0);
+}
+
+TEST_CASE("cuda device: a lane is waited for where another one has failed") {
+  emulator::Options options;
+  options.jitter_us = 40'000;
+  const Emulated delayed(options);
+  const auto device = make_cuda_device({});
+  OpRig rig(*device);
+  const View from = rig.put(std::vector<int>{1, 2, 3});
+  const auto to = device->alloc("to", Tier::kStaging, from.bytes);
+  FileTask task;
+  task.name = "read";
+  task.run = [] { throw Error(ErrorCode::kIo, "cannot be read"); };
+  for (int i = 0; i < 8; ++i) device->copy(Lane::kOffload, {to.get(), 0, from.bytes}, from);
+  device->file(Lane::kRead, std::move(task));
+  CHECK_THROWS(ErrorCode::kIo, (Texts{"cannot be read"}), device->sync(Lane::kRead));
+  CHECK_THROWS(ErrorCode::kIo, (Texts{"cannot be read"}), device->sync(Lane::kOffload));
+  CHECK_EQ(emulator::counters().copies_down, int64_t{8});
+  CHECK_EQ(*static_cast<const int*>(to->address()), 1);
+}
+
+TEST_CASE("cuda device: snapshots come from the GPU's memory, and go back there") {
+  FaultEnv env(1);
+  write_tiny_model(env, kModel, 1, small());
+  for (const Offload offload : {Offload::kNone, Offload::kHost}) {
+    TinyRun run = streamed_on_cuda(offload);
+    run.bytes_per_boundary = 100'000;
+    const std::string output = "/runs/" + std::to_string(static_cast<int>(offload));
+    emulator::reset_counters();
+    const TinyOutcome expected = train_tiny(env, kModel, output + "-without", run);
+    CHECK_EQ(expected.error, std::string());
+    const int64_t down = emulator::counters().bytes_down;
+    run.checkpoint_every = 2;
+    run.steps = 3;
+    emulator::reset_counters();
+    CHECK_EQ(train_tiny(env, kModel, output, run).error, std::string());
+    if (offload == Offload::kNone) CHECK(emulator::counters().bytes_down > down + 100'000);
+    run.steps = 5;
+    const TinyOutcome resumed = train_tiny(env, kModel, output, run);
+    CHECK_EQ(resumed.error, std::string());
+    CHECK_EQ(resumed.replayed_from, uint64_t{1});
+    CHECK(resumed.weights == expected.weights);
+  }
 }
 
 // Every order that events leave open, by delays; under ThreadSanitizer a wait that is missing is

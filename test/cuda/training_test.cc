@@ -162,5 +162,21 @@ TEST_CASE("cuda: the same where an upper layer and the last norm train") {
 }
 TEST_CASE("cuda: the same where the head alone trains") { check_frozen({"", {"lm_head"}}); }
 
+// More than one pass takes: host memory is brought up to date first.
+TEST_CASE("cuda: weights in host memory that lack a long journal") {
+  FaultEnv env(1);
+  write_tiny_model(env, kModel, 1);
+  TinyRun cpu;
+  cpu.steps = 1500;
+  cpu.checkpoint_every = 0;
+  const TinyOutcome expected = train_tiny(env, kModel, "/runs/cpu", cpu);
+  CHECK_EQ(expected.error, std::string());
+  TinyRun run = on_cuda(StorageType::kF32, 1);
+  run.schedule.offload = Offload::kHost;
+  run.schedule.slots = 2;
+  run.schedule.extent_bytes = 1;
+  CHECK(replay_tiny(env, kModel, "/runs/cpu/journal.ndjson", run, {}) == expected.weights);
+}
+
 }  // namespace
 }  // namespace zo2::test

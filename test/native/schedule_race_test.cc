@@ -66,7 +66,8 @@ struct Size {
 constexpr Size kSizes[] = {{3, 600'000, 3}, {1, 2'000'000, 4}, {0, 1, 3}};
 
 // Four training steps.
-SimReport rehearse_on(Forgetful& device, const Size& size, Offload offload) {
+SimReport rehearse_on(Forgetful& device, const Size& size, Offload offload,
+                      bool reuse_slots = true) {
   const ModelSpec model = size.layers > 0 ? small_model(size.layers) : model_of_a_large_table();
   ScheduleOptions options;
   options.storage = StorageType::kBF16;
@@ -75,6 +76,7 @@ SimReport rehearse_on(Forgetful& device, const Size& size, Offload offload) {
   options.resident_blocks = 0;
   options.slots = size.slots;
   options.offload = offload;
+  options.reuse_slots = reuse_slots;
   UpdateRules rules;
   rules.type = options.storage;
   const RehearsalShape shape{1, 32};
@@ -154,6 +156,18 @@ TEST_CASE("schedule: on the disk tier of a CPU no wait that matters can be left 
       forget_each(Offload::kDisk, true), {},
       {"compute after read", "compute after gather", "read after compute", "read after write",
        "write after compute", "write after gather", "gather after write", "gather after compute"});
+}
+
+TEST_CASE("schedule: slots that are made anew for every extent are freed when nothing uses them") {
+  for (const bool unified : {false, true}) {
+    Profile profile = find_profile("rtx-3060");
+    profile.unified = unified;
+    for (const Size& size : kSizes) {
+      Forgetful device(profile, -1);
+      for (const Violation& violation : rehearse_on(device, size, Offload::kDisk, false).violations)
+        fail(__FILE__, __LINE__, violation.message());
+    }
+  }
 }
 
 }  // namespace

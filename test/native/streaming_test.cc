@@ -187,6 +187,44 @@ TEST_CASE("streaming: some blocks resident, a budget, and a run that goes on wit
   CHECK(outcome.weights == expected.weights);
 }
 
+// Each pass stores a part of such a table, so its pieces hold different steps.
+TEST_CASE("streaming: snapshots of a table in host memory bring back what it was") {
+  struct Case {
+    StorageType storage;
+    int round_every;
+    uint64_t lag;
+    uint64_t held;  // by all weights, in the snapshot of step 4
+  };
+  constexpr Case kCases[] = {{StorageType::kF32, 1, 0, 3},
+                             {StorageType::kF32, 3, 1, 0},
+                             {StorageType::kBF16, 3, 0, 3},
+                             {StorageType::kBF16, 1, 2, 3}};
+  for (const Case& of : kCases) {
+    FaultEnv env(1);
+    write_tiny_model(env, kModel, 1, several_panels(false));
+    TinyRun run;
+    run.steps = 9;
+    run.storage = of.storage;
+    run.round_every = of.round_every;
+    const TinyOutcome expected = train_tiny(env, kModel, "/runs/resident", run);
+    CHECK_EQ(expected.error, std::string());
+    run = streamed(run, Offload::kHost, 2, 1);
+    run.schedule.write_lag = of.lag;
+    run.bytes_per_boundary = uint64_t{1} << 30;
+    run.steps = 5;
+    CHECK_EQ(train_tiny(env, kModel, "/runs/host", run).error, std::string());
+    run.steps = 9;
+    const TinyOutcome resumed = train_tiny(env, kModel, "/runs/host", run);
+    CHECK_EQ(resumed.error, std::string());
+    CHECK_EQ(resumed.resumed_from, uint64_t{5});
+    CHECK_EQ(resumed.replayed_from, of.held);
+    CHECK(resumed.weights == expected.weights);
+    ReplayOptions options;
+    options.run = "/runs/host";
+    CHECK(replay_tiny(env, kModel, "/runs/host/journal.ndjson", run, options) == expected.weights);
+  }
+}
+
 TEST_CASE("streaming: a budget that is too small names the least that works") {
   FaultEnv env(1);
   write_tiny_model(env, kModel, 1, several_panels(true));

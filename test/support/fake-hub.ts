@@ -17,6 +17,8 @@ export interface Fault {
   cutAfter?: number;
   /** The first byte is another one. */
   damaged?: boolean;
+  /** The body waits for it. */
+  held?: Promise<unknown>;
 }
 
 export const commit: string = "0123456789abcdef0123456789abcdef01234567";
@@ -82,15 +84,23 @@ export class FakeHub {
     const part = { ...size, "content-range": `bytes ${from}-${to}/${content.length}` };
     response.writeHead(range ? 206 : 200, { ...(range ? part : size), etag: `"${name}"` });
     // Looking at the first byte tells the size.
-    const { cutAfter, damaged } = (range !== "bytes=0-0" && this.faults.shift()) || {};
+    const { cutAfter, damaged, held } = (range !== "bytes=0-0" && this.faults.shift()) || {};
     if (damaged) body[0] = 255 - (body[0] ?? 0);
-    if (cutAfter === undefined) response.end(body);
-    else response.write(body.subarray(0, cutAfter), () => setImmediate(() => response.destroy()));
+    const send = (): void => {
+      if (cutAfter === undefined) response.end(body);
+      else response.write(body.subarray(0, cutAfter), () => setImmediate(() => response.destroy()));
+    };
+    response.flushHeaders();
+    if (held) void held.then(send);
+    else send();
   }
 }
 
 function describe({ name, files }: Repository, { pathname }: URL): unknown {
-  if (pathname.includes("/revision/")) return { _id: "1", id: name, sha: commit };
+  const [, asked] = /\/revision\/(.+)$/.exec(pathname) ?? [];
+  if (asked !== undefined) {
+    return { _id: "1", id: name, sha: /^[0-9a-f]{40}$/.test(asked) ? asked : commit };
+  }
   const entries = Object.entries(files).map(([path, content]) => {
     const bytes = Buffer.from(content);
     const oid = hash("sha1", `blob ${bytes.length}\0`, bytes);

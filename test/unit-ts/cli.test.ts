@@ -2,12 +2,14 @@
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { Command } from "commander";
 import t from "tap";
 import type { TrainStep } from "zo2";
 import { resumeCommand } from "../../dist/cli/interrupt.js";
 import { duration, percent, short } from "../../dist/cli/output.js";
 import { Progress } from "../../dist/cli/progress.js";
-import { trainFlags } from "../../dist/config/flags.js";
+import { addFlags, gather, type Given } from "../../dist/cli/settings.js";
+import { exportFlags, type Flag, isSwitch, trainFlags } from "../../dist/config/flags.js";
 import { bestThreshold, thresholdAccuracy } from "../../dist/examples/threshold.js";
 
 const main = join(import.meta.dirname, "../../dist/cli/main.js");
@@ -24,14 +26,44 @@ function zo2(...args: string[]): Promise<{ code: number; out: string; err: strin
 t.test("help lists a flag for every name", async (t) => {
   const { code, out } = await zo2("train", "--help");
   t.equal(code, 0);
-  for (const { name } of trainFlags) t.ok(out.includes(`--${name} <value>`), name);
+  for (const flag of trainFlags) {
+    const value = isSwitch(flag) ? "[value]" : "<value>";
+    t.ok(out.includes(`--${flag.name} ${value}`), flag.name);
+  }
   const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
   t.same(await zo2("--version"), { code: 0, out: `${version}\n`, err: "" });
 });
 
+t.test("switches", async (t) => {
+  const config = (flags: readonly Flag[], ...args: string[]) =>
+    gather(flags, addFlags(new Command(), flags).parse(args, { from: "user" }).opts<Given>());
+  t.same(await config(trainFlags, "--init-by-real-act", "--head-tuning", "--steps", "3"), {
+    prefixTuning: { initByRealAct: true },
+    headTuning: true,
+    steps: 3,
+  });
+  t.same(await config(trainFlags, "--completion-only-loss", "false", "--head-tuning", "true"), {
+    data: { completionOnlyLoss: false },
+    headTuning: true,
+  });
+  t.same(await config(trainFlags, "--overlap=false", "--host-sync"), {
+    schedule: { ablation: { overlap: false, hostSync: true } },
+  });
+  t.same(await config(exportFlags, "--run", "r", "--merge-adapter"), {
+    run: "r",
+    mergeAdapter: true,
+  });
+  t.same(await config(trainFlags, "--head-tuning", "yes"), { headTuning: "yes" });
+  const { code, err } = await zo2("replay", ...replayed, "--merge-adapter", "false");
+  t.equal(code, 1);
+  t.match(err, /ZO2_IO: cannot read .*none\.ndjson/, "it is what replay() takes");
+});
+
+const replayed = ["--base", "m", "--journal", "none.ndjson", "--out", "none"];
+
 t.test("wrong usage and configuration exit with 2", async (t) => {
   const cases: [string[], RegExp][] = [
-    [[], /give a command/],
+    [[], /give a command: train, eval, generate, export, replay, plan or doctor/],
     [["trian"], /unknown command 'trian'/],
     [["train", "--bach-size", "3"], /unknown option '--bach-size'.*\n?.*--batch-size/],
     [["train", "extra"], /too many arguments/],
@@ -41,6 +73,10 @@ t.test("wrong usage and configuration exit with 2", async (t) => {
     [["eval", "--model", "m"], /data is missing/],
     [["eval", "--run", "r", "--rounding", "nearest"], /unknown option '--rounding'/],
     [["export", "--run", "r"], /out is missing/],
+    [["export", "--merge-adapter", "--run", "r"], /^zo2: ZO2_INVALID_CONFIG: out is missing/],
+    [["export", "--run", "r", "--out", "o", "--merge-adapter", "no"], /mergeAdapter is "no"/],
+    [["replay", ...replayed, "--merge-adapter", "no"], /mergeAdapter is "no"; .* true or false/],
+    [["replay", "--merge-adapter", "--base", "m"], /journal is missing/],
   ];
   for (const [args, message] of cases) {
     const { code, out, err } = await zo2(...args);

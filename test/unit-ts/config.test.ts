@@ -1,6 +1,15 @@
 // The configuration: defaults, limits, sizes, messages, flags.
 import t from "tap";
-import { type ExportConfig, resolveTrainConfig, type TrainConfig, Zo2Error } from "zo2";
+import {
+  type ExportConfig,
+  type ReplayRequest,
+  replay,
+  resolveTrainConfig,
+  type TrainConfig,
+  Trainer,
+  train,
+  Zo2Error,
+} from "zo2";
 import {
   evaluateFlags,
   exportFlags,
@@ -9,7 +18,12 @@ import {
   trainFlags,
 } from "../../dist/config/flags.js";
 import { checkIdentity } from "../../dist/config/identity.js";
-import { resolveEvaluateConfig, resolveExportConfig } from "../../dist/config/resolve.js";
+import {
+  resolveEvaluateConfig,
+  resolveExportConfig,
+  resolveGenerateConfig,
+} from "../../dist/config/resolve.js";
+import type { Same } from "../../dist/config/same.js";
 import { roundingOf } from "../../dist/config/rounding.js";
 import { parseSize } from "../../dist/config/sizes.js";
 
@@ -82,6 +96,8 @@ t.test("messages name field, value and what is allowed", async (t) => {
   t.equal(problem({ maxSkipped: 1e9, schedule: { roundEvery: 1e9 } }), "accepted");
   t.match(problem({ schedule: { roundEvery: 2 ** 31 - 1 } }), /roundEvery is 2147483647/);
   t.match(problem({ seed: 2 ** 53 }), /^seed is/);
+  t.match(problem({ batchSize: 2 ** 20 }), /^batchSize is 1048576; .* from 1 to 2\^20 - 1$/);
+  t.equal(problem({ batchSize: 2 ** 20 - 1 }), "accepted");
   t.match(problem({ data: { train: "t.txt" } }), /^data.train is "t.txt"; it must end in .*\.csv/);
   t.match(problem({ data: { train: "t", eval: "e.xls" } }), /^data.eval is "e.xls"/);
   t.match(
@@ -90,6 +106,39 @@ t.test("messages name field, value and what is allowed", async (t) => {
   );
   t.match(problem({ data: { train: "t", completionOnlyLoss: "no" } }), /true or false/);
   t.match(problem({ data: { train: "t", labels: [1] } }), /data.labels is \[1\]/);
+});
+
+t.test("what is no configuration", async (t) => {
+  const code = "ZO2_INVALID_CONFIG";
+  for (const [none, message] of [
+    [undefined, /^the configuration is missing; it must be an object with named values$/],
+    [null, /^the configuration is null; it must be an object/],
+    [3, /^the configuration is 3; it must be an object/],
+    [[], /^the configuration is \[\]; it must be an object/],
+  ] as const) {
+    const config = none as unknown as TrainConfig;
+    t.throws(() => resolveTrainConfig(config), { code, message });
+    t.throws(() => new Trainer(config), { code, message });
+    await t.rejects(train(config), { code, message });
+  }
+  for (const none of [undefined, null, 3]) {
+    const message = /^the configuration is (missing|null|3); it must be an object/;
+    await t.rejects(replay(none as unknown as ReplayRequest), { code, message });
+  }
+});
+
+t.test("what replay() is asked", async (t) => {
+  const code = "ZO2_INVALID_CONFIG";
+  const request = { base: "m", journal: "j", out: "o" };
+  const refuse = async (change: object, message: RegExp) =>
+    t.rejects(replay({ ...request, ...change }), { code, message });
+  await refuse({ steps: 5 }, /^steps is not known; did you mean step\?$/);
+  await refuse({ mergeAdapter: "false" }, /^mergeAdapter is "false"; it must be true or false$/);
+  await refuse({ step: 1.5 }, /^step is 1.5; it must be an integer from 0/);
+  await refuse({ step: "3" }, /^step is "3"/);
+  await refuse({ adapter: 3 }, /^adapter is 3/);
+  await refuse({ base: 3 }, /^base must be a path$/);
+  await refuse({ out: undefined }, /^out must be a path$/);
 });
 
 t.test("any value can be shown", async (t) => {
@@ -222,6 +271,21 @@ t.test("flags", async (t) => {
   });
   t.same(file.method, { epsilon: 0.1, clip: 2 }, "the file's object is not touched");
   t.same(mergeFlags(trainFlags, {}, { options: " a, b" }), { data: { options: [" a", " b"] } });
+  const listed = (name: string, text: string) => mergeFlags(trainFlags, {}, { [name]: text });
+  t.strictSame(listed("labels", "0,1"), { data: { labels: [0, 1] } });
+  t.strictSame(
+    listed("labels", "-1,2.5,01, 2,1e3,,no,NaN,Infinity"),
+    { data: { labels: [-1, 2.5, "01", " 2", "1e3", "", "no", "NaN", "Infinity"] } },
+    "numbers that are written otherwise stay texts",
+  );
+  const ids = (text: string) => mergeFlags(generateFlags, {}, { "stop-token-ids": text });
+  t.strictSame(ids("2, 3"), { stopTokenIds: [2, 3] });
+  t.strictSame(ids("2,"), { stopTokenIds: [2, ""] });
+  t.strictSame(ids("2, ,x"), { stopTokenIds: [2, " ", "x"] });
+  t.throws(() => resolveGenerateConfig({ model: "m", prompts: "p", ...ids("2,") }), {
+    code: "ZO2_INVALID_CONFIG",
+    message: /^stopTokenIds\.1 is ""; stopTokenIds must be a list of token ids$/,
+  });
   const stops = (stop: string) => mergeFlags(generateFlags, {}, { stop });
   t.same(stops('["a,b", "c"]'), { stop: ["a,b", "c"] });
   t.same(stops("[END]"), { stop: "[END]" }, "a text, too, may begin with a bracket");
@@ -285,12 +349,24 @@ t.test("identity of a run", async (t) => {
   });
 });
 
+t.test("declared types are those of the schema, to every optional value", async (t) => {
+  // Of two types that may stand for each other, the compiler is to tell that they are not the same.
+  type Nested = { a?: string; inner?: { b?: number } };
+  const differences: Same<Nested, Nested & { c?: string }>[] = [];
+  const deeper: Same<Nested, { a?: string; inner?: { b?: number; c?: number } }>[] = [];
+  const none: never[] = [...differences, ...deeper];
+  const same: Same<Nested, { inner?: { b?: number }; a?: string }> = true;
+  t.same([none, same], [[], true]);
+});
+
 t.test("evaluation", async (t) => {
   const code = "ZO2_INVALID_CONFIG";
   t.throws(() => resolveEvaluateConfig({}), { code, message: /give model .*, or run/ });
   t.throws(() => resolveEvaluateConfig({ model: "m" }), { code, message: /data is missing/ });
   const rounded = { model: "m", data: "d", schedule: { roundEvery: 2 } as object };
   t.throws(() => resolveEvaluateConfig(rounded), { code, message: /schedule.roundEvery is not/ });
+  const snapshots = { model: "m", data: "d", schedule: { checkpointEvery: 2 } as object };
+  t.throws(() => resolveEvaluateConfig(snapshots), { code, message: /checkpointEvery is not/ });
   t.same(resolveEvaluateConfig({ run: "r", model: "m" }).model, "m", "where the run's model is");
   const { schedule } = resolveEvaluateConfig({ model: "m", data: "d" });
   const placed = { device: "auto", threads: 0, isa: "auto", offload: "auto", placement: "auto" };

@@ -74,9 +74,19 @@ t.test("CSV", async (t) => {
   t.equal((await all(file(t, "many.csv", many))).length, 5_000);
   await t.rejects(all(file(t, "open.csv", 'a,b\n1,"x\n2,y\n')), {
     code,
-    message: /open.csv: what follows line 1 .*Quote/,
+    message: /open.csv: what follows line 1 .*a quote that nothing closes/,
   });
-  await t.rejects(all(file(t, "stray.csv", 'a,b\n1,"x"y\n')), { code, message: /follows line 1 / });
+  await t.rejects(all(file(t, "behind.csv", 'a,b\n1,"x"y\n')), {
+    code,
+    message: /behind.csv: what follows line 1 .*text behind a cell in quotes/,
+  });
+  const stray = await all(file(t, "stray.csv", 'a,b\n5" disk,1\n')).catch((error: Error) => error);
+  t.match(stray, { code, message: /stray.csv: what follows line 1 .*a quote within a cell; put/ });
+  t.notMatch(stray, { message: /disk/ }, "what cells hold is not shown");
+  await t.rejects(all(file(t, "mac.csv", "a,b\r1,2\r")), {
+    code,
+    message: /mac.csv:1: has a carriage return without a newline/,
+  });
   await t.rejects(all(file(t, "twice.csv", "a,a\n1,2\n")), { code, message: /:1: two.*"a"/ });
   await t.rejects(all(file(t, "latin.csv", bytes([0xe4], "\n1\n"))), {
     code,
@@ -84,6 +94,42 @@ t.test("CSV", async (t) => {
   });
   await t.rejects(all(join(t.testdir(), "none.csv")), { code: "ZO2_IO", message: /none.csv/ });
   await t.rejects(load(file(t, "empty.csv", ""), settings), { code, message: /has no rows/ });
+});
+
+t.test("lines of CSV, whatever they end with", async (t) => {
+  const first = '"one\r\ntwo"';
+  t.same(await all(file(t, "cells.csv", `text,label\r\n${first},0\r\nx,9\r\n`)), [
+    { line: 2, row: { text: "one\r\ntwo", label: "0" } },
+    { line: 4, row: { text: "x", label: "9" } },
+  ]);
+  const many = `text,label\r\n${`"a\r\nb\r\nc",1\r\n`.repeat(3)}\r\n"d\re\nf",2\r\ng,3\n`;
+  const rows = await all(file(t, "many.csv", many));
+  t.same(
+    rows.map(({ line }) => line),
+    [2, 5, 8, 12, 14],
+    "as an editor counts: a lone carriage return ends no line",
+  );
+  t.match(rows.at(-2), { row: { text: "d\re\nf", label: "2" } });
+  const cut = await all(file(t, "cut.csv", "a,b\r\n1,2\r"));
+  t.same(cut, [{ line: 2, row: { a: "1", b: "2" } }], "it ends within its last line's end");
+  await t.rejects(all(file(t, "stray.csv", `a,b\r\n${first},0\r\nx"y,9\r\n`)), {
+    code,
+    message: /what follows line 3 cannot/,
+  });
+});
+
+t.test("line endings of the header and of rows differ", async (t) => {
+  const expected = [
+    { line: 2, row: { a: "1", b: "x" } },
+    { line: 3, row: { a: "2", b: "y" } },
+  ];
+  for (const [head, end] of [
+    ["\r\n", "\n"],
+    ["\n", "\r\n"],
+  ]) {
+    t.same(await all(file(t, "rows.csv", `a,b${head}1,x${end}2,y${end}`)), expected);
+    t.same(await all(file(t, "rows.tsv", `a\tb${head}1\tx${end}2\ty${end}`)), expected);
+  }
 });
 
 t.test("TSV has no quotes", async (t) => {

@@ -1,11 +1,12 @@
 // generate() and its text, against an engine that says what it is told to say.
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import t, { type Test } from "tap";
 import type { GenerateConfig } from "zo2";
 import { resolveGenerateConfig } from "../../dist/config/resolve.js";
 import { generateStreamWith, generateWith } from "../../dist/generate.js";
 import { Detokenizer, StopText } from "../../dist/generation/text.js";
+import { TrainingRun } from "../../dist/training-run.js";
 import { type FakeSettings, fakeRuntime } from "../support/fake-engine.js";
 import { byteLevelMetadata } from "../support/tiny-vocabulary.js";
 
@@ -140,6 +141,40 @@ t.test("conversations", async (t) => {
   t.equal(asked(), "[user]hi[assistant]");
   await run({ prompts: ["hi", [{ role: "system", content: "s" }]] });
   t.equal(asked(), "hi[system]s[assistant]");
+});
+
+t.test("a run's chat template is needed by conversations alone", async (t) => {
+  const { dir, model, runtime } = prepare(t, { generated: [[65]] });
+  const file = (name: string, text: string): string => {
+    writeFileSync(join(dir, name), text);
+    return join(dir, name);
+  };
+  const messages = [{ role: "user", content: "hi" }];
+  const chatTemplate = file("own.jinja", "{{ messages[0].content }}{{ eos_token }}");
+  const train = file("rows.jsonl", JSON.stringify({ messages }));
+  const data = { train, task: "chat", chatTemplate, completionOnlyLoss: false };
+  const output = join(dir, "run");
+  const trained = new TrainingRun({ model, data, steps: 1, output }, {}, runtime);
+  await trained.result;
+  await trained.close();
+  const asked = async (config: GenerateConfig): Promise<string> => {
+    await generateWith(runtime, { run: output, maxNewTokens: 1, ...config }, {});
+    return Buffer.from(runtime.engines.at(-1)?.generated?.tokens ?? []).toString();
+  };
+  t.match(await asked({ prompts: messages }), /^hi/, "the run's");
+  rmSync(chatTemplate);
+  t.equal(await asked({ prompts: "so" }), "so");
+  const code = "ZO2_INVALID_CONFIG";
+  await t.rejects(asked({ prompts: ["so", messages] }), {
+    code,
+    message:
+      /^chatTemplate: cannot read .*own\.jinja: no such file.*\/run was started with it; give chatTemplate/,
+  });
+  await t.rejects(asked({ prompts: "so", chat: true }), { code, message: /started with it/ });
+  const moved = file("moved.jinja", "[{{ messages[0].content }}]");
+  t.equal(await asked({ prompts: messages, chatTemplate: moved }), "[hi]");
+  const none = asked({ prompts: "so", chatTemplate: join(dir, "none.jinja") });
+  await t.rejects(none, { code, message: /none\.jinja: no such file or directory$/ });
 });
 
 t.test("files of prompts", async (t) => {

@@ -1,5 +1,13 @@
 // Models and rows by their names on the Hugging Face Hub, from a server on this machine. One test needs the addon.
-import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import t, { type Test } from "tap";
 import { readRows, type Source } from "../../dist/data/formats.js";
@@ -7,9 +15,9 @@ import { locateRows } from "../../dist/data/locate.js";
 import { chooseRowFiles } from "../../dist/hub/data.js";
 import { parseReference } from "../../dist/hub/reference.js";
 import type { DownloadEvent } from "../../dist/hub/snapshot.js";
-import { type TrainEvent, train } from "../../dist/index.js";
+import { evaluate, type TrainEvent, train, Zo2Error } from "../../dist/index.js";
 import { locateModel } from "../../dist/model.js";
-import { commit, FakeHub, type Repository } from "../support/fake-hub.js";
+import { commit, type Fault, FakeHub, type Repository } from "../support/fake-hub.js";
 
 for (const name of ["HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE"]) delete process.env[name];
 
@@ -151,6 +159,77 @@ t.test("damaged bytes never get into the cache", async (t) => {
   t.ok(readFileSync(join(path, "model.safetensors")).equals(weights));
 });
 
+t.test("two downloads at once", async (t) => {
+  const hub = await hubOf(t, whole);
+  const [one, other] = await Promise.all([locateModel("org/tiny"), locateModel("org/tiny")]);
+  t.equal(one, other);
+  t.ok(readFileSync(join(one, "model.safetensors")).equals(weights));
+  t.equal(blobs().length, 3, "nothing unfinished is left");
+  t.same(readdirSync(one).sort(), ["config.json", "model.safetensors", "tokenizer.json"]);
+  t.same(readdirSync(join(cache(), "models--org--tiny", "zo2")), [`${commit}.json`]);
+  await hub.stop();
+});
+
+/** A download whose weights arrive, with the fault, when another download has all of them. */
+async function overtaken(
+  t: Test,
+  fault: Fault,
+): Promise<{ late: Promise<string>; path: string; hub: FakeHub }> {
+  const hub = await hubOf(t, whole);
+  let release = (): void => undefined;
+  const held = new Promise<void>((done) => {
+    release = done;
+  });
+  hub.faults.push({}, {}, { ...fault, held });
+  const late = locateModel("org/tiny");
+  while (!hub.requests.some((line) => line.endsWith("model.safetensors"))) {
+    await new Promise((done) => setTimeout(done, 1));
+  }
+  const path = await locateModel("org/tiny");
+  release();
+  return { late, path, hub };
+}
+
+t.test("a download that another one was faster than", async (t) => {
+  const { late, path } = await overtaken(t, {});
+  t.equal(await late, path);
+  t.ok(readFileSync(join(path, "model.safetensors")).equals(weights));
+  t.equal(blobs().length, 3);
+});
+
+t.test("a download that is cut when another one has the file", async (t) => {
+  const { late, path, hub } = await overtaken(t, { cutAfter: 1000 });
+  t.equal(await late, path);
+  const bodies = hub.requests.filter((line) => line.endsWith("model.safetensors"));
+  t.equal(bodies.length, 2, "it is not asked for again");
+  t.equal(blobs().length, 3);
+});
+
+t.test("damage that comes late is seen", async (t) => {
+  const { late } = await overtaken(t, { damaged: true });
+  await t.rejects(late, { code, message: /model\.safetensors arrived damaged/ });
+  const path = await locateModel("org/tiny");
+  t.ok(readFileSync(join(path, "model.safetensors")).equals(weights), "fetched again");
+});
+
+t.test("the commit that Hugging Face's tools have a branch at is kept", async (t) => {
+  const hub = await hubOf(t, whole);
+  const older = "fedcba98".repeat(5);
+  const folder = join(cache(), "models--org--tiny");
+  mkdirSync(join(folder, "refs"), { recursive: true });
+  writeFileSync(join(folder, "refs", "main"), older);
+  const path = await locateModel("org/tiny");
+  t.equal(path, join(folder, "snapshots", older));
+  t.equal(readFileSync(join(folder, "refs", "main"), "utf8"), older);
+  t.same(
+    hub.requests.filter((line) => !line.includes(older)),
+    [],
+    "nothing is asked of another commit",
+  );
+  await hub.stop();
+  t.equal(await locateModel("org/tiny"), path, "without network");
+});
+
 t.test("refusals name the model and what to do", async (t) => {
   const token = "hf_secret";
   const hub = await hubOf(t, { ...whole, token });
@@ -191,6 +270,9 @@ t.test("a path that exists wins, and a signal or a callback ends it", async (t) 
   await t.rejects(locateModel("org/tiny", { signal: controller.signal, onDownload }), reason);
   const failing = { onDownload: () => Promise.reject(reason) };
   await t.rejects(locateModel("org/tiny", failing), reason);
+  const config = { model: "org/tiny", data: [{ text: "x" }] };
+  const failed: unknown = await evaluate(config, failing).catch((error: unknown) => error);
+  t.equal(failed, reason, "evaluate() rejects with what was thrown");
 });
 
 t.test("which files of a data set", async (t) => {
@@ -260,6 +342,17 @@ t.test("train() on names alone", async (t) => {
     events.find(({ event }) => event === "data"),
     { source: "org/reviews", rows: 8 },
   );
+  const home = process.env.HF_HOME;
+  process.env.HF_HOME = join(t.testdirName, "empty");
+  const reason = new Zo2Error("ZO2_BUSY", "enough");
+  const asked = { run: output, data: [{ sentence: "x", label: 0 }] };
+  const failed: unknown = await evaluate(asked, {
+    onDownload: () => {
+      throw reason;
+    },
+  }).catch((error: unknown) => error);
+  t.equal(failed, reason, "an error of our own class stays the user's");
+  process.env.HF_HOME = home;
   await hub.stop();
   t.match(await train({ ...config, steps: 3 }), { step: 3, resumedFrom: 2 }, "resumed offline");
 });

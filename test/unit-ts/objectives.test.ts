@@ -102,6 +102,32 @@ t.test("measures of a task by name", async (t) => {
   });
 });
 
+t.test("accuracy where a task trains on its right option alone", async (t) => {
+  const choices = { choice1: "It was good.", choice2: "It was bad.", question: "cause" };
+  const copa = ["I liked it.", "I left early."].map((premise, label) => ({
+    premise,
+    ...choices,
+    label,
+  }));
+  const dir = t.testdir({ "copa.json": JSON.stringify(copa) });
+  const common = { model, steps: 2, batchSize: 2, objective: "accuracy" } as const;
+  const data = { train: join(dir, "copa.json"), task: "copa" };
+  const losses: (number | null)[] = [];
+  const onStep = ({ loss }: { loss: number | null }) => losses.push(loss);
+  await train({ ...common, data, output: join(dir, "run") }, { onStep });
+  t.equal(losses.length, 2);
+  t.ok(
+    losses.every((loss) => loss !== null && loss >= -1 && loss <= 0 && (loss * 4) % 1 === 0),
+    losses.join(),
+  );
+  const reviews = join(root, "data/reviews/train.jsonl");
+  const wrong = { train: reviews, task: "sst2", trainAsClassification: false };
+  await t.rejects(train({ ...common, data: wrong, output: join(dir, "wrong") }), {
+    code: "ZO2_INVALID_CONFIG",
+    message: /objective is "accuracy".*data\.trainAsClassification is false/,
+  });
+});
+
 t.test("measures by name, of texts and log-probabilities at hand", (t) => {
   const { signal } = new AbortController();
   const examples = [{ prompt: "", completion: "", answers: ["the black cat", "a cat"] }];

@@ -279,6 +279,27 @@ t.test("rows to train on and to choose by, of one file", async (t) => {
     again.rows.map(({ line }) => line),
     [1, 4],
   );
+  const shown = async (shots: number): Promise<string[]> => {
+    const texts: string[] = [];
+    const createEngine = () => {
+      const engine = runtime.createEngine();
+      const own = engine.evaluate.bind(engine);
+      engine.evaluate = async (options) => {
+        texts.push(Buffer.from(options.rows.tokens).toString());
+        return own(options);
+      };
+      return engine;
+    };
+    await evaluateWith({ ...runtime, createEngine }, { run: config.output, shots }, {});
+    return texts.flatMap((text) => text.match(/[a-f](?= It was terrible\n\n)/g) ?? []);
+  };
+  const demonstrated = await shown(3);
+  t.equal(demonstrated.length, 3 * 4, "before each option of both rows");
+  t.same([...new Set(demonstrated)].sort(), ["b", "c", "f"], "rows that are trained on alone");
+  await t.rejects(shown(4), {
+    code: "ZO2_INVALID_DATA",
+    message: /shots is 4, but .*rows\.jsonl has 3 rows to train on/,
+  });
   const refuse = (data: object, message: RegExp): void => {
     const changed = { ...config, data: { ...config.data, ...data } };
     t.throws(() => new TrainingRun(changed, {}, runtime), { code, message });

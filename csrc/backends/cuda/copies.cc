@@ -15,6 +15,13 @@ bool pageable(const View& view) {
   return !on_device(view) && !static_cast<const HostBuffer*>(view.buffer)->pinned();
 }
 
+// How much from the view's byte `at` on one copy may take.
+size_t at_once(const View& view, size_t at) {
+  if (on_device(view)) return view.bytes - at;
+  const auto* host = static_cast<const HostBuffer*>(view.buffer);
+  return std::min(view.bytes - at, host->in_piece(view.offset + at));
+}
+
 }  // namespace
 
 void Copier::copy(View to, View from) {
@@ -25,7 +32,11 @@ void Copier::copy(View to, View from) {
       on_device(to)     ? on_device(from) ? cudaMemcpyDeviceToDevice : cudaMemcpyHostToDevice
       : on_device(from) ? cudaMemcpyDeviceToHost
                         : cudaMemcpyHostToHost;
-  check(cudaMemcpyAsync(to.as<std::byte>(), from.as<std::byte>(), to.bytes, kind, stream_), "copy");
+  for (size_t at = 0, n = 0; at < to.bytes; at += n) {
+    n = std::min(at_once(to, at), at_once(from, at));
+    check(cudaMemcpyAsync(to.as<std::byte>() + at, from.as<std::byte>() + at, n, kind, stream_),
+          "copy");
+  }
 }
 
 Copier::Slot& Copier::next(size_t bytes) {

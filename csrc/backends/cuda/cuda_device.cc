@@ -121,12 +121,14 @@ class CudaDevice final : public Device {
   void sync(Lane lane) override {
     LaneState& state = of(lane);
     state.thread->wait(state.thread->last());
+    // Also where another lane has failed: the caller may give back what this one still writes to.
+    if (state.stream) {
+      keeping_failures([&] {
+        check(cudaStreamSynchronize(state.stream->get()), "wait for a stream");
+        if (state.timeline) state.timeline->collect();  // its thread has nothing to do
+      });
+    }
     failed_.throw_if_set();
-    if (!state.stream) return;
-    keeping_failures([&] {
-      check(cudaStreamSynchronize(state.stream->get()), "wait for a stream");
-      if (state.timeline) state.timeline->collect();  // its thread has nothing to do
-    });
   }
   void drain() noexcept override {
     for (LaneState& lane : lanes_) {

@@ -11,8 +11,6 @@ namespace zo2::cuda {
 namespace {
 
 constexpr size_t kPage = 4096;
-// Of one registration: drivers refuse larger ones.
-constexpr size_t kRegistered = size_t{64} << 30;
 
 size_t whole_pages(size_t bytes) { return std::max((bytes + kPage - 1) / kPage * kPage, kPage); }
 
@@ -54,11 +52,13 @@ std::unique_ptr<Buffer> device_memory(std::string name, Tier tier, size_t bytes,
   return buffer;
 }
 
-HostBuffer::HostBuffer(std::string name, Tier tier, size_t bytes)
-    : Buffer(name, tier, map(name, whole_pages(bytes)), bytes), mapped_(whole_pages(bytes)) {
+HostBuffer::HostBuffer(std::string name, Tier tier, size_t bytes, size_t most_registered)
+    : Buffer(name, tier, map(name, whole_pages(bytes)), bytes),
+      mapped_(whole_pages(bytes)),
+      most_registered_(most_registered) {
   auto* first = static_cast<std::byte*>(address());
   while (registered_ < mapped_) {
-    const size_t part = std::min(mapped_ - registered_, kRegistered);
+    const size_t part = std::min(mapped_ - registered_, most_registered_);
     const cudaError_t result = cudaHostRegister(first + registered_, part, cudaHostRegisterDefault);
     if (result == cudaErrorMemoryAllocation || result == cudaErrorNotSupported) {
       (void)cudaGetLastError();  // no failure: pinned memory is limited, copies take the ring
@@ -77,7 +77,8 @@ HostBuffer::HostBuffer(std::string name, Tier tier, size_t bytes)
 
 void HostBuffer::unpin() {
   auto* first = static_cast<std::byte*>(address());
-  for (size_t at = 0; at < registered_; at += kRegistered) (void)cudaHostUnregister(first + at);
+  for (size_t at = 0; at < registered_; at += most_registered_)
+    (void)cudaHostUnregister(first + at);
   registered_ = 0;
 }
 

@@ -191,8 +191,11 @@ UpdateList OpRunner::updates_of(const Weight& weight, bool exact) {
     return list;
   }
   if (entries.size() * sizeof(UpdateEntry) > static_cast<size_t>(cores_at_))
-    throw Error(ErrorCode::kInternal,
-                std::to_string(entries.size()) + " pending updates are too many for one pass");
+    throw Error(
+        ErrorCode::kInternal,
+        std::to_string(entries.size()) +
+            " pending updates are too many for one pass of weights that are not written back; "
+            "give more memory, or offload \"host\"");
   auto* many = scratch<UpdateEntry>(0);
   for (int first = 0; first < list.count; first += UpdateList::kFew) {
     UpdateList some;
