@@ -202,7 +202,7 @@ export interface NativeStepEvent {
   lossPlus: number | null;
   /** Mean over branches with -epsilon. */
   lossMinus: number | null;
-  /** (lossPlus + lossMinus) / 2 */
+  /** Of the unperturbed model where the method evaluates it, else (lossPlus + lossMinus) / 2. */
   loss: number | null;
   /** First direction's (L+ - L-) / 2 epsilon, after clipping. */
   projectedGrad: number | null;

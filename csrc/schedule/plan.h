@@ -23,7 +23,7 @@ struct ScheduleOptions {
   uint64_t disk_bytes = 0;    // ceiling of a run's store; 0: none
   Offload offload = Offload::kAuto;
   uint64_t extent_bytes = 0;      // 0: 64 MiB, or less where the budget asks for it
-  int slots = 0;                  // 0: two to four, as the budget allows
+  int slots = 0;                  // 0: six or more, as the budget allows
   int look_ahead = 0;             // 0: as slots allow
   int resident_blocks = -1;       // -1: as many as fit
   std::vector<uint32_t> on_disk;  // extents of a run that goes on; empty: to be planned
