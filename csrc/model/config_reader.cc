@@ -16,14 +16,21 @@ int64_t ConfigReader::positive(const std::string& field) const {
   return positive_or(field, 0);
 }
 
+int64_t ConfigReader::layers(const std::string& field) const {
+  constexpr int64_t kMost = 10'000;
+  const int64_t count = positive(field);
+  if (count > kMost) invalid(field, "is " + std::to_string(count) + "; no model has so many");
+  return count;
+}
+
 int64_t ConfigReader::positive_or(const std::string& field, int64_t fallback) const {
   // Far above any model, far below what products of two such sizes could overflow.
   constexpr int64_t kLargest = int64_t{1} << 30;
   const Json* value = config_.find(field);
   if (!value) return fallback;
   if (!value->is_number() ||
-      value->number() != static_cast<double>(static_cast<int64_t>(value->number())) ||
-      value->number() < 1 || value->number() > static_cast<double>(kLargest))
+      !(value->number() >= 1 && value->number() <= static_cast<double>(kLargest)) ||
+      value->number() != static_cast<double>(static_cast<int64_t>(value->number())))
     invalid(field, "must be a positive integer, not " + value->dump());
   return value->integer();
 }

@@ -13,6 +13,8 @@ class ConfigReader {
   ConfigReader(const Json& config, std::string path) : config_(config), path_(std::move(path)) {}
 
   int64_t positive(const std::string& field) const;
+  // A number of layers, each of which takes memory before a file is compared with it.
+  int64_t layers(const std::string& field) const;
   int64_t positive_or(const std::string& field, int64_t fallback) const;
   double number_or(const std::string& field, double fallback) const;
   bool boolean_or(const std::string& field, bool fallback) const;

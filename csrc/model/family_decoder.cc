@@ -105,7 +105,7 @@ ModelSpec describe_decoder(const ConfigReader& config, const DecoderTraits& trai
   spec.max_positions_field = "max_position_embeddings";
   spec.max_positions = config.positive_or(spec.max_positions_field, traits.max_positions);
   spec.rope = rope_of(config, static_cast<int>(heads_of(config, spec.hidden, traits).columns));
-  const int64_t layers = config.positive("num_hidden_layers");
+  const int64_t layers = config.layers("num_hidden_layers");
 
   SpecBuilder build(spec);
   spec.token_table =

@@ -56,7 +56,7 @@ ModelSpec describe_gpt2(const ConfigReader& config) {
   spec.hidden = config.positive("n_embd");
   spec.max_positions_field = "n_positions";
   spec.max_positions = config.positive(spec.max_positions_field);
-  const int64_t layers = config.positive("n_layer");
+  const int64_t layers = config.layers("n_layer");
 
   SpecBuilder build(spec);
   spec.token_table =

@@ -48,7 +48,7 @@ ModelSpec describe_opt(const ConfigReader& config) {
   spec.max_positions_field = "max_position_embeddings";
   spec.max_positions = config.positive(spec.max_positions_field);
   spec.position_offset = 2;
-  const int64_t layers = config.positive("num_hidden_layers");
+  const int64_t layers = config.layers("num_hidden_layers");
   const int64_t width = config.positive_or("word_embed_proj_dim", spec.hidden);
   const bool tied = config.boolean_or("tie_word_embeddings", true);
 

@@ -53,6 +53,13 @@ std::vector<bool> match(const NamePattern& pattern, const std::string& field,
       mark(last, [&](const std::string& name) { return ends_with_parts(name, last); });
     return meant;
   }
+  // std::regex compiles by recursion: a stack's depth for every group.
+  constexpr size_t kLongest = 1000;
+  if (pattern.regex.size() > kLongest)
+    throw Error(ErrorCode::kInvalidConfig,
+                field + ": a regular expression of " + std::to_string(pattern.regex.size()) +
+                    " characters; at most " + std::to_string(kLongest) +
+                    " are allowed: for names or their ends, give a list");
   try {
     const std::regex regex(pattern.regex, std::regex::ECMAScript);
     mark(pattern.regex, [&](const std::string& name) { return std::regex_match(name, regex); });

@@ -1,5 +1,8 @@
 #include "zo/peft_config.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "core/error.h"
 
 namespace zo2 {
@@ -17,6 +20,9 @@ constexpr const char* kBeyond[] = {"use_rslora",          "use_dora",
                                    "exclude_modules",     "target_parameters",
                                    "use_qalora",          "trainable_token_indices",
                                    "megatron_config",     "alora_invocation_tokens"};
+
+// What `init_lora_weights` may say of adapters that are there: others move the base's weights too.
+constexpr const char* kStarts[] = {"gaussian", "eva", "orthogonal"};
 
 bool says_something(const Json& value) {
   if (value.is_bool()) return value.boolean();
@@ -117,6 +123,13 @@ LoraShape lora_of(const Json& config, const std::string& path) {
   for (const char* field : kBeyond)
     if (const Json* value = config.find(field); value && says_something(*value))
       unsupported(config, path, field, what);
+  const Json* start = config.find("init_lora_weights");
+  if (start && start->is_string() &&
+      std::none_of(std::begin(kStarts), std::end(kStarts),
+                   [&](const char* name) { return start->string() == name; }))
+    unsupported(config, path, "init_lora_weights",
+                "such adapters change the model's own weights as well; convert it to plain LoRA "
+                "with PEFT's save_pretrained(path_initial_model_for_weight_conversion=...)");
   LoraShape shape;
   shape.rank = count(config, "r", path);
   shape.alpha = positive(config, "lora_alpha", path);

@@ -86,6 +86,7 @@ Record Record::from_json(const Json& json, const std::string& what) {
   r.loss_minus = list<double>(json, "lossMinus", what, false);
   r.projected_grad = list<double>(json, "projectedGrad", what, false);
   r.decay = static_cast<float>(number(json, "decay", what));
+  if (!std::isfinite(r.decay)) damaged(what, "decay", "a finite number");
   r.coefficients = list<float>(json, "coefficients", what, true);
   const Json& skipped = field(json, "skipped", what);
   if (!skipped.is_bool()) damaged(what, "skipped", "true or false");

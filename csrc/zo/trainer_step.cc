@@ -117,7 +117,8 @@ void Trainer::finish_record(Record& record, const std::vector<double>& losses) {
   const Record* last = last_ ? &*last_ : nullptr;
   method_->finish(last, losses, record);
   record.decay = static_cast<float>(record.learning_rate * options_.weight_decay);
-  record.skipped = !finite(losses) || !finite(record.coefficients) || !std::isfinite(record.decay);
+  record.skipped = !finite(losses) || !finite(record.coefficients) ||
+                   !std::isfinite(record.decay) || !std::isfinite(record.second_moment);
   if (record.skipped) {  // what methods carry on stays as it was
     record.coefficients.assign(record.coefficients.size(), 0.0f);
     if (!std::isfinite(record.decay)) record.decay = 0;

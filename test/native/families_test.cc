@@ -105,6 +105,9 @@ TEST_CASE("families: what is not supported is refused by the name of its field")
   }
   check_refused(decoder("MistralForCausalLM", R"("sliding_window":0,)"), {"sliding_window", "0"},
                 invalid);
+  check_refused(R"({"architectures":["GPT2LMHeadModel"],"vocab_size":7,"n_embd":8,"n_head":2,)"
+                R"("n_layer":1000000000,"n_positions":16})",
+                {"n_layer", "no model has so many"}, invalid);
   check_refused(decoder("Qwen3MoeForCausalLM", ""),
                 {"architectures", "Qwen3MoeForCausalLM", "Qwen3ForCausalLM", "GPT2LMHeadModel"});
   check_refused(decoder("MixtralForCausalLM", ""), {"architectures", "MixtralForCausalLM"});

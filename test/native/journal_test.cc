@@ -127,6 +127,7 @@ TEST_CASE("journal: a record of the wrong form is refused by name, whatever its 
       {"step", Json(1.5)},
       {"seed", Json("5")},
       {"decay", Json()},
+      {"decay", Json(1e39)},
       {"learningRate", Json(true)},
       {"skipped", Json(1)},
       {"coefficients", Json(0.25)},

@@ -243,6 +243,11 @@ TEST_CASE("lora: adapters that this model or program cannot have are refused by 
   with("use_dora", true);
   CHECK_THROWS(ErrorCode::kUnsupportedModel, (Texts{path, "use_dora is true"}),
                load_tiny(env, kModel, run));
+  with("init_lora_weights", "olora");
+  CHECK_THROWS(ErrorCode::kUnsupportedModel, (Texts{path, "init_lora_weights is \"olora\""}),
+               load_tiny(env, kModel, run));
+  with("target_modules", Json(std::string(90'000, '(')));
+  CHECK_THROWS(ErrorCode::kInvalidConfig, (Texts{"90000 characters"}), load_tiny(env, kModel, run));
   with("r", 0);
   CHECK_THROWS(ErrorCode::kInvalidModel, (Texts{path, "r must be"}), load_tiny(env, kModel, run));
   with("target_modules", "(.*q_proj|.*k_proj)");

@@ -53,6 +53,28 @@ t.test("texts are what generate() writes", async (t) => {
   }
 });
 
+t.test(
+  "a score whose square is infinite is a skipped step, not a journal nobody can read",
+  async (t) => {
+    let calls = 0;
+    const objective: Objective = {
+      needs: "logprobs",
+      score: (rows) => {
+        calls += 1;
+        return rows.map(() => (calls % 2 === 1 ? 1e300 : 0));
+      },
+    };
+    const config = {
+      ...setting(t, "huge"),
+      method: { name: "meazo", learningRate: 1e-3 } as const,
+    };
+    const skipped: boolean[] = [];
+    const onStep = (step: { skipped: boolean }) => skipped.push(step.skipped);
+    for (const steps of [2, 3]) await train({ ...config, steps }, { objective, onStep });
+    t.same(skipped, [true, true, true]);
+  },
+);
+
 t.test("the same wherever weights are, and for runs that go on", async (t) => {
   const run = async (name: string, schedule: ScheduleConfig, cuts: number[]) => {
     const seen: WrittenRow[][] = [];

@@ -110,6 +110,7 @@ int fitting(const Weight& w, int64_t bytes) {
 void OpRunner::run(const Op& op) {
   layout_ = gpu_scratch(op);
   cores_at_ = layout_.updates_bytes;
+  updates_end_ = 0;
   cores_.clear();
   if (static_cast<size_t>(layout_.bytes()) > scratch_.bytes)
     throw Error(ErrorCode::kInternal, "an op needs " + std::to_string(layout_.bytes()) +
@@ -126,7 +127,8 @@ const float* OpRunner::cores_of(const Weight& weight, const Factors& all, int di
   if (!fresh) return found->second;
   const int64_t count = int64_t{directions} * factors.rank * factors.rank;
   cores_at_ -= count * int64_t{sizeof(float)};
-  if (cores_at_ < 0) throw Error(ErrorCode::kInternal, "cores of directions do not fit in scratch");
+  if (cores_at_ < updates_end_)
+    throw Error(ErrorCode::kInternal, "cores of directions do not fit in scratch");
   auto* to = scratch<float>(cores_at_);
   for (int64_t first = 0; first < count; first += FloatList::kMost) {
     FloatList some;
@@ -196,6 +198,7 @@ UpdateList OpRunner::updates_of(const Weight& weight, bool exact) {
         std::to_string(entries.size()) +
             " pending updates are too many for one pass of weights that are not written back; "
             "give more memory, or offload \"host\"");
+  updates_end_ = static_cast<int64_t>(entries.size() * sizeof(UpdateEntry));
   auto* many = scratch<UpdateEntry>(0);
   for (int first = 0; first < list.count; first += UpdateList::kFew) {
     UpdateList some;

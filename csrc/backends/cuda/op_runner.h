@@ -59,6 +59,7 @@ class OpRunner {
   View scratch_;
   // Of the op under way. Cores lie behind each other at the end of the room for update lists.
   GpuScratch layout_;
+  int64_t updates_end_ = 0;  // of what one op's list of updates takes of the same scratch
   int64_t cores_at_ = 0;
   // On the device, by where they are on the host and how many directions have one.
   std::map<std::pair<const float*, int>, const float*> cores_;
