@@ -29,7 +29,10 @@ constexpr int64_t kCopyColumns = 8;
 constexpr int64_t copy_columns(int64_t columns) {
   return (columns + kCopyColumns - 1) / kCopyColumns * kCopyColumns;
 }
-constexpr int64_t kUpdateListBytes = int64_t{64} << 10;
+// Of what ops list: an entry for every term of every pending record, and the cores of directions.
+// Runs whose passes could list more are refused (schedule/update_lists.h).
+constexpr int64_t kUpdateListBytes = int64_t{256} << 10;
+constexpr int64_t kUpdateEntryBytes = 48;
 
 // As much for any pending records and any scales of the branches, so that a plan need not know
 // them.

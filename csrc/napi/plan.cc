@@ -11,6 +11,7 @@
 #include "napi/options.h"
 #include "napi/values.h"
 #include "schedule/rehearsal.h"
+#include "schedule/update_lists.h"
 #include "zo/method.h"
 
 namespace zo2::napi {
@@ -68,7 +69,6 @@ PlanRequest request_of(const Napi::Object& object) {
   const auto method = make_method(method_options(object));
   r.shape.branches = method->branches();
   method->set_rules(r.model, r.rules);
-  r.rules.subspaces = nullptr;  // what they draw is no work of the device
   r.shape.rank = r.rules.rank;
   if (r.shape.length > r.model.max_positions)
     throw Error(ErrorCode::kInvalidConfig, "length is " + std::to_string(r.shape.length) +
@@ -196,9 +196,12 @@ Napi::Value plan(const Napi::CallbackInfo& info) {
   if (!info[0].IsObject()) throw Napi::TypeError::New(info.Env(), "plan takes an object");
   const auto object = info[0].As<Napi::Object>();
   return guarded(info.Env(), [&] {
-    const PlanRequest r = request_of(object);
+    PlanRequest r = request_of(object);
     Trace trace("zo2 plan (simulated)");
     const auto device = make_sim_device(r.profile, r.trace.empty() ? nullptr : &trace);
+    check_lists(device->info(), r.rules, {r.schedule.write_every, r.schedule.write_lag},
+                r.shape.branches.back().direction + 1);
+    r.rules.subspaces = nullptr;  // what they draw is no work of the device
     const Plan made = make_plan(*device, r.model, r.schedule, {limits_of(r.shape)});
     Json json = plan_json(r, made);
     json.set("replayMsPerStep", static_cast<double>(r.model.parameters()) /

@@ -8,12 +8,6 @@
 #include "schedule/plan.h"
 
 namespace zo2 {
-namespace {
-
-// Of the tables that are only gathered from, the share that a training pass brings up to date.
-constexpr size_t kSweepPasses = 16;
-
-}  // namespace
 
 Pipeline::Pipeline(Device& device, const ModelSpec& model, WeightStore& store,
                    const SlotRules& slots, const WriteRules& writes)

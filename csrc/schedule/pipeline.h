@@ -16,15 +16,10 @@
 #include "schedule/gather.h"
 #include "schedule/pending.h"
 #include "schedule/slots.h"
+#include "schedule/write_rules.h"
 #include "store/weight_store.h"
 
 namespace zo2 {
-
-// When streamed extents are written back (docs/streaming.md, "A pass", 2).
-struct WriteRules {
-  uint64_t every = 1;  // for types that are not rounded; others: UpdateRules::round_every
-  uint64_t lag = 0;
-};
 
 enum class CachePart : uint8_t { kKeys, kValues };
 

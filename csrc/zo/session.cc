@@ -4,6 +4,7 @@
 #include "model/families.h"
 #include "model/prefix.h"
 #include "model/trainable.h"
+#include "schedule/update_lists.h"
 #include "store/run_store.h"
 #include "store/snapshot.h"
 #include "zo/exporter.h"
@@ -208,6 +209,8 @@ TrainResult Session::train(const TrainOptions& options, const RawRows& train, co
   check_storage(*method, options.method.name, complete.rules.type);
   set_rules(*method, complete.rules, hooks.stopping);
   schedule_.write_every = options.write_every;
+  check_lists(device_->info(), complete.rules, {schedule_.write_every, schedule_.write_lag},
+              options.method.directions);
   if (!is_rounded(complete.rules.type)) {  // one spelling for that
     complete.rules.round_every = 1;
     complete.rules.rounding = Rounding::kStochastic;

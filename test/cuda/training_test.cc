@@ -143,6 +143,34 @@ TEST_CASE("cuda: the same in subspaces") {
   run.method.update_interval = 2;
   check_ways(run, true);
 }
+TEST_CASE("cuda: the same in large subspaces of several directions, many records pending") {
+  TinyRun run = on_cuda(StorageType::kBF16, 10);
+  run.method.name = "subzero";
+  run.method.directions = 7;
+  run.method.rank = 15;
+  run.trainable = {"", {"layers.1.mlp.up_proj"}};
+  run.steps = 12;
+  FaultEnv env(1);
+  write_tiny_model(env, kModel, 1, small(false));
+  const TinyOutcome outcome = train_tiny(env, kModel, "/runs/resident", run);
+  CHECK_EQ(outcome.error, std::string());
+  run.wrap = nullptr;
+  CHECK(replay_tiny(env, kModel, "/runs/resident/journal.ndjson", run, {}) == outcome.weights);
+}
+TEST_CASE("cuda: a run whose lists no pass has room for is refused at its start") {
+  FaultEnv env(1);
+  write_tiny_model(env, kModel, 1, small(true));
+  TinyRun run = on_cuda(StorageType::kBF16, 8);
+  run.method.name = "adamezo";
+  run.method.window = 1000;
+  const std::string error = train_tiny(env, kModel, "/runs/long", run).error;
+  CHECK(error.find("method.directions 1 with a method.window of 1000: up to 32 records may be") !=
+        std::string::npos);
+  CHECK(!env.exists("/runs/long"));
+  run.wrap = nullptr;  // CPUs list nothing
+  CHECK_EQ(train_tiny(env, kModel, "/runs/cpu", run).error, std::string());
+}
+
 // Below the first trained part the branches run once.
 void check_frozen(const NamePattern& trainable) {
   for (const StorageType storage : {StorageType::kF32, StorageType::kBF16, StorageType::kQ8}) {

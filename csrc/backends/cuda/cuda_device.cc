@@ -68,6 +68,7 @@ class CudaDevice final : public Device {
     info.half_inputs = true;
     if (options_.cublaslt) info.matmul = "cublaslt";
     info.context_bytes = options_.context_bytes;
+    info.list_bytes = kUpdateListBytes;
     return info;
   }
 

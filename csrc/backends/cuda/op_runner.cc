@@ -85,6 +85,8 @@ void draw_entry(const Update& update, int k, UpdateEntry& entry) {
   entry.direction = static_cast<uint32_t>(k);
 }
 
+static_assert(sizeof(UpdateEntry) == kUpdateEntryBytes);
+
 // Scratch that a record takes where lists are long.
 int64_t update_bytes(const Weight& w, const Update& update) {
   const Factors factors = factors_of(w, update.factors);

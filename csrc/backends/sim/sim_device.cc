@@ -4,6 +4,7 @@
 #include "backends/sim/sim_memory.h"
 #include "core/error.h"
 #include "device/access.h"
+#include "device/gpu_scratch.h"
 
 namespace zo2 {
 namespace {
@@ -48,6 +49,7 @@ DeviceInfo SimDevice::info() const {
   info.isa = profile_.name;
   info.unified = profile_.unified;
   info.half_inputs = !profile_.unified;  // tensor cores
+  if (!profile_.unified) info.list_bytes = kUpdateListBytes;
   return info;
 }
 
