@@ -48,6 +48,7 @@ void Session::load(const LoadOptions& options, const std::function<bool()>& stop
   pending_.reset();
   fingerprint_.clear();
   tuned_run_.clear();
+  trained_ = false;
   schedule_ = options.schedule;
   checkpoint_ =
       open_checkpoint(env_, options.path, may_stream() ? PageCache::kDrop : PageCache::kKeep);
@@ -139,8 +140,20 @@ void Session::place(const std::vector<BatchLimits>& batches,
 
 void Session::prepare(const std::vector<BatchLimits>& batches,
                       const std::function<bool()>& stopping) {
-  if (!pipeline_) place(batches, stopping);
-  if (!batches.empty()) pipeline_->reserve(batches, schedule_.memory_bytes);
+  const bool placed = pipeline_ != nullptr;
+  if (!placed) place(batches, stopping);
+  if (batches.empty()) return;
+  try {
+    return pipeline_->reserve(batches, schedule_.memory_bytes);
+  } catch (const Error& e) {
+    const bool over_budget = e.code() == ErrorCode::kOutOfMemory && schedule_.memory_bytes > 0;
+    if (!placed || !over_budget || trained_) throw;
+  }
+  // Weights fill what earlier batches left: these may leave less.
+  pipeline_.reset();
+  store_.reset();
+  place(batches, stopping);
+  pipeline_->reserve(batches, schedule_.memory_bytes);
 }
 
 void Session::prepare_fitting(Evaluator* evaluator,
@@ -173,6 +186,7 @@ const std::string& Session::base_fingerprint() {
 
 void Session::start_from_base(const UpdateRules& rules) {
   tuned_run_.clear();
+  trained_ = false;
   if (pending_->step() > 0 && pipeline_) {
     pipeline_->weights_changed();
     try {
@@ -222,6 +236,7 @@ TrainResult Session::train(const TrainOptions& options, const RawRows& train, co
     keep_geometry(options.output + "/store");
   }
   start_from_base(complete.rules);
+  trained_ = true;
   Trainer trainer(env_, model_, device_->info(), base_fingerprint(), complete, train_rows,
                   eval_rows ? &*eval_rows : nullptr);
   prepare_fitting(trainer.evaluator(), [&] { return trainer.batches(); }, hooks.stopping);

@@ -98,7 +98,8 @@ class Session {
   // What an adapter's tensor is before the first step.
   void adapter_start(TensorId tensor, float* out) const;
   bool cancelled() const { return cancelled_ && cancelled_->load(); }
-  // Places and loads the weights, or makes room for more batches.
+  // Places and loads the weights, or makes room for more batches; where a budget has none, places
+  // them anew, unless only what is placed holds them.
   void prepare(const std::vector<BatchLimits>& batches, const std::function<bool()>& stopping);
   // The same, with smaller evaluation batches where a budget asks for them; `evaluator` may be
   // null.
@@ -129,6 +130,7 @@ class Session {
   std::unique_ptr<WeightStore> store_;
   std::unique_ptr<Pipeline> pipeline_;
   std::unique_ptr<PendingUpdates> pending_;
+  bool trained_ = false;  // pending_ lacks records that stored weights hold
   // The run whose stored weights replay() begins from, and the journal that vouches for them.
   std::string tuned_run_;
   std::vector<uint64_t> tuned_digests_;

@@ -79,6 +79,28 @@ RawRows rows_of(uint32_t count, uint32_t tokens) {
 
 bool never() { return false; }
 
+// `tokens` more behind each of `rows` tokens, all in one batch.
+std::vector<int32_t> generate(Session& session, uint32_t rows, int64_t tokens) {
+  GenerateOptions options;
+  options.batch_size = rows;
+  for (uint32_t i = 0; i < rows; ++i) {
+    options.offsets.push_back(i);
+    options.tokens.push_back(static_cast<int32_t>(i));
+  }
+  options.offsets.push_back(rows);
+  options.max_new_tokens = tokens;
+  options.sampling.temperature = 0;
+  std::vector<int32_t> written;
+  GenerateHooks hooks;
+  hooks.stopping = never;
+  hooks.tokens = [&](const std::vector<GeneratedToken>& some) {
+    for (const GeneratedToken& token : some) written.push_back(token.id);
+  };
+  hooks.ended = [](uint32_t) { return false; };
+  session.generate(options, hooks);
+  return written;
+}
+
 TEST_CASE("reserve: an evaluation and then a generation stay within the budget of both") {
   FaultEnv env(1);
   write_tiny_model(env, kModel, 1, streamed_model());
@@ -91,23 +113,29 @@ TEST_CASE("reserve: an evaluation and then a generation stay within the budget o
   const auto session = load_tiny(env, kModel, run);
   const RawRows rows = rows_of(20, 32);
   const double loss = session->evaluate(rows, 640, never).loss;
-  GenerateOptions options;
-  options.batch_size = 16;
-  for (uint32_t i = 0; i < 16; ++i) {
-    options.offsets.push_back(i);
-    options.tokens.push_back(static_cast<int32_t>(i));
-  }
-  options.offsets.push_back(16);
-  options.max_new_tokens = 30;
-  options.sampling.temperature = 0;
-  GenerateHooks hooks;
-  hooks.stopping = never;
-  hooks.tokens = [](const std::vector<GeneratedToken>&) {};
-  hooks.ended = [](uint32_t) { return false; };
-  session->generate(options, hooks);
+  generate(*session, 16, 30);
   CHECK_EQ(session->evaluate(rows, 640, never).loss, loss);
   if (held.most > run.schedule.memory_bytes)
     fail(__FILE__, __LINE__, std::to_string(held.most) + " bytes were held");
+}
+
+TEST_CASE("reserve: weights that an evaluation put where a generation needs room are moved") {
+  FaultEnv env(1);
+  write_tiny_model(env, kModel, 1, streamed_model());
+  Held held;
+  TinyRun run;
+  const auto resident = load_tiny(env, kModel, run);
+  const auto expected = generate(*resident, 16, 60);
+  run.schedule.memory_bytes = 11'600'000;
+  run.wrap = [&](std::unique_ptr<Device> inner) {
+    return std::make_unique<Watched>(std::move(inner), held);
+  };
+  const auto session = load_tiny(env, kModel, run);
+  const RawRows rows = rows_of(1, 2);
+  const double loss = session->evaluate(rows, 2, never).loss;
+  CHECK(generate(*session, 16, 60) == expected);
+  CHECK(held.most <= run.schedule.memory_bytes);
+  CHECK_EQ(session->evaluate(rows, 2, never).loss, loss);
 }
 
 TEST_CASE("reserve: rotary tables that could not be filled are made again") {
