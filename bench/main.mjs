@@ -3,8 +3,8 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { doctor } from "zo2";
+import { parseFlags } from "./flags.mjs";
 import { peerMissing } from "./peer.mjs";
 import { markdown } from "./report.mjs";
 import { cpu } from "./suites/cpu.mjs";
@@ -18,35 +18,7 @@ import { draws, options as optionScoring, step } from "./suites/steps.mjs";
 import { storage } from "./suites/storage.mjs";
 import { paper, predicted, streamed } from "./suites/tiers.mjs";
 
-const { values: flags } = parseArgs({
-  options: {
-    suite: { type: "string", default: "paper,predicted,streamed,cpu,kernels,step,options,memory" },
-    shape: { type: "string", default: "opt-125m" },
-    batch: { type: "string", default: "1,16" },
-    length: { type: "string", default: "128" },
-    steps: { type: "string", default: "2" },
-    rounds: { type: "string" }, // 3; with --quick 1
-    threads: { type: "string" },
-    isa: { type: "string", default: "auto" },
-    tokens: { type: "string", default: "16,64,128,512,2048" },
-    size: { type: "string", default: "2048,8192" },
-    matmul: { type: "string", default: "zo2" }, // of suite gpu
-    quick: { type: "boolean", default: false },
-    full: { type: "boolean", default: false }, // all 96 layers of OPT-175B: 350 GB of disk, half an hour a step
-    minutes: { type: "string", default: "60" },
-    every: { type: "string", default: "200" },
-    model: { type: "string" },
-    seeds: { type: "string" }, // 5; of suite methods with --quick or --model 1
-    "train-steps": { type: "string", default: "350" },
-    "learning-rate": { type: "string", default: "5e-7" },
-    rows: { type: "string", default: "1000" },
-    passes: { type: "string" }, // of suite methods: forward passes of a run; 576, with --quick 9
-    work: { type: "string" }, // kept; suite methods goes on with the runs that are in it
-    results: { type: "string", default: join(import.meta.dirname, "results") },
-    "no-peers": { type: "boolean", default: false },
-    json: { type: "boolean", default: false },
-  },
-});
+const flags = parseFlags() ?? process.exit();
 const numbers = (text) => text.split(",").map(Number);
 
 /** A small model under a fifth of its size, and with time, those that would not fit in memory. */

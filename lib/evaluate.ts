@@ -1,6 +1,7 @@
 // evaluate(): a base model, or a run, on rows.
 import { invalid } from "./config/problems.js";
 import { resolveEvaluateConfig, resolveTask } from "./config/resolve.js";
+import { evaluateTerms, inTerms } from "./config/terms.js";
 import type {
   EvaluateConfig,
   ResolvedEvaluateConfig,
@@ -39,9 +40,13 @@ export async function evaluateWith(
   const { signal } = options;
   const resolved = resolveEvaluateConfig(config);
   signal?.throwIfAborted();
-  const tuned = await openTuned(resolved);
-  const rows = await locateAll(rowsOf(resolved, tuned.run?.config), options);
-  return withTuned(runtime, tuned, options, (opened) => evaluateRows(opened, rows, signal));
+  try {
+    const tuned = await openTuned(resolved);
+    const rows = await locateAll(rowsOf(resolved, tuned.run?.config), options);
+    return await withTuned(runtime, tuned, options, (opened) => evaluateRows(opened, rows, signal));
+  } catch (error) {
+    throw inTerms(evaluateTerms, error);
+  }
 }
 
 /** Rows and demonstrations, fetched where they are named on the Hub. */

@@ -8,7 +8,7 @@ import { fromIo, fromNative } from "./errors.js";
 import type { HubOptions } from "./hub/snapshot.js";
 import type { OpenModel } from "./model.js";
 import { nativeRuntime, type Runtime } from "./runtime.js";
-import { tokenizerFromGguf } from "./tokenizer/gguf.js";
+import { hasTokenizer, tokenizerFromGguf } from "./tokenizer/gguf.js";
 import { openTuned, withTuned } from "./tuned.js";
 
 /** `signal` ends it: loading at once, writing when the weights are written; nothing is left then. */
@@ -43,9 +43,11 @@ export async function requireEmpty(out: string): Promise<string[]> {
   return ours.map((name) => join(out, name));
 }
 
-/** The tokenizer of a GGUF base as Hugging Face files. */
+/** The tokenizer of a GGUF base, if it has one, as Hugging Face files. */
 async function writeTokenizer(path: string, runtime: Runtime, dir: string): Promise<void> {
-  const { tokenizer, config } = tokenizerFromGguf(runtime.ggufMetadata(path), path);
+  const metadata = runtime.ggufMetadata(path);
+  if (!hasTokenizer(metadata)) return;
+  const { tokenizer, config } = tokenizerFromGguf(metadata, path);
   const write = (name: string, text: string): Promise<void> =>
     writeFile(join(dir, name), text, { flush: true });
   await write("tokenizer.json", JSON.stringify(tokenizer));

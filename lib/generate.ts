@@ -1,6 +1,7 @@
 // generate(): prompts continued by a base model, or by a run's.
 import { Broadcast } from "./broadcast.js";
 import { resolveGenerateConfig } from "./config/resolve.js";
+import { generateTerms, inTerms } from "./config/terms.js";
 import type { GenerateConfig } from "./config/types.js";
 import {
   type Generation,
@@ -52,9 +53,13 @@ async function generateChecked(
     resolved.chatTemplate === undefined && run !== undefined
       ? { ...resolved, chatTemplate: run.config.data.chatTemplate, templateOf: run.directory }
       : resolved;
-  return withTuned(runtime, tuned, options, (opened) =>
-    generateFrom(opened, settings, options, user),
-  );
+  try {
+    return await withTuned(runtime, tuned, options, (opened) =>
+      generateFrom(opened, settings, options, user),
+    );
+  } catch (error) {
+    throw inTerms(generateTerms, error);
+  }
 }
 
 /**

@@ -36,7 +36,7 @@ function accuracy(examples: readonly Example[]): Objective {
 
 function ofTexts(measure: Measure, examples: readonly Example[]): Objective {
   return {
-    needs: "texts",
+    needs: "text",
     maximize: true,
     score: (rows) =>
       rows.map(({ index, text }) =>

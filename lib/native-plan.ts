@@ -40,10 +40,7 @@ export interface CpuFigures {
 
 export interface NativePlanOptions
   extends NativeMethodOptions,
-    Omit<
-      NativeLoadOptions,
-      "path" | "device" | "matmul" | "threads" | "isa" | "run" | "diskBytes"
-    > {
+    Omit<NativeLoadOptions, "path" | "device" | "matmul" | "isa" | "run" | "diskBytes"> {
   /** For messages. */
   name: string;
   /** config.json as text. */

@@ -36,7 +36,7 @@ export interface LogprobObjective extends Scoring<ScoredRow> {
 }
 /** Every copy of the model continues the prompts of a step's rows: what is before their labels. */
 export interface TextObjective extends Scoring<WrittenRow> {
-  needs: "texts";
+  needs: "text";
   /** Most tokens of a text (default: the task's). */
   maxNewTokens?: number | undefined;
   /** Text that ends a text, and is none of it (default: the task's). */
@@ -58,8 +58,8 @@ export function checkObjective(objective: Objective | undefined): void {
   if (objective === undefined) return;
   if (typeof objective?.score !== "function") throw invalid("objective.score must be a function");
   const { needs } = objective;
-  if (needs !== "logprobs" && needs !== "texts") {
-    throw invalid(`objective.needs is ${show(needs)}; it must be "logprobs" or "texts"`);
+  if (needs !== "logprobs" && needs !== "text") {
+    throw invalid(`objective.needs is ${show(needs)}; it must be "logprobs" or "text"`);
   }
   if (needs === "logprobs") return;
   const { maxNewTokens, stop } = objective;
@@ -76,7 +76,7 @@ export function textSettings(
   objective: Objective | undefined,
   { kind, answer }: Task,
 ): AnswerSettings | undefined {
-  if (objective?.needs !== "texts") return undefined;
+  if (objective?.needs !== "text") return undefined;
   const answers = kind === "generation";
   const maxNewTokens = objective.maxNewTokens ?? (answers ? answer.maxNewTokens : undefined);
   if (maxNewTokens === undefined) {
@@ -144,7 +144,7 @@ export async function scoreStep(
       losses.push(objective.maximize ? -score : score);
     }
   };
-  if (objective.needs === "texts") {
+  if (objective.needs === "text") {
     for (const texts of event.texts) {
       signal.throwIfAborted();
       add(await objective.score(await written(data, event.rows, texts), signal));

@@ -1,13 +1,15 @@
 // Where everything would be, and how long a step would take: without weights, on any machine.
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { nativeLora, nativePrefix } from "./config/adapters.js";
+import { checkAlone, nativeLora, nativePrefix } from "./config/adapters.js";
 import { check, invalid } from "./config/problems.js";
 import { constantsOf, plannedMethod } from "./config/methods.js";
 import { writeEveryOf } from "./config/rounding.js";
 import { storedAs } from "./config/storage.js";
 import { planSchema } from "./config/schema.js";
+import { inTerms, planTerms } from "./config/terms.js";
 import type { PlanConfig } from "./config/plan-types.js";
+import { isThere } from "./hub/cache.js";
 import { fromIo, fromNative, Zo2Error } from "./errors.js";
 import { measureCpu } from "./measure-cpu.js";
 import { locateModel, nativePlacement, nativeTrained } from "./model.js";
@@ -37,9 +39,9 @@ async function isFile(path: string): Promise<boolean> {
   );
 }
 
-/** config.json of a shape's name, a file, a directory, a GGUF file or an id. */
+/** config.json of a file, a directory, a GGUF file, a shape's name or an id: a path that exists wins. */
 async function configOf(model: string): Promise<Record<string, unknown>> {
-  const shape = shapeOf(model);
+  const shape = (await isThere(model)) ? undefined : shapeOf(model);
   if (shape) return shape;
   const path = await locateModel(model, {}, "config").catch((error: unknown) => {
     if (!(error instanceof Zo2Error) || error.code !== "ZO2_INVALID_MODEL") throw error;
@@ -83,6 +85,7 @@ export function deviceProfiles(): DeviceProfile[] {
 export async function plan(config: PlanConfig, figures?: CpuFigures): Promise<Plan> {
   const resolved = check(planSchema, config);
   const { model, batch, storage, device, simulate, steps, roundEvery } = resolved;
+  checkAlone(resolved);
   const method = plannedMethod(resolved);
   const known = deviceProfiles().map(({ name }) => name);
   if (device !== "cpu" && !known.includes(device)) {
@@ -94,6 +97,7 @@ export async function plan(config: PlanConfig, figures?: CpuFigures): Promise<Pl
   try {
     const made = native.plan({
       ...nativePlacement(resolved),
+      threads: resolved.threads,
       ...nativeTrained({
         trainable: resolved.trainable,
         lora: nativeLora(resolved.lora, 0),
@@ -123,6 +127,6 @@ export async function plan(config: PlanConfig, figures?: CpuFigures): Promise<Pl
     const diskWriteBytes = rest.diskWriteBytesPerStep * steps;
     return { model, batch, length, storage, ...rest, diskWriteBytes, steps, predicted };
   } catch (error) {
-    throw fromNative(error);
+    throw inTerms(planTerms, fromNative(error));
   }
 }

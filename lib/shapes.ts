@@ -76,5 +76,5 @@ export const shapeNames: readonly string[] = Object.keys(shapes);
 
 /** config.json of a named shape. */
 export function shapeOf(name: string): ModelShape | undefined {
-  return (shapes as Record<string, ModelShape>)[name];
+  return Object.hasOwn(shapes, name) ? (shapes as Record<string, ModelShape>)[name] : undefined;
 }

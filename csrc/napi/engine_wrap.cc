@@ -194,7 +194,11 @@ Napi::Value EngineWrap::load(const Napi::CallbackInfo& info) {
     const ClearStop clear{engine};
     engine.session.reset();
     CpuOptions cpu{options.threads, options.isa, engine.abandoned_flag(), nullptr};
-    if (!options.trace.empty()) cpu.trace = std::make_shared<Trace>("zo2");
+    if (!options.trace.empty()) {
+      cpu.trace = std::make_shared<Trace>("zo2");
+      cpu.trace->write(Env::posix(),
+                       options.trace);  // what cannot be is known before the first step
+    }
     auto session = std::make_unique<Session>(
         Env::posix(), make_device(options.device, cpu, options.matmul), engine.abandoned_flag());
     session->load(options.load, [&] { return engine.stopping(); });

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backends/cpu/cpu_device.h"
 #include "backends/sim/sim_device.h"
 #include "core/trace.h"
 #include "model/families.h"
@@ -25,6 +26,7 @@ struct PlanRequest {
   UpdateRules rules;
   RehearsalShape shape;
   Profile profile;
+  int threads = 0;  // of a CPU; 0: one a core
   std::string trace;
 };
 
@@ -43,6 +45,22 @@ Profile profile_of(const Napi::Object& object) {
   figures.disk_total_gbps = number_field(given, "diskTotalGbps");
   figures.disk_compute_gbps = number_field(given, "diskComputeGbps");
   return cpu_profile(figures);
+}
+
+// What a GPU has is a budget, too: where weights may stay, as much as that. CUDA's context is
+// beside what is planned.
+constexpr uint64_t kContextBytes = 500'000'000;
+uint64_t memory_of(const Profile& gpu) { return static_cast<uint64_t>(gpu.memory_gb.value * 1e9); }
+
+void within_gpu(const Profile& gpu, ScheduleOptions& schedule) {
+  const uint64_t all = memory_of(gpu);
+  const bool may_stay = schedule.offload == Offload::kAuto || schedule.offload == Offload::kNone;
+  if (schedule.memory_bytes == 0 && may_stay) schedule.memory_bytes = all - kContextBytes;
+  if (schedule.memory_bytes <= all - kContextBytes) return;
+  throw Error(ErrorCode::kInvalidConfig,
+              "memory is " + std::to_string(schedule.memory_bytes) + " bytes, but device \"" +
+                  gpu.name + "\" has " + std::to_string(all) + ", of which CUDA's context takes " +
+                  std::to_string(kContextBytes));
 }
 
 PlanRequest request_of(const Napi::Object& object) {
@@ -75,6 +93,8 @@ PlanRequest request_of(const Napi::Object& object) {
                                                ", but the model reads at most " +
                                                std::to_string(r.model.max_positions) + " tokens");
   r.profile = profile_of(object);
+  if (object.Has("threads")) r.threads = int_field(object, "threads");
+  if (!r.profile.unified) within_gpu(r.profile, r.schedule);
   if (object.Has("trace")) r.trace = string_field(object, "trace");
   return r;
 }
@@ -202,7 +222,15 @@ Napi::Value plan(const Napi::CallbackInfo& info) {
     check_lists(device->info(), r.rules, {r.schedule.write_every, r.schedule.write_lag},
                 r.shape.branches.back().direction + 1);
     r.rules.subspaces = nullptr;  // what they draw is no work of the device
-    const Plan made = make_plan(*device, r.model, r.schedule, {limits_of(r.shape)});
+    // Whose scratch depends on its threads and instructions.
+    const auto cpu = r.profile.unified ? make_cpu_device({r.threads}) : nullptr;
+    const Plan made = make_plan(cpu ? *cpu : *device, r.model, r.schedule, {limits_of(r.shape)});
+    if (!cpu && made.device_bytes > memory_of(r.profile) - kContextBytes)
+      throw Error(ErrorCode::kOutOfMemory,
+                  "device \"" + r.profile.name + "\" has " +
+                      std::to_string(memory_of(r.profile)) + " bytes, but the least that works is " +
+                      std::to_string(made.least_device_bytes) + " beside CUDA's context of " +
+                      std::to_string(kContextBytes) + "; give a smaller batch or length");
     Json json = plan_json(r, made);
     json.set("replayMsPerStep", static_cast<double>(r.model.parameters()) /
                                     (r.profile.gnormals.value * 1e9) * kMillisecondsPerSecond);

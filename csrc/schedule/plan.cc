@@ -51,27 +51,27 @@ class Planner {
     return options_.memory_bytes == 0 || bytes <= options_.memory_bytes;
   }
 
-  // Everything streamed, in the smallest pieces.
+  bool may_stay() const {
+    return options_.offload == Offload::kAuto || options_.offload == Offload::kNone;
+  }
+
+  // Everything streamed, in the smallest pieces; small models are less than the fewest slots and
+  // what they need besides.
   uint64_t least_bytes() {
-    if (options_.offload == Offload::kNone) return 0;
+    uint64_t least = std::numeric_limits<uint64_t>::max();
+    if (may_stay()) {
+      keep_all();
+      least = plan_.device_bytes;
+    }
+    if (options_.offload == Offload::kNone) return least;
     cut(extent_sizes().back());
     stream_all();
-    const uint64_t least = plan_.device_bytes;
-    if (options_.offload != Offload::kAuto) return least;
-    // Small models are less than the fewest slots and what they need besides.
-    plan_.homes.assign(plan_.layout.extents.size(), Home::kDevice);
-    plan_.slots = {};
-    total();
     return std::min(least, plan_.device_bytes);
   }
 
   Plan anew(uint64_t least) {
-    const bool may_stay = options_.offload == Offload::kAuto || options_.offload == Offload::kNone;
-    if (may_stay) {
-      plan_.slots = {};
-      cut(options_.extent_bytes > 0 ? options_.extent_bytes : kLargestExtent);
-      plan_.homes.assign(plan_.layout.extents.size(), Home::kDevice);
-      total();
+    if (may_stay()) {
+      keep_all();
       if (fits(plan_.device_bytes)) return finished();
       if (options_.offload == Offload::kNone) refuse(plan_.device_bytes);
     }
@@ -149,6 +149,13 @@ class Planner {
   void cut(uint64_t extent_bytes) {
     plan_.extent_bytes = extent_bytes;
     plan_.layout = plan_layout(model_, options_.storage, extent_bytes);
+  }
+
+  void keep_all() {
+    plan_.slots = {};
+    cut(options_.extent_bytes > 0 ? options_.extent_bytes : kLargestExtent);
+    plan_.homes.assign(plan_.layout.extents.size(), Home::kDevice);
+    total();
   }
 
   void stream_all() {

@@ -167,6 +167,8 @@ DiskCosts measure_disk(Device& device, Env& env, const std::string& directory, s
   const std::vector<size_t> extents(bytes / kExtentBytes, kExtentBytes);
   const std::vector<uint64_t> digests = {0};
   const auto store = DiskStore::open(env, {directory, extents, 0, digests});
+  // Whatever ends this process now, nothing large is left.
+  for (const std::string& name : env.list(directory)) env.remove(directory + "/" + name);
   const auto memory = device.alloc("extents", Tier::kStaging, 2 * kExtentBytes);
   uint8_t *out = whole(memory).as<uint8_t>(), *in = out + kExtentBytes;
   uint64_t step = 0;
@@ -183,6 +185,7 @@ DiskCosts measure_disk(Device& device, Env& env, const std::string& directory, s
 
 DiskCosts measure_file(Device& device, Env& env, const std::string& path, size_t bytes) {
   const auto file = env.open_direct(path, FileAccess::kWrite);
+  env.remove(path);  // as above
   file->allocate(bytes);
   const auto memory = device.alloc("extents", Tier::kStaging, 2 * kExtentBytes);
   uint8_t *out = whole(memory).as<uint8_t>(), *in = out + kExtentBytes;

@@ -163,6 +163,18 @@ void check_same(const Json& saved, const Json& given, const std::string& path) {
     return value ? *value : Json(1);
   };
   compare(passes(saved), passes(given), kPasses, what);
+  // What nobody can give as a value.
+  constexpr std::pair<const char*, const char*> kFingerprints[] = {
+      {"baseFingerprint", "the model that the run was started from"},
+      {"dataFingerprint",
+       "the rows that the run was started with: the same file, task and limits"}};
+  for (const auto& [key, source] : kFingerprints) {
+    const Json *before = saved.find(key), *now = given.find(key);
+    if (before && now)
+      compare(
+          *before, *now, key,
+          {path, "it is ", std::string(" now; give ") + source + ", or another output directory"});
+  }
   compare(saved, given, "", what);
 }
 

@@ -6,13 +6,13 @@ import { type Plan, plan } from "../plan.js";
 import type { Output } from "./output.js";
 import { type Given, gather } from "./settings.js";
 
-/** "block 0: disk", "blocks 1-3: device" ... */
+/** "block 0: disk", "blocks 1-3: device" ...; what comes last may be block 0 again, a tied head. */
 function placement({ blocks }: Plan): string[] {
   const lines: string[] = [];
   let first = 0;
   blocks.forEach(({ block, home }, index) => {
     const next = blocks[index + 1];
-    if (next?.home === home) return;
+    if (next?.home === home && next.block === block + 1) return;
     const from = blocks[first]?.block ?? block;
     lines.push(`${from === block ? `block ${block}` : `blocks ${from}-${block}`}: ${home}`);
     first = index + 1;
@@ -20,9 +20,14 @@ function placement({ blocks }: Plan): string[] {
   return lines;
 }
 
+/** Three digits, without an exponent. */
+function rounded(value: number): string {
+  return String(Number(value.toPrecision(3)));
+}
+
 function milliseconds(ms: number): string {
-  if (ms < 10_000) return `${ms.toPrecision(3)} ms`;
-  return ms < 600_000 ? `${(ms / 1000).toPrecision(3)} s` : `${(ms / 60_000).toPrecision(3)} min`;
+  if (ms < 10_000) return `${rounded(ms)} ms`;
+  return ms < 600_000 ? `${rounded(ms / 1000)} s` : `${rounded(ms / 60_000)} min`;
 }
 
 function tell(made: Plan, output: Output): void {
@@ -64,7 +69,7 @@ function tell(made: Plan, output: Output): void {
   if (!predicted) return;
   row(
     "predicted",
-    `${milliseconds(predicted.stepMs)} a step, ${predicted.tokensPerSecond.toPrecision(3)} tokens/s` +
+    `${milliseconds(predicted.stepMs)} a step, ${rounded(predicted.tokensPerSecond)} tokens/s` +
       ` on ${made.profile}, bound by ${predicted.bound} (simulated)`,
   );
   for (const violation of predicted.violations) output.note(violation);

@@ -1,13 +1,20 @@
 // What is trained beside a model, as far as a configuration says it: adapters, or a prefix.
 import { resolve } from "node:path";
 import type { NativeLora, NativePrefix } from "../native.js";
+import type { ResolvedPlanConfig } from "./plan-types.js";
 import { invalid } from "./problems.js";
 import type { LoraConfig, PrefixTuningConfig, ResolvedTrainConfig } from "./types.js";
 
 const ofLora = { r: 8, loraAlpha: 16 };
 const ofPrefix = { numVirtualTokens: 5 };
 
-function checkAlone({ trainable, lora, prefixTuning, headTuning }: ResolvedTrainConfig): void {
+/** @throws Zo2Error ZO2_INVALID_CONFIG where two of them are given */
+export function checkAlone({
+  trainable,
+  lora,
+  prefixTuning,
+  headTuning,
+}: Pick<ResolvedPlanConfig, "trainable" | "lora" | "prefixTuning" | "headTuning">): void {
   const given = [trainable, lora, prefixTuning, headTuning || undefined];
   if (given.filter((x) => x !== undefined).length <= 1) return;
   throw invalid(

@@ -35,7 +35,7 @@ export interface PlanConfig {
   headTuning?: boolean | undefined;
   /** As in {@link ScheduleConfig}. */
   roundEvery?: "auto" | number | undefined;
-  /** Ceiling of the device; default: none. */
+  /** Ceiling of the device; default: what a GPU has beside CUDA's context; of "cpu" none. */
   memory?: Size | undefined;
   hostMemory?: Size | undefined;
   offload?: PlacementConfig["offload"];
@@ -43,6 +43,8 @@ export interface PlanConfig {
   slots?: number | undefined;
   lookAhead?: number | undefined;
   placement?: "auto" | number | undefined;
+  /** Of device "cpu", whose scratch grows with them. */
+  threads?: number | undefined;
   ablation?: AblationConfig | undefined;
   /** Machine that the step time is predicted for: "cpu" (this one, measured; default), or a GPU. */
   device?: string | undefined;

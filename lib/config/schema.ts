@@ -312,7 +312,7 @@ const generation = z.strictObject({
     .prefault({}),
 });
 
-const { memory, hostMemory, offload, extentBytes, slots, lookAhead } = placement;
+const { memory, hostMemory, offload, extentBytes, slots, lookAhead, threads } = placement;
 const planning = z.strictObject({
   model: text("shape (opt-125m ... opt-175b, llama-3-8b ...), config.json, or a model"),
   batch: integer(1, "rows of a pass", 2 ** 20 - 1).default(1),
@@ -338,6 +338,7 @@ const planning = z.strictObject({
   slots,
   lookAhead,
   placement: placement.placement,
+  threads,
   ablation,
   device: text('machine to predict for: "cpu" (this one), or a GPU of deviceProfiles()').default(
     "cpu",

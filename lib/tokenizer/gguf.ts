@@ -134,6 +134,11 @@ function sentencePieceParts(reader: Reader, tokens: readonly string[]): Partial<
   };
 }
 
+/** Whether a GGUF file describes a tokenizer at all; rows of `input_ids` need none. */
+export function hasTokenizer(metadata: GgufMetadata): boolean {
+  return ["model", "tokens"].some((name) => metadata[`tokenizer.ggml.${name}`] !== undefined);
+}
+
 /**
  * Rebuilds the tokenizer that a GGUF file describes.
  * @throws Zo2Error ZO2_INVALID_MODEL, ZO2_UNSUPPORTED_MODEL

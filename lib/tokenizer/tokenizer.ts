@@ -31,7 +31,7 @@ function templateOf({ chat_template: given }: TokenizerFiles["config"], file: st
   const problem = given === undefined ? "has no chat template" : 'has no chat template "default"';
   throw new Zo2Error(
     "ZO2_INVALID_MODEL",
-    `${file} ${problem}; give one as data.chatTemplate (a file of Jinja), or use task "completion"`,
+    `${file} ${problem}; give one as data.chatTemplate (a file of Jinja), or texts instead of messages`,
   );
 }
 

@@ -173,6 +173,10 @@ t.test("export a run", async (t) => {
   const untold = exportModelWith(runtime, { ...request, out: join(dir, "out3") }, {});
   await t.rejects(untold, { name: "Zo2Error" });
   t.equal(count(runtime.engines[2], "exportTo"), 0, "no weights are written without a tokenizer");
+  for (const name of Object.keys(runtime.metadata)) delete runtime.metadata[name];
+  const bare = { ...request, out: join(dir, "out4") };
+  await exportModelWith(runtime, bare, {});
+  t.same(readdirSync(bare.out), ["config.json"], "rows of input_ids need none");
   t.ok(runtime.engines.every(({ closed }) => closed));
   mkdirSync(join(dir, "norun"));
   const nowhere = { run: join(dir, "norun"), out: join(dir, "out2") };

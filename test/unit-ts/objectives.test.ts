@@ -28,7 +28,7 @@ function setting(t: Test, name: string, schedule: ScheduleConfig = {}) {
 
 function record(seen: WrittenRow[][]): Objective {
   return {
-    needs: "texts",
+    needs: "text",
     maxNewTokens: 6,
     maximize: true,
     score(rows) {
@@ -157,7 +157,7 @@ t.test("measures by name, of texts and log-probabilities at hand", (t) => {
   const score = (name: "f1" | "exactMatch", text: string) => {
     const objective = namedObjective(name, examples);
     t.ok(objective.maximize);
-    return objective.needs === "texts" && objective.score(texts(text), signal);
+    return objective.needs === "text" && objective.score(texts(text), signal);
   };
   t.same(score("f1", " Cat. "), [1]);
   t.same(score("f1", "black dog"), [0.5]);

@@ -46,6 +46,28 @@ t.test("what slots leave of a budget, layers have", async (t) => {
   t.match(one, { residentBlocks: 1, streamedBlocks: 11 });
 });
 
+t.test("what a GPU has is the budget, where none is given", async (t) => {
+  const card = { model: "opt-13b", device: "rtx-4090", simulate: false } as const;
+  const made = await plan(card);
+  t.ok(made.devicePeakBytes <= 23.5e9 && made.residentBlocks > 30 && made.streamedBlocks > 0);
+  await t.rejects(plan({ ...card, memory: "30GB" }), {
+    code: "ZO2_INVALID_CONFIG",
+    message: /memory is 30000000000 bytes, but device "rtx-4090" has 24000000000/,
+  });
+  const none = { ...card, model: "opt-125m", offload: "none" } as const;
+  const { leastMemoryBytes, devicePeakBytes } = await plan(none);
+  t.equal(leastMemoryBytes, devicePeakBytes);
+  const code = "ZO2_OUT_OF_MEMORY";
+  await t.rejects(plan({ ...none, memory: "10MB" }), {
+    code,
+    message: new RegExp(`^memory is 10000000 .* is ${leastMemoryBytes}; .*smaller batch or length`),
+  });
+  await t.rejects(plan({ ...card, model: "opt-175b", offload: "host", batch: 64 }), {
+    code,
+    message: /has 24000000000 bytes, but the least that works is \d+ beside/,
+  });
+});
+
 t.test("of three tiers, each block is on one", async (t) => {
   for (const hostMemory of [300e6, 1e9, 2e9]) {
     const tiers = { offload: "auto", memory: "1GB", hostMemory, simulate: false } as const;
@@ -122,6 +144,13 @@ t.test("shapes and devices", async (t) => {
     code: "ZO2_INVALID_MODEL",
     message: /shapes opt-125m/,
   });
+  await t.rejects(plan({ ...gpu, model: "constructor" }), { code: "ZO2_INVALID_MODEL" });
+  const two = { ...gpu, headTuning: true, lora: { r: 2 } };
+  await t.rejects(plan(two), { code, message: /give one of trainable/ });
+  const cwd = process.cwd();
+  process.chdir(t.testdir({ "opt-125m": { "config.json": '{"model_type":"abacus"}' } }));
+  t.teardown(() => process.chdir(cwd));
+  await t.rejects(plan({ ...gpu, model: "opt-125m" }), { message: /abacus/ }, "a path wins");
 });
 
 t.test("on the command line", async (t) => {

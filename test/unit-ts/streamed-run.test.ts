@@ -3,7 +3,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
-import { evaluate, generate, type JsonRow, train } from "zo2";
+import { evaluate, generate, type JsonRow, plan, train } from "zo2";
 import { spansOf } from "../support/spans.js";
 
 const model = join(import.meta.dirname, "../../models/reviews-tiny");
@@ -66,4 +66,27 @@ t.test("evaluation under a budget packs smaller batches", async (t) => {
   await t.rejects(evaluate({ ...of, schedule: { memory: least - 1 } }), {
     code: "ZO2_OUT_OF_MEMORY",
   });
+});
+
+t.test("the least that a plan names is what a run needs", async (t) => {
+  const [batch, length] = [4, 31];
+  // The last token of a row is predicted, not read.
+  const ids = (row: number) => Array.from({ length: length + 1 }, (_, i) => 3 + ((row + i) % 30));
+  const rows = Array.from({ length: batch }, (_, row) => JSON.stringify({ input_ids: ids(row) }));
+  const data = { train: join(t.testdir({ "rows.jsonl": rows.join("\n") }), "rows.jsonl") };
+  for (const threads of [1, 2]) {
+    const made = await plan({ model, batch, length, storage: "bf16", threads, simulate: false });
+    const run = (memory: number) =>
+      train({
+        model,
+        data,
+        batchSize: batch,
+        steps: 1,
+        output: join(data.train, `../run-${threads}-${memory}`),
+        schedule: { storage: "bf16", threads, memory },
+      });
+    const { leastMemoryBytes: least } = made;
+    t.equal((await run(least)).step, 1);
+    await t.rejects(run(least - 1), { message: new RegExp(` is ${least};`) }, `${threads}`);
+  }
 });
