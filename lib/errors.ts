@@ -1,9 +1,6 @@
 // One error class for everything a user can meet.
 
-/**
- * Stable codes of {@link Zo2Error}. Those above the line come from TypeScript, the others from the
- * engine; a code may come from both when both can see the fault.
- */
+/** Stable codes of {@link Zo2Error} (docs/errors.md). */
 export type Zo2ErrorCode =
   | "ZO2_INVALID_CONFIG"
   | "ZO2_INVALID_DATA"
@@ -17,7 +14,6 @@ export type Zo2ErrorCode =
   | "ZO2_CLOSED"
   | "ZO2_IO"
   | "ZO2_INTERNAL"
-  // ----
   | "ZO2_UNSUPPORTED_MODEL"
   | "ZO2_RUN_LOCKED"
   | "ZO2_OUT_OF_MEMORY"

@@ -356,7 +356,7 @@ export interface NativeBinding {
   ggufMetadata(path: string): Record<string, unknown>;
   /** config.json of a model, or the equivalent made from GGUF metadata. */
   modelConfig(path: string): Record<string, unknown>;
-  /** Seconds of each repetition. Blocks the caller: for benchmarks. */
+  /** Seconds of each repetition; of a disk or a file [written, read, both at once, lost]. Blocks the caller. */
   measure(options: NativeMeasureOptions): Float64Array;
 }
 

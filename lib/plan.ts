@@ -77,7 +77,8 @@ export function deviceProfiles(): DeviceProfile[] {
 
 /**
  * Plans a training run: placement, slots, bytes of every allocation, traffic, and the time of a
- * step in the simulator. Needs no weights. @throws Zo2Error ZO2_OUT_OF_MEMORY naming the least
+ * step in the simulator. Needs no weights. Blocks the caller while it computes, and for about five seconds
+ * where this machine is measured. @throws Zo2Error ZO2_OUT_OF_MEMORY naming the least
  * budget that works, ZO2_INVALID_CONFIG, ZO2_INVALID_MODEL
  * @param figures for device "cpu": of {@link measureCpu}, of this machine or another, at another
  * time; without them this machine is measured now

@@ -36,10 +36,6 @@ Work work(const Op& op);
 
 // Directions that perturb some branch.
 int perturbed_directions(const Branches& branches);
-// Whether the op writes the weight's stored bytes.
-inline bool stores(const Weight& weight) {
-  return weight.trainable && weight.pending.store_after > 0;
-}
 
 const char* op_name(const Op& op);
 

@@ -107,7 +107,8 @@ struct DeviceInfo {
   std::string matmul = "zo2";  // what multiplies: the backend itself, or a library
   // Of the device's memory, what its driver takes beside all buffers.
   size_t context_bytes = 0;
-  size_t list_bytes = 0;  // of what a pass can list (schedule/update_lists.h); 0: any number
+  // Of what a pass can list (schedule/update_lists.h), and of one entry; 0: any number.
+  size_t list_bytes = 0, list_entry_bytes = 0;
 };
 inline FloatType input_type(const DeviceInfo& info, StorageType storage) {
   return info.half_inputs ? product_type(storage) : FloatType::kF32;

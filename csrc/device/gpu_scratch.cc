@@ -33,12 +33,12 @@ class Layout {
   void copies(const Weight& w, int branches) {
     scratch_.copies = at_;
     if (!w.trainable && !has_scales(w.type)) return;
-    const int64_t row_bytes =
+    scratch_.row_bytes =
         copy_columns(w.columns) * static_cast<int64_t>(float_bytes(product_type(w.type)));
-    const int64_t fits = kChunkBytes / row_bytes / kRowMultiple * kRowMultiple;
+    const int64_t fits = kChunkBytes / scratch_.row_bytes / kRowMultiple * kRowMultiple;
     const int64_t count = w.trainable ? branches : 1;
     scratch_.chunk_rows = std::min(w.rows, std::max(kRowMultiple, fits));
-    scratch_.copies_bytes = aligned(count * scratch_.chunk_rows * row_bytes);
+    scratch_.copies_bytes = aligned(count * scratch_.chunk_rows * scratch_.row_bytes);
   }
   GpuScratch done() {
     scratch_.copies = scratch_.copies_bytes > 0 ? scratch_.copies : at_;

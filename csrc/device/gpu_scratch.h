@@ -19,7 +19,7 @@ struct GpuScratch {
   // Copies of some rows of the weight in the type that is multiplied:
   // [copies][chunk_rows][columns rounded up to kCopyColumns].
   int64_t copies = 0, copies_bytes = 0;
-  int64_t chunk_rows = 0;
+  int64_t chunk_rows = 0, row_bytes = 0;
 
   int64_t bytes() const { return copies + copies_bytes; }
 };

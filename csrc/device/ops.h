@@ -112,24 +112,38 @@ struct Weight {
   return weight.type == StorageType::kQ8Scales;
 }
 
+// Whether the branches differ in this weight.
+[[gnu::always_inline]] inline bool perturbs(const Weight& weight, const Branches& branches) {
+  if (!weight.trainable) return false;
+  for (int b = 0; b < branches.count; ++b)
+    if (branches.branch[b].scale != 0) return true;
+  return false;
+}
+
+// The last pending update that rounds a bf16+8 value: from there on a forward pass sees its plane
+// alone. -1: it does from the start, or the type is another.
+[[gnu::always_inline]] inline int last_rounding(const Weight& weight) {
+  if (weight.type != StorageType::kBF16R8 || !weight.trainable) return -1;
+  int last = weight.pending.count - 1;
+  while (last >= 0 && !weight.pending.updates[last].rounds) --last;
+  return last;
+}
+
 // Whether an op on the weight reads its aux. Between rounding steps a forward pass sees only the
 // plane of bf16+8; `exact` is for ops that want the value itself (Materialize).
 inline bool reads_aux(const Weight& weight, bool exact) {
   if (has_scales(weight.type)) return true;
   if (weight.type != StorageType::kBF16R8) return false;
-  if (exact) return true;
-  if (!weight.trainable) return false;
-  for (int i = 0; i < weight.pending.count; ++i)
-    if (weight.pending.updates[i].rounds) return true;
-  return false;
+  return exact || last_rounding(weight) >= 0;
 }
-// What it writes: scales of q8 never change, and of q8s nothing else does.
-inline bool writes_values(const Weight& weight) {
-  return weight.trainable && weight.pending.store_after > 0 && !trains_scales(weight);
+// Whether it writes stored bytes, and which: scales of q8 never change, and of q8s nothing else
+// does.
+inline bool stores(const Weight& weight) {
+  return weight.trainable && weight.pending.store_after > 0;
 }
+inline bool writes_values(const Weight& weight) { return stores(weight) && !trains_scales(weight); }
 inline bool writes_aux(const Weight& weight) {
-  const bool changes = weight.type == StorageType::kBF16R8 || trains_scales(weight);
-  return changes && weight.trainable && weight.pending.store_after > 0;
+  return stores(weight) && (weight.type == StorageType::kBF16R8 || trains_scales(weight));
 }
 
 // A 1-D parameter: resident, f32, brought up to date by Apply before it is used.

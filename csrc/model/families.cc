@@ -159,7 +159,6 @@ RopeSpec rope_of(const ConfigReader& config, int columns) {
   if (!(theta > 0)) config.invalid("rope_theta", "must be positive");
 
   RopeSpec spec;
-  spec.columns = columns;
   for (int i = 0; i < columns / 2; ++i)
     spec.inverse_frequencies.push_back(
         1.0f / static_cast<float>(

@@ -1,5 +1,5 @@
 // The forward pass of any described model, as a walk that emits ops. It does not know where weights
-// live: a WeightSource puts each weight's panels into the ops it is given.
+// live: an OpSink turns each op into ops on the pieces that hold its weight.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// A model described as data. One block_forward (model/forward.h) runs every family; a family is
-// only the mapping from a Hugging Face config to this description (model/family_*.cc).
+// A model described as data. One walk (emit_forward, model/forward.h) runs every family; a family
+// is only the mapping from a Hugging Face config to this description (model/family_*.cc).
 #pragma once
 
 #include <cstdint>
@@ -95,10 +95,9 @@ struct BlockSpec {
 };
 
 struct RopeSpec {
-  int columns = 0;                         // rotating columns of a head; 0: no rotary embedding
-  std::vector<float> inverse_frequencies;  // [columns / 2]
-  float attention_factor = 1;              // multiplies cosine and sine
-  int64_t first_position = 0;              // of a sequence's first token
+  std::vector<float>
+      inverse_frequencies;     // of pairs of a head's columns; none: no rotary embedding
+  int64_t first_position = 0;  // of a sequence's first token
 };
 
 // What was added to a model to be trained in its place: LoRA's adapters, or a prefix.

@@ -63,7 +63,6 @@ class Engine {
   std::shared_ptr<Trace> trace;  // of the session's device; null: none
   std::string trace_path;
   bool stopping() const { return stop_.load() || abandoned_.load(); }
-  bool abandoned() const { return abandoned_.load(); }
   const std::atomic<bool>* abandoned_flag() const { return &abandoned_; }
   void clear_stop() { stop_ = false; }
   // Hands a delivery to the JavaScript thread; dropped when the environment is going away.

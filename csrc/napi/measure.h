@@ -4,7 +4,7 @@
 
 namespace zo2::napi {
 
-// measure(options: NativeMeasureOptions): Float64Array. Blocks the caller: for benchmarks.
+// measure(options: NativeMeasureOptions): Float64Array. Blocks the caller.
 Napi::Value measure(const Napi::CallbackInfo& info);
 
 }  // namespace zo2::napi

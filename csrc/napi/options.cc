@@ -170,27 +170,16 @@ EngineLoadOptions load_options(const Napi::Object& object) {
 }
 
 MethodOptions method_options(const Napi::Object& object) {
-  const Napi::Env env = object.Env();
-  MethodOptions o;
-  if (object.Has("method")) o.name = string_field(object, "method");
-  o.epsilon = number_field(object, "epsilon");
-  o.directions = int_field(object, "directions");
-  o.clip = number_field(object, "clip");
-  const auto constant = [&](const char* name, double& to) {
-    if (object.Has(name)) to = number_field(object, name);
-  };
-  constant("saturatingAlpha", o.saturating_alpha);
-  constant("lambdaReg", o.lambda_reg);
-  constant("adamBeta1", o.beta1);
-  constant("adamBeta2", o.beta2);
-  constant("adamEpsilon", o.adam_epsilon);
-  constant("sparsity", o.sparsity);
-  if (object.Has("window")) o.window = int_field(object, "window");
-  if (object.Has("rank")) o.rank = int_field(object, "rank");
-  if (object.Has("updateInterval")) o.update_interval = count_field(object, "updateInterval");
-  if (o.directions < 1) wrong(env, "directions", "at least 1");
-  if (!(o.epsilon > 0)) wrong(env, "epsilon", "positive");
-  return o;
+  Json method = Json::object();
+  if (object.Has("method")) method.set("name", string_field(object, "method"));
+  // Others than the method's are beside it, and not looked at.
+  const Napi::Array names = object.GetPropertyNames();
+  for (uint32_t i = 0; i < names.Length(); ++i) {
+    const std::string name = names.Get(i).ToString().Utf8Value();
+    const Napi::Value value = object.Get(name);
+    if (value.IsNumber()) method.set(name, value.As<Napi::Number>().DoubleValue());
+  }
+  return zo2::method_options(method);
 }
 
 TrainOptions train_options(const Napi::Object& object) {

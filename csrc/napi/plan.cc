@@ -227,8 +227,8 @@ Napi::Value plan(const Napi::CallbackInfo& info) {
     const Plan made = make_plan(cpu ? *cpu : *device, r.model, r.schedule, {limits_of(r.shape)});
     if (!cpu && made.device_bytes > memory_of(r.profile) - kContextBytes)
       throw Error(ErrorCode::kOutOfMemory,
-                  "device \"" + r.profile.name + "\" has " +
-                      std::to_string(memory_of(r.profile)) + " bytes, but the least that works is " +
+                  "device \"" + r.profile.name + "\" has " + std::to_string(memory_of(r.profile)) +
+                      " bytes, but the least that works is " +
                       std::to_string(made.least_device_bytes) + " beside CUDA's context of " +
                       std::to_string(kContextBytes) + "; give a smaller batch or length");
     Json json = plan_json(r, made);

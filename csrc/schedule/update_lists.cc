@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "core/error.h"
-#include "device/gpu_scratch.h"
 
 namespace zo2 {
 
@@ -15,8 +14,9 @@ void check_lists(const DeviceInfo& device, const UpdateRules& rules, const Write
   const double records = (2 + static_cast<double>(writes.lag)) * every + kSweepPasses;
   const double core = rules.subspaces ? rules.rank * rules.rank * 4.0 : 0;
   const double entries = directions * std::max(1.0, static_cast<double>(rules.moments.window));
-  const double bytes = records * (entries * kUpdateEntryBytes + directions * core) +
-                       directions * core;  // those of the pass itself
+  const double bytes =
+      records * (entries * static_cast<double>(device.list_entry_bytes) + directions * core) +
+      directions * core;  // those of the pass itself
   if (bytes <= static_cast<double>(device.list_bytes)) return;
   throw Error(ErrorCode::kInvalidConfig,
               "method.directions " + std::to_string(directions) +

@@ -148,22 +148,16 @@ void WeightStore::load_resident(uint32_t tensor) {
   device_.sync(Lane::kUpload);
 }
 
-Weight WeightStore::weight(const Piece& piece, size_t first, size_t count, View extent) const {
-  const Panel* panels = &layout_.extents[piece.extent].panels[piece.first_panel + first];
+Weight WeightStore::weight(const Piece& piece, View extent) const {
   Weight w;
   w.type = type_;
   w.tensor = piece.tensor;
-  w.row = panels[0].row;
+  w.row = piece.row;
+  w.rows = piece.rows;
   w.columns = tensors_[piece.tensor].shape[1];
   w.trainable = tensors_[piece.tensor].trainable;
-  size_t bytes = 0, aux_bytes = 0;
-  for (size_t i = 0; i < count; ++i) {
-    w.rows += panels[i].rows;
-    bytes += panels[i].bytes;
-    aux_bytes += panels[i].aux_bytes;
-  }
-  w.data = extent.slice(panels[0].offset, bytes);
-  if (aux_bytes > 0) w.aux = extent.slice(panels[0].aux_offset, aux_bytes);
+  w.data = extent.slice(piece.offset, piece.bytes);
+  if (piece.aux_bytes > 0) w.aux = extent.slice(piece.aux_offset, piece.aux_bytes);
   return w;
 }
 

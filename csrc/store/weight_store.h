@@ -49,12 +49,8 @@ class WeightStore {
 
   // The bytes of an extent whose home is the device or the host.
   View at_home(uint32_t extent) const;
-  // Panels [first, first + count) of a piece, nothing pending; `extent` are the bytes of its
-  // extent.
-  Weight weight(const Piece& piece, size_t first, size_t count, View extent) const;
-  Weight weight(const Piece& piece, View extent) const {
-    return weight(piece, 0, piece.panels, extent);
-  }
+  // A piece, nothing pending; `extent` are the bytes of its extent.
+  Weight weight(const Piece& piece, View extent) const;
   // A 1-D parameter.
   Vector vector(uint32_t tensor) const;
   // A tensor that is in no extent, nothing pending.

@@ -1,6 +1,8 @@
 #include "zo/method.h"
 
 #include <algorithm>
+#include <cmath>
+#include <type_traits>
 
 #include "core/error.h"
 #include "zo/methods/methods.h"
@@ -30,14 +32,23 @@ std::unique_ptr<Method> make_method(const MethodOptions& options) {
   return entry->make(options);
 }
 
+// Of directions, columns, steps.
+constexpr int kMostCount = 2'000'000'000;
+
 MethodOptions method_options(const Json& method) {
   MethodOptions o;
   const auto set = [&](const char* name, auto& to) {
     const Json* value = method.find(name);
     if (!value) return;
-    if (!value->is_number())
-      throw Error(ErrorCode::kInvalidConfig, "method." + std::string(name) + " must be a number");
-    to = static_cast<std::decay_t<decltype(to)>>(value->number());
+    using T = std::decay_t<decltype(to)>;
+    const double number = value->is_number() ? value->number() : NAN;
+    const bool whole = std::is_integral_v<T>;
+    if (std::isnan(number) ||
+        (whole && !(number >= 0 && number <= kMostCount && number == std::floor(number))))
+      throw Error(ErrorCode::kInvalidConfig,
+                  "method." + std::string(name) + " must be a " +
+                      (whole ? "whole number from 0 to " + std::to_string(kMostCount) : "number"));
+    to = static_cast<T>(number);
   };
   if (const Json* name = method.find("name"); name && name->is_string()) o.name = name->string();
   set("epsilon", o.epsilon);
@@ -52,6 +63,9 @@ MethodOptions method_options(const Json& method) {
   set("updateInterval", o.update_interval);
   set("window", o.window);
   set("sparsity", o.sparsity);
+  if (o.directions < 1 || !(o.epsilon > 0))
+    throw Error(ErrorCode::kInvalidConfig,
+                "method.directions must be at least 1, method.epsilon above 0");
   return o;
 }
 

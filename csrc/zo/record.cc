@@ -7,8 +7,6 @@
 namespace zo2 {
 namespace {
 
-Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
-
 template <class T>
 Json numbers(const std::vector<T>& values) {
   Json list = Json::array();
@@ -63,7 +61,7 @@ Json Record::to_json() const {
   json.set("seed", seed);
   json.set("learningRate", learning_rate);
   if (basis_seed) json.set("basisSeed", *basis_seed);
-  if (loss) json.set("loss", finite_or_null(*loss));
+  if (loss) json.set("loss", *loss);
   json.set("lossPlus", numbers(loss_plus));
   json.set("lossMinus", numbers(loss_minus));
   json.set("projectedGrad", numbers(projected_grad));
@@ -91,10 +89,7 @@ Record Record::from_json(const Json& json, const std::string& what) {
   const Json& skipped = field(json, "skipped", what);
   if (!skipped.is_bool()) damaged(what, "skipped", "true or false");
   r.skipped = skipped.boolean();
-  if (const Json* loss = json.find("loss")) {
-    if (!loss->is_number() && !loss->is_null()) damaged(what, "loss", "a number");
-    r.loss = loss->is_null() ? NAN : loss->number();
-  }
+  if (json.find("loss")) r.loss = number(json, "loss", what);
   if (json.find("basisSeed")) r.basis_seed = integer(json, "basisSeed", what);
   if (json.find("count")) {
     r.count = integer(json, "count", what);

@@ -14,8 +14,6 @@
 namespace zo2 {
 namespace {
 
-Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
-
 std::string parent_of(const std::string& path) {
   const std::filesystem::path parent = std::filesystem::path(path).parent_path();
   return parent.empty() ? "." : parent.string();
@@ -244,17 +242,17 @@ TrainResult Trainer::loop(const TrainHooks& hooks, PendingUpdates& pending) {
 void Trainer::report(const Record& record, double ms, int64_t saturated,
                      const TrainHooks& hooks) const {
   Json grads = Json::array();
-  for (const double g : record.projected_grad) grads.push(finite_or_null(g));
+  for (const double g : record.projected_grad) grads.push(g);
   const double plus = mean(record.loss_plus), minus = mean(record.loss_minus);
   const double loss = record.loss.value_or((plus + minus) / 2);
   Json event = Json::object();
   event.set("event", "step");
   event.set("step", record.step);
   event.set("seed", record.seed);
-  event.set("lossPlus", finite_or_null(plus));
-  event.set("lossMinus", finite_or_null(minus));
-  event.set("loss", finite_or_null(loss));
-  event.set("projectedGrad", finite_or_null(record.projected_grad[0]));
+  event.set("lossPlus", plus);
+  event.set("lossMinus", minus);
+  event.set("loss", loss);
+  event.set("projectedGrad", record.projected_grad[0]);
   event.set("projectedGrads", grads);
   event.set("learningRate", record.learning_rate);
   event.set("skipped", record.skipped);
@@ -293,7 +291,7 @@ void Trainer::evaluate(uint64_t t, const PendingUpdates& pending, const TrainHoo
   Json event = Json::object();
   event.set("event", "eval");
   event.set("step", t);
-  event.set("loss", finite_or_null(result.loss));
+  event.set("loss", result.loss);
   event.set("accuracy", result.prediction.empty() ? Json() : Json(result.accuracy));
   event.set("elapsedMs", elapsed_ms(start));
   journal_->sync();  // the step is told of before

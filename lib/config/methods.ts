@@ -72,6 +72,11 @@ const constants: readonly MethodConstant[] = [
 const of = (name: string | undefined): Method | undefined =>
   Object.hasOwn(methods, name ?? "mezo") ? methods[(name ?? "mezo") as Name] : undefined;
 
+/** The storage type whose scales a method trains; undefined: it trains weights. */
+export function scalesOf(name: string): Storage | undefined {
+  return of(name)?.scalesOf;
+}
+
 /** MeZO's for LoRA and prefixes (its smaller learning rates): few weights, which are moved further. */
 const forLora: Omit<MethodConfig, "name"> = { learningRate: 5e-5, epsilon: 1e-2 };
 const forPrefix: Omit<MethodConfig, "name"> = { learningRate: 1e-3, epsilon: 1e-1 };
@@ -121,12 +126,12 @@ export function checkTrained(
   storage: Storage,
   { lora, prefixTuning }: Pick<TrainConfig, "lora" | "prefixTuning">,
 ): void {
-  const { scalesOf } = of(method.name) ?? {};
-  if (scalesOf === undefined) return;
-  const trains = `${method.name} trains the scales of ${scalesOf}`;
-  if (storage !== scalesOf) {
+  const scales = scalesOf(method.name);
+  if (scales === undefined) return;
+  const trains = `${method.name} trains the scales of ${scales}`;
+  if (storage !== scales) {
     throw invalid(
-      `storage is "${storage}", but ${trains}; give storage "${scalesOf}", or another method`,
+      `storage is "${storage}", but ${trains}; give storage "${scales}", or another method`,
     );
   }
   const given = lora ? "lora" : prefixTuning ? "prefixTuning" : undefined;

@@ -1,7 +1,9 @@
-// The schema of the whole configuration: every name, every limit and every default, here only.
+// The schema of the whole configuration: every name, every limit, and every default but those that depend
+// on the method (methods.ts) or belong to an adapter (adapters.ts).
 // Command-line flags (flags.ts) and messages (problems.ts) are read off it.
 import { z } from "zod";
 import { arePrompts } from "../generation/are-prompts.js";
+import { rowExtensions } from "../data/extensions.js";
 import type { TaskReference } from "../tasks/task.js";
 import { lora, loraShape, prefixShape, prefixTuning } from "./adapter-schema.js";
 import {
@@ -77,7 +79,7 @@ const task = z.strictObject({
   completionOnlyLoss: taskFields.completionOnlyLoss.default(true),
 });
 
-const rowFile = "file of rows (.jsonl, .json, .csv, .tsv, .parquet) or data set on the Hub";
+const rowFile = `file of rows (${rowExtensions.join(", ")}) or data set on the Hub`;
 const rowsOrFile = (what: string) =>
   leaf(
     z.union([z.string().min(1), z.array(z.record(z.string(), z.unknown()))]),

@@ -16,7 +16,7 @@ export type Storage = "f32" | "bf16" | "f16" | "bf16+8" | "q8";
 
 /** Rows, and what is done with each of them. */
 export interface DataConfig {
-  /** File to train on: .jsonl, .json, .csv, .tsv or .parquet; or a data set on the Hugging Face Hub (docs/hub.md). */
+  /** File to train on (docs/data.md), or a data set on the Hugging Face Hub (docs/hub.md). */
   train: string;
   /** As `train`, to evaluate on, while training (`evalEvery`) and at its end. */
   eval?: string | undefined;

@@ -1,8 +1,9 @@
-// Every format of rows by file extension: a new one is a file beside this and a line here.
+// Every format of rows by file extension: a new one is a file beside this, a line here and its extension.
 import { extname } from "node:path";
 import { invalid } from "../config/problems.js";
 import type { JsonRow } from "../config/types.js";
 import { csv, readCsv, tsv } from "./csv.js";
+import { rowExtensions } from "./extensions.js";
 import { readJson } from "./json.js";
 import { readJsonl } from "./jsonl.js";
 import { readParquet } from "./parquet.js";
@@ -10,7 +11,7 @@ import { type Placed, place } from "./placed.js";
 
 type Reader = (path: string) => AsyncIterable<Placed>;
 
-const readers: Record<string, Reader> = {
+const readers: Record<(typeof rowExtensions)[number], Reader> = {
   ".jsonl": readJsonl,
   ".ndjson": readJsonl,
   ".json": readJson,
@@ -26,10 +27,11 @@ const readers: Record<string, Reader> = {
  */
 export function readerOf(path: string, name: string): Reader {
   const extension = extname(path).toLowerCase();
-  const reader = extension === "" ? readJsonl : readers[extension];
-  if (reader) return reader;
-  const known = Object.keys(readers).join(", ");
-  throw invalid(`${name} is ${JSON.stringify(path)}; it must end in one of ${known}`);
+  if (extension === "") return readJsonl;
+  const known = rowExtensions.find((each) => each === extension);
+  if (known) return readers[known];
+  const all = rowExtensions.join(", ");
+  throw invalid(`${name} is ${JSON.stringify(path)}; it must end in one of ${all}`);
 }
 
 /** Files whose rows follow each other, and what they are called together. */

@@ -2,6 +2,7 @@
 // (huggingface.co/docs/hub/datasets-file-names-and-splits).
 import { join, posix } from "node:path";
 import { Zo2Error } from "../errors.js";
+import { rowExtensions } from "../data/extensions.js";
 import type { RowFiles } from "../data/formats.js";
 import type { RepositoryFile } from "./cache.js";
 import { named as nameOf } from "./errors.js";
@@ -11,8 +12,6 @@ import { type HubOptions, Snapshot } from "./snapshot.js";
 /** What rows are for: which split they are looked for in. */
 export type RowsRole = "train" | "eval";
 
-/** Of several formats of the same rows, the first. */
-const extensions = [".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv"];
 const words: Record<RowsRole, string> = {
   train: "train|training",
   eval: "validation|valid|val|dev",
@@ -52,7 +51,7 @@ export function chooseRowFiles(
 ): RepositoryFile[] {
   const { name, path } = reference;
   const rows = files
-    .filter((file) => extensions.includes(posix.extname(file.path).toLowerCase()))
+    .filter((file) => rowExtensions.some((end) => end === posix.extname(file.path).toLowerCase()))
     .filter((file) => !descriptions.test(file.path));
   const all = rows.map((file) => file.path);
   const example = `hf://datasets/${name}/${all[0] ?? "FILE"}`;
@@ -73,7 +72,7 @@ export function chooseRowFiles(
       `has no file of rows named after the split (${wanted}); there are ${some(all)}; name one, as in "${example}"`,
     );
   }
-  const extension = extensions.find((end) => split.some((file) => file.path.endsWith(end)));
+  const extension = rowExtensions.find((end) => split.some((file) => file.path.endsWith(end)));
   const chosen = split.filter((file) => extension === undefined || file.path.endsWith(extension));
   const folders = [...new Set(chosen.map((file) => posix.dirname(file.path)))];
   if (!isExact && folders.length > 1) {

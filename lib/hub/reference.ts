@@ -1,6 +1,7 @@
 // What names something on the Hugging Face Hub: "org/name", "hf://org/name@revision/model.gguf",
 // "hf://datasets/org/name/folder/train-*.parquet" (as in Hugging Face's own hf:// file system).
 import { invalid, show } from "../config/problems.js";
+import { rowExtensions } from "../data/extensions.js";
 
 export type RepositoryType = "model" | "dataset";
 
@@ -19,7 +20,8 @@ const part = "[A-Za-z0-9][\\w.-]*";
 const id = new RegExp(`^(${part}/${part})(?:@([\\w./~-]+))?$`);
 const scheme = "hf://";
 /** Such names are paths, also where nothing is. */
-const fileName = /\.(jsonl|ndjson|json|csv|tsv|parquet|gguf|safetensors|txt)$/i;
+const fileEnds = [...rowExtensions, ".gguf", ".safetensors", ".txt"].map((end) => `\\${end}`);
+const fileName = new RegExp(`(${fileEnds.join("|")})$`, "i");
 /** Names that Hugging Face gives to long revisions. */
 const aliases: Record<string, string> = { "~parquet": "refs/convert/parquet" };
 

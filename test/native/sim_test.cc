@@ -208,6 +208,17 @@ TEST_CASE("sim: an op takes its flops or bytes, and its noise") {
   rig.device.set_scratch({rig.work.get(), 2 * kGiga, scratch});
   rig.device.enqueue(Lane::kCompute, {op});
   CHECK_NEAR(rig.device.report().makespan_s, cost.seconds);
+  // Frozen q8 is multiplied as one copy, bf16 as it is stored.
+  Linear frozen = op;
+  frozen.weight.trainable = false;
+  frozen.weight.type = StorageType::kQ8;
+  frozen.weight.data = rig.slot(0, 1024 * 4096);
+  frozen.weight.aux = rig.slot(1, 1024 * 4096 / 16);
+  CHECK_NEAR(static_cast<double>(cost_of({frozen}, round_profile()).bytes),
+             elements * (1 + 1 / 16.0 + 4) + 2 * 2048 * 4 * (4096 + 1024.0));
+  frozen.weight.type = StorageType::kBF16;
+  CHECK_NEAR(static_cast<double>(cost_of({frozen}, round_profile()).bytes),
+             elements * 2 + 2 * 2048 * 4 * (4096 + 1024.0));
   // On a CPU copies stay in the cache.
   Profile cpu = round_profile();
   cpu.unified = true;

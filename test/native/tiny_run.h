@@ -77,12 +77,12 @@ uint64_t least_memory(Env& env, const std::string& model, TinyRun run);
 // The same run in another way: no error, the same losses and weights. `what` is for messages.
 void check_same(const TinyOutcome& got, const TinyOutcome& expected, const std::string& what);
 
-// W_t from base and journal, by Session::replay; `snapshots` as in ReplayOptions.
 // Of a run that trains adapters alone: resident with branches apart, on disk, replayed and from
 // snapshots the same bits; the model's own weights stay. Leaves the run's first steps in
 // "/runs/parts".
 void check_adapters_train(Env& env, const std::string& model, const TinyRun& run);
 
+// W_t from base and journal, by Session::replay.
 std::vector<std::vector<float>> replay_tiny(Env& env, const std::string& model,
                                             const std::string& journal, const TinyRun& run,
                                             const ReplayOptions& options);

@@ -26,7 +26,7 @@ const bytes = (...parts: (string | number[])[]): Buffer =>
 
 t.test("the extension chooses", async (t) => {
   const config = "ZO2_INVALID_CONFIG";
-  await t.rejects(all("rows.txt"), { code: config, message: /"rows.txt".*\.jsonl, .*\.parquet/ });
+  await t.rejects(all("rows.txt"), { code: config, message: /"rows.txt".*\.parquet, .*\.tsv/ });
   await t.rejects(all("rows.jsonl.gz"), { code: config });
   t.same(await all(file(t, "ROWS.CSV", "a\n1\n")), [{ line: 2, row: { a: "1" } }]);
   t.same(await all(file(t, "pipe", '{"a":1}\n')), [{ line: 1, row: { a: 1 } }]);

@@ -18,7 +18,7 @@ using Preference = struct OpaquePreference*;
 
 constexpr int kCompute32F = 68;  // CUBLAS_COMPUTE_32F
 constexpr int32_t kOpTranspose = 1;
-enum MatmulDescAttribute { kTransA = 3, kTransB = 4 };
+enum MatmulDescAttribute { kTransA = 3 };
 enum MatrixLayoutAttribute { kBatchCount = 5, kStridedBatchOffset = 6 };
 enum PreferenceAttribute {
   kMaxWorkspaceBytes = 1,

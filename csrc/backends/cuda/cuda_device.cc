@@ -69,6 +69,7 @@ class CudaDevice final : public Device {
     if (options_.cublaslt) info.matmul = "cublaslt";
     info.context_bytes = options_.context_bytes;
     info.list_bytes = kUpdateListBytes;
+    info.list_entry_bytes = kUpdateEntryBytes;
     return info;
   }
 

@@ -49,21 +49,6 @@ StoredRows stored_rows(const Weight& w, const Drawing& drawing) {
   return stored_rows(w, 0, w.rows, drawing);
 }
 
-bool perturbs(const Weight& w, const Branches& branches) {
-  if (!w.trainable) return false;
-  for (int b = 0; b < branches.count; ++b)
-    if (branches.branch[b].scale != 0) return true;
-  return false;
-}
-
-// The last record that rounds a bf16+8 value: from there on a forward pass sees its plane alone.
-int last_rounding(const Weight& w) {
-  if (w.type != StorageType::kBF16R8) return -1;
-  int last = w.pending.count - 1;
-  while (last >= 0 && !w.pending.updates[last].rounds) --last;
-  return last;
-}
-
 int entry_count(const Update& update) {
   return update.moments.count > 0 ? update.moments.count : update.directions;
 }

@@ -12,11 +12,6 @@ namespace {
 constexpr double kUniformNormals = 0.25, kSignNormals = 0.07;
 constexpr double kGiga = 1e9, kTera = 1e12, kMicro = 1e-6;
 
-// Of a copy of one row: in the type that is multiplied, f32 or one of 16 bits.
-uint64_t row_bytes(const Weight& w) {
-  return static_cast<uint64_t>(w.columns) * (w.type == StorageType::kF32 ? 4 : 2);
-}
-
 // The weight that an op multiplies by, if it has one.
 struct Product {
   const Weight* weight = nullptr;
@@ -30,24 +25,21 @@ Product product_of(const Op& op) {
   return {};
 }
 
-// Copies of the weight in scratch: one per branch when some are perturbed, one when the value lies
-// ahead of the stored bytes, none when these are multiplied as they are.
-int copies(const Product& product) {
-  const Weight& w = *product.weight;
-  if (!w.trainable) return 0;
-  if (perturbed_directions(*product.branches) > 0) return product.branches->count;
-  return w.pending.count > w.pending.store_after ? 1 : 0;
+// Copies of the weight in scratch: one per branch where they differ, none where it is multiplied as
+// it is stored.
+int copies(const Product& product, const GpuScratch& scratch) {
+  if (scratch.copies_bytes == 0) return 0;
+  return perturbs(*product.weight, *product.branches) ? product.branches->count : 1;
 }
 
 int kernels(const Op& op, const Profile& profile) {
   const Product product = product_of(op);
   if (!product.weight || profile.unified) return 1;
   const Weight& w = *product.weight;
-  const int64_t chunk = gpu_scratch(op).chunk_rows;
-  const int64_t rows = std::max<int64_t>(1, chunk > 0 ? chunk : w.rows);
+  const GpuScratch scratch = gpu_scratch(op);
+  const int64_t rows = std::max<int64_t>(1, scratch.chunk_rows > 0 ? scratch.chunk_rows : w.rows);
   const int64_t chunks = (w.rows + rows - 1) / rows;
-  const int each =
-      1 + (w.trainable && w.pending.store_after > 0 ? 1 : 0) + (copies(product) > 0 ? 1 : 0);
+  const int each = 1 + (stores(w) ? 1 : 0) + (copies(product, scratch) > 0 ? 1 : 0);
   const HeadLoss* head = std::get_if<HeadLoss>(&op.value);
   const int reductions = head ? (head->last ? 2 : 1) : 0;
   return static_cast<int>(chunks) * each + reductions;
@@ -72,9 +64,11 @@ Cost cost_of(const Op& op, const Profile& profile) {
   cost.bytes = todo.bytes;
   if (!profile.unified) {
     cost.bytes += 2 * logits_bytes(op);  // written, then reduced
-    if (product.weight)
-      cost.bytes += 2 * static_cast<uint64_t>(copies(product) * product.weight->rows) *
-                    row_bytes(*product.weight);
+    if (product.weight) {
+      const GpuScratch scratch = gpu_scratch(op);
+      cost.bytes += 2 * static_cast<uint64_t>(copies(product, scratch) * product.weight->rows *
+                                              scratch.row_bytes);
+    }
   }
   const double normals = static_cast<double>(todo.normals) +
                          kUniformNormals * static_cast<double>(todo.uniforms) +

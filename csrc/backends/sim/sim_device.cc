@@ -50,6 +50,7 @@ DeviceInfo SimDevice::info() const {
   info.unified = profile_.unified;
   info.half_inputs = !profile_.unified;  // tensor cores
   if (!profile_.unified) info.list_bytes = kUpdateListBytes;
+  info.list_entry_bytes = kUpdateEntryBytes;
   return info;
 }
 

@@ -1,4 +1,4 @@
-// The methods there are: a file and a line of the table in method.cc each.
+// The methods there are: a file, a line here and one of the table in method.cc each.
 #pragma once
 
 #include <memory>

@@ -157,15 +157,6 @@ void subtract(const Weight& weight, const Update& update, const RowNoise& noise,
   keep_masked(weight, before, kStripVectors<Shape>, value);
 }
 
-// The last update that rounds a bf16+8 value: from there on a forward pass sees its plane alone.
-// -1: it does from the start, or the type is another.
-int last_rounding(const Weight& weight) {
-  if (weight.type != StorageType::kBF16R8 || !weight.trainable) return -1;
-  int last = weight.pending.count - 1;
-  while (last >= 0 && !weight.pending.updates[last].rounds) --last;
-  return last;
-}
-
 template <class Shape>
 Shape strip_at(const Weight& weight, int64_t r, int64_t column) {
   Shape shape;

@@ -78,14 +78,6 @@ ZO2_INLINE void perturb_strip(const Weight& weight, const Branches& branches,
   }
 }
 
-// Whether the branches differ in this weight.
-inline bool perturbs(const Weight& weight, const Branches& branches) {
-  if (!weight.trainable) return false;
-  for (int b = 0; b < branches.count; ++b)
-    if (branches.branch[b].scale != 0) return true;
-  return false;
-}
-
 // Columns [column, column + 128) of row r as every branch sees them, n of them valid:
 // out[branch * stride + i], whole strips.
 void prepare_strip(const Weight& weight, const Branches& branches, int64_t r, int64_t column,
