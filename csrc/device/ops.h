@@ -82,6 +82,14 @@ struct Branches {
   Factors factors = {};
 };
 
+// The model itself, once.
+inline Branches unperturbed() {
+  static constexpr Branch kBranch;
+  Branches branches;
+  branches.branch = &kBranch;
+  return branches;
+}
+
 // Rows [row, row + rows) of a canonical matrix as stored.
 struct Weight {
   View data;  // [rows][columns] of `type`

@@ -5,10 +5,8 @@
 #include "backends/cpu/cpu_device.h"
 #include "backends/sim/sim_device.h"
 #include "core/trace.h"
+#include "model/adaptation.h"
 #include "model/families.h"
-#include "model/lora.h"
-#include "model/prefix.h"
-#include "model/trainable.h"
 #include "napi/options.h"
 #include "napi/values.h"
 #include "schedule/rehearsal.h"
@@ -68,11 +66,13 @@ PlanRequest request_of(const Napi::Object& object) {
   const std::string config = string_field(object, "config");
   r.model = describe_model(Json::parse(config, "config.json"), string_field(object, "name"));
   r.schedule = schedule_options(object);
-  train_only(r.model, name_pattern(object, "trainable"));
-  if (object.Has("headOnly") && boolean_field(object, "headOnly")) train_head_only(r.model);
-  if (const auto lora = lora_options(object)) add_lora(r.model, lora->shape);
-  if (const auto prefix = prefix_options(object)) add_prefix(r.model, prefix->virtual_tokens);
-  if (r.schedule.storage == StorageType::kQ8Scales) train_scales_only(r.model);
+  Adaptation to{name_pattern(object, "trainable"),
+                object.Has("headOnly") && boolean_field(object, "headOnly"),
+                {},
+                {}};
+  if (const auto lora = lora_options(object)) to.lora = lora->shape;
+  if (const auto prefix = prefix_options(object)) to.virtual_tokens = prefix->virtual_tokens;
+  adapt(r.model, to, r.schedule.storage);
   r.model.shares_branches = r.schedule.share_branches;
   r.schedule.write_every = count_field(object, "roundEvery");
   if (object.Has("deferredUpdate"))

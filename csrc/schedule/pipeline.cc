@@ -306,17 +306,16 @@ std::vector<uint32_t> Pipeline::walked(bool head) const {
   return extents;
 }
 
-void Pipeline::forward(const HostBatch& host, const Branches& branches,
-                       const PendingUpdates& pending, bool store, bool logits,
-                       const HostBatch* next) {
+void Pipeline::forward(const Pass& pass, const PendingUpdates& pending) {
   guarded([&] {
-    begin(pending, store);
+    const HostBatch& host = pass.batch;
+    begin(pending, pass.store);
     host_ = &host;
-    next_ = next;
-    lay_out(host, branches.count, logits);
+    next_ = pass.next;
+    lay_out(host, pass.branches.count, pass.logits);
     upload(host);
     apply_residents();
-    const std::vector<uint32_t> tables = store ? sweep() : std::vector<uint32_t>();
+    const std::vector<uint32_t> tables = pass.store ? sweep() : std::vector<uint32_t>();
     std::vector<uint32_t> trip = tables;
     const std::vector<uint32_t>& walk = trips_[!host.label_index.empty()];
     trip.insert(trip.end(), walk.begin(), walk.end());
@@ -326,7 +325,7 @@ void Pipeline::forward(const HostBatch& host, const Branches& branches,
       // Tables that are only gathered from would never be brought up to date by the walk.
       for (uint32_t i = 0; i < layout_.extents.size(); ++i)
         if (!streamed(i) && layout_.extents[i].block == kTableBlock) apply_extent(i);
-    Branches all = branches;
+    Branches all = pass.branches;
     all.distribution = pending.rules().distribution;
     all.rounding = pending.rules().rounding;
     emit_forward(model_, plan_.batch, all, plan_.activations, *this);

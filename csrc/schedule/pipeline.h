@@ -28,6 +28,15 @@ struct Results {
   View logprobs, logits;
 };
 
+// One forward pass.
+struct Pass {
+  const HostBatch& batch;
+  Branches branches = unperturbed();
+  bool store = false;  // pending updates are written into stored bytes, as far as the rules allow
+  bool logits = false;
+  const HostBatch* next = nullptr;  // the batch that the next pass is expected to see
+};
+
 class Pipeline final : private Expander {
  public:
   Pipeline(Device& device, const ModelSpec& model, WeightStore& store, const SlotRules& slots,
@@ -50,12 +59,9 @@ class Pipeline final : private Expander {
     journal_ = journal;
   }
 
-  // Writes pending updates into stored bytes on the way, as far as the rules allow, when `store` (a
-  // training step); what is in no extent is always brought up to date. Results are read with
-  // logprobs() and, where `logits`, logits(). `next`: the batch that the next pass is expected to
-  // see.
-  void forward(const HostBatch& batch, const Branches& branches, const PendingUpdates& pending,
-               bool store, bool logits = false, const HostBatch* next = nullptr);
+  // What is in no extent is always brought up to date. Results are read with logprobs() and, where
+  // asked for, logits().
+  void forward(const Pass& pass, const PendingUpdates& pending);
   // [branch][target], of the last forward.
   const float* logprobs() const { return results_.logprobs.as<const float>(); }
   // [branch][label row][vocabulary]

@@ -52,8 +52,11 @@ void rehearse(Device& device, const ModelSpec& model, const ScheduleOptions& opt
   for (int t = 1; t <= steps; ++t) {
     branches.seed = static_cast<uint64_t>(t);
     for (int pass = 0; pass < shape.passes; ++pass)
-      pipeline.forward(batch, branches, pending, options.deferred_update && pass == 0, false,
-                       &batch);
+      pipeline.forward({.batch = batch,
+                        .branches = branches,
+                        .store = options.deferred_update && pass == 0,
+                        .next = &batch},
+                       pending);
     StepUpdate update;
     update.step = update.seed = static_cast<uint64_t>(t);
     update.coefficients.assign(directions, 1e-9f);

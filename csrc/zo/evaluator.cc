@@ -41,9 +41,6 @@ Evaluation Evaluator::run(Pipeline& pipeline, const PendingUpdates& pending,
   Evaluation result;
   MeanLoss mean(rows_.kind());
   const bool options = rows_.kind() == RowKind::kOptions;
-  const Branch unperturbed;
-  Branches branches;
-  branches.branch = &unperturbed;
   HostBatch batch;
   size_t right = 0, row = 0;
   for (const size_t end : batch_end_) {
@@ -54,7 +51,7 @@ Evaluation Evaluator::run(Pipeline& pipeline, const PendingUpdates& pending,
       rows.push_back(static_cast<uint32_t>(row));
       rows_.pack(row, batch);
     }
-    pipeline.forward(batch, branches, pending, false);
+    pipeline.forward({.batch = batch}, pending);
     const std::vector<RowScore> scores = score_rows(rows_, rows, pipeline.logprobs());
     for (size_t i = 0; i < rows.size(); ++i) {
       const RowScore& score = scores[i];

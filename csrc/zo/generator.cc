@@ -156,10 +156,7 @@ std::vector<GeneratedToken> Generator::choose(const float* logits, GenerateResul
 
 GenerateResult Generator::run(Pipeline& pipeline, const PendingUpdates& pending,
                               const GenerateHooks& hooks) {
-  const Branch unperturbed;
-  Branches branches;
-  branches.branch = &unperturbed;
-  return run(pipeline, branches, pending, false, hooks);
+  return run(pipeline, unperturbed(), pending, false, hooks);
 }
 
 GenerateResult Generator::run(Pipeline& pipeline, const Branches& branch,
@@ -172,7 +169,8 @@ GenerateResult Generator::run(Pipeline& pipeline, const Branches& branch,
     if (hooks.stopping()) throw Error(ErrorCode::kAborted, "generation was stopped");
     const double start = now_ms();
     pack(batch);
-    pipeline.forward(batch, branch, pending, stores, true);
+    pipeline.forward({.batch = batch, .branches = branch, .store = stores, .logits = true},
+                     pending);
     stores = false;
     const std::vector<GeneratedToken> made = choose(pipeline.logits(), result);
     result.new_tokens += made.size();

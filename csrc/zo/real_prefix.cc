@@ -43,10 +43,7 @@ BatchLimits RealPrefix::limits() const {
 void RealPrefix::write(Env& env, const Checkpoint& base, Pipeline& pipeline,
                        const PendingUpdates& pending, const std::string& dir) const {
   env.create_directories(dir);
-  const Branch unperturbed;
-  Branches branches;
-  branches.branch = &unperturbed;
-  pipeline.forward(batch_, branches, pending, false);
+  pipeline.forward({.batch = batch_}, pending);
   struct Cached {
     size_t block = 0;
     CachePart part = CachePart::kKeys;

@@ -1,9 +1,9 @@
 #include "zo/session.h"
 
 #include "core/error.h"
+#include "model/adaptation.h"
 #include "model/families.h"
 #include "model/prefix.h"
-#include "model/trainable.h"
 #include "schedule/update_lists.h"
 #include "store/run_store.h"
 #include "store/snapshot.h"
@@ -53,12 +53,7 @@ void Session::load(const LoadOptions& options, const std::function<bool()>& stop
   checkpoint_ =
       open_checkpoint(env_, options.path, may_stream() ? PageCache::kDrop : PageCache::kKeep);
   model_ = describe_model(checkpoint_->config(), options.path);
-  train_only(model_, options.trainable);
-  if (options.head_only) train_head_only(model_);
-  adapter_.reset();
-  if (options.lora) add(*options.lora);
-  if (options.prefix) add(*options.prefix);
-  if (schedule_.storage == StorageType::kQ8Scales) train_scales_only(model_);
+  adapt_model(options);
   model_.shares_branches = schedule_.share_branches;
   if (!options.run.empty())
     if (const auto geometry = read_geometry(env_, options.run + "/store"))
@@ -74,29 +69,23 @@ void Session::load(const LoadOptions& options, const std::function<bool()>& stop
   pending_ = std::make_unique<PendingUpdates>(rules);
 }
 
-void Session::add(const LoraOptions& options) {
-  open_adapter(options.adapter);
-  add_lora(model_, adapter_ ? lora_of(adapter_->config(), adapter_->config_path()) : options.shape);
-  identify_adapter(options.seed);
-}
-
-void Session::add(const PrefixOptions& options) {
-  open_adapter(options.adapter);
-  add_prefix(model_, adapter_ ? virtual_tokens_of(adapter_->config(), adapter_->config_path())
-                              : options.virtual_tokens);
-  if (adapter_) check_heads(adapter_->config(), adapter_->config_path(), model_);
-  identify_adapter(options.seed);
-}
-
-void Session::open_adapter(const std::string& directory) {
-  if (!directory.empty()) adapter_ = std::make_unique<PeftAdapter>(env_, directory);
-}
-
-void Session::identify_adapter(uint64_t seed) {
+void Session::adapt_model(const LoadOptions& options) {
+  const auto& lora = options.lora;
+  const auto& prefix = options.prefix;
+  const std::string file = lora ? lora->adapter : prefix ? prefix->adapter : "";
+  adapter_ = file.empty() ? nullptr : std::make_unique<PeftAdapter>(env_, file);
+  Adaptation to{options.trainable, options.head_only, {}, {}};
+  if (lora) to.lora = adapter_ ? lora_of(adapter_->config(), adapter_->config_path()) : lora->shape;
+  if (prefix)
+    to.virtual_tokens = adapter_ ? virtual_tokens_of(adapter_->config(), adapter_->config_path())
+                                 : prefix->virtual_tokens;
+  adapt(model_, to, schedule_.storage);
+  if (!lora && !prefix) return;
   if (!adapter_) {
-    model_.adapter.seed = seed;
+    model_.adapter.seed = lora ? lora->seed : prefix->seed;
     return;
   }
+  if (prefix) check_heads(adapter_->config(), adapter_->config_path(), model_);
   adapter_->match(model_);
   model_.adapter.fingerprint = adapter_->fingerprint(model_.adapter);
 }
@@ -341,10 +330,7 @@ std::vector<float> Session::logits(const std::vector<int32_t>& tokens) {
   rows.pack(0, batch);
   prepare({batch.limits(1, true)}, [this] { return cancelled(); });
   settle([this] { return cancelled(); });
-  const Branch unperturbed;
-  Branches branches;
-  branches.branch = &unperturbed;
-  pipeline_->forward(batch, branches, *pending_, false, true);
+  pipeline_->forward({.batch = batch, .logits = true}, *pending_);
   const size_t n = tokens.size() * static_cast<size_t>(model_.vocabulary);
   return {pipeline_->logits(), pipeline_->logits() + n};
 }

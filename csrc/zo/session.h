@@ -91,10 +91,8 @@ class Session {
 
  private:
   void require_loaded() const;
-  void add(const LoraOptions& options);
-  void add(const PrefixOptions& options);
-  void open_adapter(const std::string& directory);
-  void identify_adapter(uint64_t seed);
+  // What is trained of it, beginning from a PEFT adapter where one is given.
+  void adapt_model(const LoadOptions& options);
   // What an adapter's tensor is before the first step.
   void adapter_start(TensorId tensor, float* out) const;
   bool cancelled() const { return cancelled_ && cancelled_->load(); }

@@ -62,8 +62,11 @@ void Trainer::evaluate_branches(const Record& record, const PendingUpdates& pend
     const HostBatch* following = i + 1 < batch_.passes.size()   ? &batch_.passes[i + 1]
                                  : record.step < options_.steps ? &next_.passes[0]
                                                                 : nullptr;
-    const bool stores = options_.deferred_update && i == 0;
-    pipeline_->forward(pass, branches, pending, stores, false, following);
+    pipeline_->forward({.batch = pass,
+                        .branches = branches,
+                        .store = options_.deferred_update && i == 0,
+                        .next = following},
+                       pending);
     const size_t own = pass.target_ids.size();
     for (size_t b = 0; b < branches_.size(); ++b)
       std::copy_n(pipeline_->logprobs() + b * own, own, logprobs_.data() + b * targets + at);

@@ -201,10 +201,7 @@ void check_everything(Device& device, const Matrix& m, Distribution distribution
                seen(now, branches));
     check_same(where + ", left alone", floats_of(rig, weight.aux), m.scales);
     if (count == 0) {
-      const Branch unperturbed;
-      Branches one;
-      one.branch = &unperturbed;
-      check_same(where + ", by few", multiply(rig, weight, one, 3), m.weights(as_is));
+      check_same(where + ", by few", multiply(rig, weight, unperturbed(), 3), m.weights(as_is));
       continue;
     }
     weight.pending.store_after = count;

@@ -222,9 +222,7 @@ class Placed {
     return buffer;
   }
   static Branches one_branch(Rounding rounding) {
-    static const Branch unperturbed;
-    Branches branches;
-    branches.branch = &unperturbed;
+    Branches branches = unperturbed();
     branches.rounding = rounding;
     return branches;
   }
