@@ -14,19 +14,13 @@
 #include "schedule/batch_bytes.h"
 #include "schedule/expander.h"
 #include "schedule/gather.h"
+#include "schedule/pass_memory.h"
 #include "schedule/pending.h"
 #include "schedule/slots.h"
 #include "schedule/write_rules.h"
 #include "store/weight_store.h"
 
 namespace zo2 {
-
-enum class CachePart : uint8_t { kKeys, kValues };
-
-// Where the results of the last pass are, in staging memory.
-struct Results {
-  View logprobs, logits;
-};
 
 // One forward pass.
 struct Pass {
@@ -50,7 +44,7 @@ class Pipeline final : private Expander {
   void reserve(const std::vector<BatchLimits>& batches, size_t memory_bytes);
 
   // Frees the key/value caches that reserve() made.
-  void release_cache();
+  void release_cache() { memory_.release_cache(); }
   // What is written back to disk waits for its record in this journal (null: none). Set before the
   // first storing pass of a run with a disk tier, and taken back before the journal goes: waits for
   // all that was enqueued.
@@ -63,12 +57,14 @@ class Pipeline final : private Expander {
   // asked for, logits().
   void forward(const Pass& pass, const PendingUpdates& pending);
   // [branch][target], of the last forward.
-  const float* logprobs() const { return results_.logprobs.as<const float>(); }
+  const float* logprobs() const { return memory_.results().logprobs.as<const float>(); }
   // [branch][label row][vocabulary]
-  const float* logits() const { return results_.logits.as<const float>(); }
+  const float* logits() const { return memory_.results().logits.as<const float>(); }
 
   // Rows [row, row + rows) of a block's cache, as attention reads them, in f32.
-  void read_cache(size_t block, CachePart part, int64_t row, int64_t rows, float* out);
+  void read_cache(size_t block, CachePart part, int64_t row, int64_t rows, float* out) {
+    memory_.read_cache(block, part, row, rows, out);
+  }
 
   // How many values have met the end of their grid (q8) as they were rounded and written back,
   // since the pipeline was made.
@@ -106,7 +102,9 @@ class Pipeline final : private Expander {
   Vector vector(TensorId tensor) override { return store_.vector(static_cast<uint32_t>(tensor)); }
   Weight use(uint32_t piece) override;
   void used(uint32_t piece) override;
-  bool fits(const Op& op) const override { return device_.scratch_bytes(op) <= scratch_->bytes(); }
+  bool fits(const Op& op) const override {
+    return device_.scratch_bytes(op) <= memory_.scratch_bytes();
+  }
   Weight resident(TensorId tensor) override {
     return store_.resident(static_cast<uint32_t>(tensor));
   }
@@ -131,28 +129,14 @@ class Pipeline final : private Expander {
   void check_all_stored() const;
   void apply_residents();
   void apply_extent(uint32_t extent);
-  void lay_out(const HostBatch& host, int branches, bool logits);
   std::vector<int32_t> table_positions(const HostBatch& batch) const;
-  void upload(const HostBatch& host);
-  void download();
-  void need_rope(int64_t positions);
-  void need_scratch(size_t bytes);
-  void drop_scratch();
-  void grow(std::unique_ptr<Buffer>& buffer, const char* name, Tier tier, size_t bytes);
-  BatchBytes held(bool lasting) const;
 
   Device& device_;
   const ModelSpec& model_;
   WeightStore& store_;
   WriteRules writes_;
-  const FloatType inputs_type_;   // of what products and attention read
-  std::unique_ptr<Buffer> rope_;  // cosines, then sines: [positions][rotating columns / 2]
-  std::unique_ptr<Buffer> arena_, scratch_, cache_;
-  std::unique_ptr<Buffer> inputs_, outputs_;  // staging
-  std::unique_ptr<Buffer> saturated_;         // staging: one int64
-  CachePlan cache_plan_;
-  ActivationPlan plan_;
-  Results results_;
+  PassMemory memory_;
+  std::unique_ptr<Buffer> saturated_;  // staging: one int64
   Slots slots_;
   std::vector<uint32_t> trips_[2];  // of passes without and with the head
   TableGather gather_;

@@ -22,7 +22,7 @@ void Pipeline::apply_residents() {
     op.rounding = pending_->rules().rounding;
     op.distribution = pending_->rules().distribution;
     if (op.weight.pending.store_after > 0) {
-      need_scratch(device_.scratch_bytes({op}));  // replay reserves nothing
+      memory_.need_scratch(device_.scratch_bytes({op}));  // replay reserves nothing
       enqueue({op});
     }
     store_.set_tensor_step(i, pending_->stored_step(store_.tensor_step(i), true));
@@ -41,7 +41,7 @@ void Pipeline::apply_extent(uint32_t extent) {
       op.rounding = pending_->rules().rounding;
       op.distribution = pending_->rules().distribution;
       if (op.weight.pending.store_after == 0) continue;
-      need_scratch(device_.scratch_bytes({op}));
+      memory_.need_scratch(device_.scratch_bytes({op}));
       enqueue({op});
     }
     used(index);
@@ -137,7 +137,7 @@ void Pipeline::materialize(TensorId tensor, int64_t row, int64_t rows,
               static_cast<size_t>(last - first) * row_bytes};
       op.rounding = pending.rules().rounding;
       op.distribution = pending.rules().distribution;
-      need_scratch(device_.scratch_bytes({op}));
+      memory_.need_scratch(device_.scratch_bytes({op}));
       enqueue({op});
     };
     if (!spec.in_extents()) {
