@@ -85,7 +85,7 @@ TEST_CASE("cuda: the same in f16, bf16+8 and q8") {
 }
 
 // A part of the weights in host memory, the rest on disk.
-TEST_CASE("cuda: the same on three tiers, whatever host memory has room for, and after a stop") {
+TEST_CASE("cuda: three tiers change nothing, whatever host memory has room for, nor does a stop") {
   FaultEnv env(1);
   write_tiny_model(env, kModel, 1, small(false));
   const TinyRun resident = on_cuda(StorageType::kBF16, 2);

@@ -1,6 +1,6 @@
-// Runs all cases, or those whose name contains the argument, or does not contain what follows its
-// "!"; prints TAP.
-//   [--jobs N] [part]    with N, every case in a process of its own, N at a time, told in the order
+// Runs the cases whose name contains every argument, and of one that begins with "!" not what
+// follows; prints TAP.
+//   [--jobs N] [part...] with N, every case in a process of its own, N at a time, told in the order
 //                        in which they end
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,12 +25,16 @@ struct Numbered {
   const Case* test;
 };
 
-std::vector<Numbered> chosen(const std::string& argument) {
+bool meets(const std::string& name, const std::string& argument) {
   const bool without = argument.starts_with('!');
-  const std::string part = argument.substr(without ? 1 : 0);
+  return (name.find(argument.substr(without ? 1 : 0)) == std::string::npos) == without;
+}
+
+std::vector<Numbered> chosen(const std::vector<std::string>& arguments) {
   std::vector<Numbered> cases;
   for (const Case& test : state().cases)
-    if ((std::string(test.name).find(part) == std::string::npos) == without)
+    if (std::all_of(arguments.begin(), arguments.end(),
+                    [&](const std::string& argument) { return meets(test.name, argument); }))
       cases.push_back({cases.size() + 1, &test});
   return cases;
 }
@@ -124,7 +128,7 @@ int main(int argc, char** argv) {
     argc -= 2;
     argv += 2;
   }
-  const std::vector<Numbered> cases = chosen(argc > 1 ? argv[1] : "");
+  const std::vector<Numbered> cases = chosen({argv + 1, argv + argc});
   std::printf("TAP version 13\n");
   std::fflush(stdout);
   size_t failed = 0;
