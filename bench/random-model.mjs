@@ -5,15 +5,29 @@ import { join } from "node:path";
 import { finished } from "node:stream/promises";
 import { shapeOf } from "../dist/shapes.js";
 
-/** Shapes by name: hidden size, layers, heads, feed-forward size, vocabulary. */
-export const shapes = {
-  "opt-tiny": { hidden: 64, layers: 2, heads: 4, ffn: 256, vocabulary: 500 },
-  "opt-125m": { hidden: 768, layers: 12, heads: 12, ffn: 3072, vocabulary: 50272 },
+/** Of tests: two layers. */
+const tiny = {
+  ...shapeOf("opt-125m"),
+  hidden_size: 64,
+  word_embed_proj_dim: 64,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  ffn_dim: 256,
+  vocab_size: 500,
 };
 
-function tensorsOf({ hidden, layers, ffn, vocabulary }) {
+/** config.json of a shape that lib/shapes.ts knows, or of "opt-tiny". */
+export function configOf(name) {
+  const config = name === "opt-tiny" ? tiny : shapeOf(name);
+  if (!config) throw new Error(`--shape ${name}: no such shape`);
+  return config;
+}
+
+/** Of an OPT model. */
+function tensorsOf(config) {
+  const { hidden_size: hidden, num_hidden_layers: layers, ffn_dim: ffn } = config;
   const tensors = [
-    ["embed_tokens.weight", [vocabulary, hidden]],
+    ["embed_tokens.weight", [config.vocab_size, hidden]],
     ["embed_positions.weight", [2050, hidden]],
   ];
   const linear = (name, out, into) => [
@@ -51,45 +65,19 @@ function values(name, count) {
   return out;
 }
 
-/** The directory below `work` of a random model of a named shape, written on first use. */
+/** The directory below `work` of a random model of a named OPT shape, written on first use. */
 export async function randomModel(work, name) {
-  if (!shapes[name])
-    throw new Error(`--shape ${name}: use one of ${Object.keys(shapes).join(", ")}`);
+  const config = configOf(name);
   const dir = join(work, `${name}-files`); // generatedModel() has no files of weights
-  if (!existsSync(dir)) await writeRandomModel(dir, shapes[name]);
+  if (!existsSync(dir)) await writeRandomModel(dir, config);
   return dir;
 }
 
-function optConfig({ hidden, layers, heads, ffn, vocabulary }) {
-  return {
-    architectures: ["OPTForCausalLM"],
-    model_type: "opt",
-    hidden_size: hidden,
-    word_embed_proj_dim: hidden,
-    num_hidden_layers: layers,
-    num_attention_heads: heads,
-    ffn_dim: ffn,
-    vocab_size: vocabulary,
-    max_position_embeddings: 2048,
-    activation_function: "relu",
-    do_layer_norm_before: true,
-    tie_word_embeddings: true,
-  };
-}
-
-/** config.json of a shape that lib/shapes.ts or this file knows. */
-export function configOf(name) {
-  const config = shapeOf(name) ?? (shapes[name] && optConfig(shapes[name]));
-  if (!config) throw new Error(`--shape ${name}: no such shape`);
-  return config;
-}
-
 /** Makes `dir` a Hugging Face directory of the shape; f32. */
-async function writeRandomModel(dir, shape) {
+async function writeRandomModel(dir, config) {
   await mkdir(dir, { recursive: true });
-  const config = optConfig(shape);
   await writeFile(join(dir, "config.json"), JSON.stringify(config));
-  const tensors = tensorsOf(shape);
+  const tensors = tensorsOf(config);
   const header = {};
   let offset = 0;
   for (const { name, shape: dims, count } of tensors) {
@@ -121,13 +109,7 @@ export async function generatedModel(work, name, layers) {
   const config = { ...configOf(name), ...(layers && { num_hidden_layers: layers }) };
   const dir = join(work, layers ? `${name}-${layers}` : name);
   await mkdir(dir, { recursive: true });
-  const shape = {
-    hidden: config.hidden_size,
-    layers: config.num_hidden_layers,
-    ffn: config.ffn_dim,
-    vocabulary: config.vocab_size,
-  };
-  const tensors = tensorsOf(shape).map(({ name, shape }) => ({
+  const tensors = tensorsOf(config).map(({ name, shape }) => ({
     name,
     shape,
     mean: name.includes("norm.weight") ? 1 : 0,

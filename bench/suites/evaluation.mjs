@@ -1,32 +1,22 @@
 // Evaluation and generation: options of review snippets scored by SmolLM2 beside MeZO's own evaluation loop on
 // transformers, and text generated in batches under a budget of a quarter of the model.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { evaluate, generate, plan } from "zo2";
 import { Peer } from "../peer.mjs";
+import { reviewRows, reviewTask, smolModel } from "../reviews.mjs";
 import { digits, median } from "../statistics.mjs";
 
-const root = join(import.meta.dirname, "../..");
-const smol = join(root, ".cache/real/SmolLM2-135M-Instruct.Q4_1.gguf");
-const words = [" terrible", " great"];
-const template = "{sentence} It was";
-
-/** `rowCount` reviews; training rows, as there are not enough others. */
-function reviews(rowCount) {
-  const lines = readFileSync(join(root, "data/reviews/train.jsonl"), "utf8").trimEnd().split("\n");
-  return lines.slice(0, rowCount).map((line) => JSON.parse(line));
-}
-
 /** Seconds of all rows: ours with loading the model, the peer's without. */
-export async function scoring({ work, model = smol, rowCount, rounds, threads, withPeers }) {
+export async function scoring({ work, model = smolModel, rowCount, rounds, threads, withPeers }) {
   if (!existsSync(model)) return { skipped: "no SmolLM2: run node scripts/fetch-real.mjs" };
-  const rows = reviews(rowCount);
+  const rows = await reviewRows("train.jsonl", rowCount); // there are not enough others
   const data = join(work, "scored.jsonl");
   await writeFile(data, `${rows.map((row) => JSON.stringify(row)).join("\n")}\n`);
-  const config = { model, data, task: "options", template, options: words, schedule: { threads } };
+  const config = { model, data, ...reviewTask, schedule: { threads } };
   const texts = rows.map(({ sentence, label }) => [
-    template.replace("{sentence}", sentence),
+    reviewTask.template.replace("{sentence}", sentence),
     label,
   ]);
   const peer = withPeers ? new Peer("mezo.py") : undefined;
@@ -40,7 +30,7 @@ export async function scoring({ work, model = smol, rowCount, rounds, threads, w
       ({ accuracy: accuracy.zo2 } = await evaluate(config));
       ours.push((performance.now() - began) / 1000);
       if (!peer) continue;
-      const answer = await peer.ask({ evaluate: texts, options: words });
+      const answer = await peer.ask({ evaluate: texts, options: reviewTask.options });
       theirs.push(answer.ms / 1000);
       accuracy.peer = answer.accuracy;
     }
@@ -58,7 +48,7 @@ export async function scoring({ work, model = smol, rowCount, rounds, threads, w
 
 /** Tokens a second while tokens are made: all prompts in one call, and one prompt a call. `share`: of the model in memory. */
 export async function generation({
-  model = smol,
+  model = smolModel,
   prompts = 16,
   tokens = 16,
   share = 1 / 4,
@@ -69,7 +59,9 @@ export async function generation({
   const storage = "f32";
   const { weightBytes } = await plan({ model, storage, simulate: false });
   const memory = Math.floor(share * weightBytes);
-  const texts = reviews(prompts).map(({ sentence }) => template.replace("{sentence}", sentence));
+  const texts = (await reviewRows("train.jsonl", prompts)).map(({ sentence }) =>
+    reviewTask.template.replace("{sentence}", sentence),
+  );
   const rate = async (some) => {
     let times;
     const schedule = { threads, storage, memory, offload: "disk" };

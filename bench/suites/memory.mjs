@@ -5,7 +5,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { Peer } from "../peer.mjs";
-import { randomModel, shapes } from "../random-model.mjs";
+import { configOf, randomModel } from "../random-model.mjs";
 import { digits } from "../statistics.mjs";
 
 const program = `
@@ -16,7 +16,7 @@ const program = `
 
 export async function memory({ work, shape, length, threads, withPeers }) {
   const model = await randomModel(work, shape);
-  const ids = Array.from({ length: length + 1 }, (_, i) => (i * 7919) % shapes[shape].vocabulary);
+  const ids = Array.from({ length: length + 1 }, (_, i) => (i * 7919) % configOf(shape).vocab_size);
   const data = join(work, "row.jsonl");
   await writeFile(data, `${JSON.stringify({ input_ids: ids })}\n`);
   const output = join(work, "memory-run");

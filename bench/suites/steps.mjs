@@ -5,7 +5,7 @@ import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { train } from "zo2";
 import { Peer } from "../peer.mjs";
-import { randomModel, shapes } from "../random-model.mjs";
+import { configOf, randomModel } from "../random-model.mjs";
 import { digits, median } from "../statistics.mjs";
 
 const root = join(import.meta.dirname, "../..");
@@ -63,7 +63,7 @@ async function besidePyTorch({ rounds, steps, threads, isa, withPeers, ...run },
 /** A run of language modelling on a random model of a shape, and its rows. */
 async function modelling({ work, shape, batch, length }) {
   const model = await randomModel(work, shape);
-  const { vocabulary } = shapes[shape];
+  const { vocab_size: vocabulary } = configOf(shape);
   const ids = Array.from({ length: batch }, (_, row) =>
     Array.from({ length: length + 1 }, (_, i) => ((row * 131 + i) * 7919) % vocabulary),
   );
