@@ -1,39 +1,27 @@
 // Drives the engine through one run: reads rows, answers its events, keeps config.json and
 // metrics.ndjson, and decides what the run rejects with.
-import { access } from "node:fs/promises";
 import type { ResolvedTrainConfig } from "./config/types.js";
-import { evalPart, type Part, trainPart } from "./data/draw.js";
-import { type LoadedData, loadData } from "./data/load.js";
-import { locatePart } from "./data/locate.js";
-import { fromIo, fromNative, messageOf, Zo2Error } from "./errors.js";
-import { requireRoom } from "./evaluation/answering.js";
+import { fromNative, messageOf, Zo2Error } from "./errors.js";
 import { evaluateLoaded } from "./evaluation.js";
-import {
-  canStop,
-  engineEvaluation,
-  evaluationOf,
-  needsAnswers,
-  nextStop,
-} from "./evaluation/in-training.js";
+import { canStop, engineEvaluation, evaluationOf, nextStop } from "./evaluation/in-training.js";
 import type { EvaluationEvent, TrainEvent, TrainResult, TrainStep } from "./events.js";
 import type { HubOptions } from "./hub/snapshot.js";
 import { Metrics } from "./metrics.js";
-import { limitsFor, locateModel, type OpenModel, openModel, trainedOf } from "./model.js";
+import { locateModel, type OpenModel, openModel, trainedOf } from "./model.js";
 import type {
   NativeEvalEvent,
   NativeEvent,
   NativeScoreEvent,
   NativeTrainResult,
 } from "./native.js";
-import { checkNamedObjective } from "./named-objective.js";
 import { makePrefix } from "./real-prefix.js";
 import { RecentLosses } from "./recent-losses.js";
 import { checkLength, findRun, runFiles, saveConfig } from "./run-directory.js";
 import type { Runtime } from "./runtime.js";
 import { Scorer, type ScorerOptions } from "./scorer.js";
 import { taskOf } from "./tasks/registry.js";
-import { trainingTask } from "./tasks/training.js";
 import { nativeTrainOptions } from "./train-options.js";
+import { loadTrainingRows, locateTrainingRows, type TrainingData } from "./training-data.js";
 import type { TrainerOptions } from "./training-run.js";
 import { UserCode } from "./user-code.js";
 
@@ -41,13 +29,6 @@ export interface DriverHooks {
   /** Everything is read; the engine is about to take steps. */
   onTraining(): void;
   onStep(step: TrainStep): void;
-}
-
-interface TrainingData {
-  train: LoadedData;
-  eval: LoadedData | undefined;
-  /** Evaluations are more than the engine's own. */
-  needsAnswers: boolean;
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {
@@ -164,7 +145,7 @@ export class EngineDriver {
     const { signal } = this.#ending;
     this.#user.throwIfFailed();
     try {
-      const parts = await this.#locateRows();
+      const parts = await locateTrainingRows(config.data, { signal, ...this.hub });
       const path = await locateModel(config.model, { signal, ...this.hub });
       const found = await findRun(config);
       this.#resumedFrom = found ?? 0;
@@ -172,7 +153,10 @@ export class EngineDriver {
       const { output } = config;
       const schedule = { ...config.schedule, ...trainedOf(config, output), run: output };
       this.#model = await openModel(this.runtime, path, schedule, signal);
-      const data = await this.#loadData(this.#model, parts);
+      const { objective } = this.options;
+      const tell = (event: TrainEvent): void => this.#tell(event);
+      const rows = { objective, signal, tell };
+      const data = await loadTrainingRows(this.#model, config, parts, rows);
       // Looked at again: loading took a while, and another process may have begun a run there.
       this.#resumedFrom = (await findRun(config)) ?? 0;
       if (this.#resumedFrom === 0 && config.evalEvery > 0) {
@@ -241,53 +225,6 @@ export class EngineDriver {
       saturated,
       output: this.config.output,
     };
-  }
-
-  /** Rows to train on and to evaluate, which are there: a wrong name is told before the model is opened. */
-  async #locateRows(): Promise<{ train: Part; eval: Part | undefined }> {
-    const { data } = this.config;
-    const locate = async (part: Part): Promise<Part> => {
-      const { signal } = this.#ending;
-      const located = await locatePart(part, { signal, ...this.hub });
-      const { source: path } = located;
-      if (typeof path !== "string") return located;
-      await access(path).catch((error) => Promise.reject(fromIo(error, "read", path)));
-      return located;
-    };
-    const part = evalPart(data);
-    return { train: await locate(trainPart(data)), eval: part && (await locate(part)) };
-  }
-
-  async #loadData(
-    model: OpenModel,
-    parts: { train: Part; eval: Part | undefined },
-  ): Promise<TrainingData> {
-    const { data } = this.config;
-    const task = taskOf(data);
-    const request = {
-      encoder: model.encoder,
-      limits: limitsFor(model.info, data.maxLength),
-      signal: this.#ending.signal,
-    };
-    const { objective } = this.config;
-    checkNamedObjective(this.config, task, this.options.objective);
-    // Accuracy is of the options, also where a task would train on the right one alone.
-    const asClassification = objective === "accuracy" ? true : data.trainAsClassification;
-    const keepRows = this.options.objective !== undefined;
-    const train = await loadData({
-      ...request,
-      ...parts.train,
-      task: trainingTask(task, asClassification),
-      keepRows,
-      keepExamples: objective !== "loss",
-    });
-    this.#tell({ event: "data", role: "train", ...train.report });
-    if (parts.eval === undefined) return { train, eval: undefined, needsAnswers: false };
-    const keepExamples = task.kind !== "lm";
-    if (task.kind === "generation") requireRoom(request.limits, task.answer);
-    const evaluated = await loadData({ ...request, ...parts.eval, task, keepExamples });
-    this.#tell({ event: "data", role: "eval", ...evaluated.report });
-    return { train, eval: evaluated, needsAnswers: needsAnswers(task, evaluated) };
   }
 
   /** Evaluates outside native training: before its first step, and after its last; not once stopped. */

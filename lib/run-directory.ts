@@ -74,9 +74,11 @@ async function committedSteps(journal: string): Promise<number | undefined> {
 /** The configuration of a run that has begun. @throws Zo2Error ZO2_RUN_NOT_FOUND */
 export async function openRun(run: string): Promise<ResolvedTrainConfig> {
   const { config, journal } = runFiles(run);
-  const saved = await readConfig(config);
-  if (saved && (await committedSteps(journal)) !== undefined) return saved;
-  const missing = saved ? `${journal} is not there or has no header` : `${config} is not there`;
+  // A model's directory has a config.json, too.
+  const hasBegun = (await committedSteps(journal)) !== undefined;
+  const saved = hasBegun ? await readConfig(config) : undefined;
+  if (saved) return saved;
+  const missing = hasBegun ? `${config} is not there` : `${journal} is not there or has no header`;
   throw new Zo2Error("ZO2_RUN_NOT_FOUND", `${run} holds no run: ${missing}`);
 }
 

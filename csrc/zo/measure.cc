@@ -185,7 +185,6 @@ DiskCosts measure_disk(Device& device, Env& env, const std::string& directory, s
 
 DiskCosts measure_file(Device& device, Env& env, const std::string& path, size_t bytes) {
   const auto file = env.open_direct(path, FileAccess::kWrite);
-  env.remove(path);  // as above
   file->allocate(bytes);
   const auto memory = device.alloc("extents", Tier::kStaging, 2 * kExtentBytes);
   uint8_t *out = whole(memory).as<uint8_t>(), *in = out + kExtentBytes;

@@ -90,7 +90,7 @@ const drawSeed = integer(0, "seed of the rows drawn; draws the rows MeZO does", 
 const data = z.strictObject({
   train: text(`${rowFile} to train on`),
   eval: text(`${rowFile} to evaluate on`).optional(),
-  numTrain: integer(1, "train on so many rows, drawn by the seed").optional(),
+  numTrain: integer(1, "train on at most so many rows, drawn by the seed").optional(),
   numDev: integer(1, "evaluate on so many other rows of the file to train on").optional(),
   drawSeed: drawSeed.optional(),
   trainAsClassification: flag(
