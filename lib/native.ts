@@ -156,7 +156,7 @@ export interface NativeTrainOptions extends NativeMethodOptions {
   gradientAccumulationSteps?: number;
   seed: number;
   learningRate: number;
-  schedule: "constant" | "linear" | "cosine";
+  lrSchedulerType: "constant" | "linear" | "cosine";
   warmupSteps: number;
   /** Learning rate at the end of a linear or cosine schedule, as a share of the peak. */
   minLearningRateRatio: number;

@@ -19,7 +19,7 @@ export function nativeTrainOptions(config: ResolvedTrainConfig, rest: Rest): Nat
     gradientAccumulationSteps: config.gradientAccumulationSteps,
     seed: config.seed,
     learningRate: method.learningRate,
-    schedule: method.lrSchedulerType,
+    lrSchedulerType: method.lrSchedulerType,
     warmupSteps: method.warmupSteps,
     minLearningRateRatio: method.minLearningRateRatio,
     weightDecay: method.weightDecay,

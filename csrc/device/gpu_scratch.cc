@@ -13,9 +13,9 @@ constexpr int64_t kAlignment = 256;
 int64_t aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 // Places the parts one after another.
-class Layout {
+class ScratchLayout {
  public:
-  explicit Layout(bool weights) {
+  explicit ScratchLayout(bool weights) {
     if (weights) at_ = scratch_.updates_bytes = kUpdateListBytes;
   }
 
@@ -51,28 +51,28 @@ class Layout {
 };
 
 GpuScratch layout_of(const Linear& op) {
-  Layout layout(true);
+  ScratchLayout layout(true);
   if (op.bias.data) layout.vectors(1, op.branches.count, op.weight.rows);
   layout.copies(op.weight, op.branches.count);
   return layout.done();
 }
 GpuScratch layout_of(const HeadLoss& op) {
-  Layout layout(true);
+  ScratchLayout layout(true);
   layout.logits(op);
   layout.copies(op.weight, op.branches.count);
   return layout.done();
 }
 GpuScratch layout_of(const Norm& op) {
-  Layout layout(false);  // nothing is pending for 1-D parameters
+  ScratchLayout layout(false);  // nothing is pending for 1-D parameters
   layout.vectors((op.gain.data ? 1 : 0) + (op.bias.data ? 1 : 0), op.branches.count, op.columns);
   return layout.done();
 }
-GpuScratch layout_of(const Embed&) { return Layout(true).done(); }
-GpuScratch layout_of(const Apply&) { return Layout(true).done(); }
-GpuScratch layout_of(const Materialize&) { return Layout(true).done(); }
+GpuScratch layout_of(const Embed&) { return ScratchLayout(true).done(); }
+GpuScratch layout_of(const Apply&) { return ScratchLayout(true).done(); }
+GpuScratch layout_of(const Materialize&) { return ScratchLayout(true).done(); }
 template <class T>
 GpuScratch layout_of(const T&) {
-  return Layout(false).done();
+  return ScratchLayout(false).done();
 }
 
 }  // namespace

@@ -193,7 +193,7 @@ TrainOptions train_options(const Napi::Object& object) {
     o.accumulation = count_field(object, "gradientAccumulationSteps");
   o.seed = count_field(object, "seed");
   o.learning_rate.peak = number_field(object, "learningRate");
-  o.learning_rate.kind = named_field<ScheduleKind>(object, "schedule");
+  o.learning_rate.kind = named_field<LrSchedulerType>(object, "lrSchedulerType");
   o.learning_rate.warmup_steps = count_field(object, "warmupSteps");
   o.learning_rate.steps = o.steps;
   o.learning_rate.min_ratio = number_field(object, "minLearningRateRatio");

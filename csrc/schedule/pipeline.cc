@@ -86,7 +86,7 @@ bool Pipeline::needs_aux(uint32_t extent, bool next) const {
   }
   for (const uint32_t index : layout_.extents[extent].pieces) {
     const Piece& piece = layout_.pieces[index];
-    const Weight w = due(store_.weight(piece, {}), store_.step(index), false);
+    const Weight w = with_pending(store_.weight(piece, {}), store_.step(index), false);
     if (reads_aux(w, exact_)) return true;
   }
   return false;
@@ -102,7 +102,7 @@ Pending Pipeline::pending_for(uint32_t tensor, uint64_t held, bool store) const 
   return pending_->since(held, spec.decayed(), store, !spec.in_extents());
 }
 
-Weight Pipeline::due(Weight weight, uint64_t held, bool store) const {
+Weight Pipeline::with_pending(Weight weight, uint64_t held, bool store) const {
   weight.pending = pending_for(weight.tensor, held, store);
   const std::vector<float>& thresholds = pending_->rules().thresholds;
   if (!thresholds.empty()) weight.threshold = thresholds[weight.tensor];
@@ -124,7 +124,7 @@ Weight Pipeline::use(uint32_t index) {
   } else {
     bytes = store_.at_home(piece.extent);
   }
-  Weight w = due(store_.weight(piece, bytes), store_.step(index), stores(piece.extent));
+  Weight w = with_pending(store_.weight(piece, bytes), store_.step(index), stores(piece.extent));
   if (w.type == StorageType::kQ8) w.saturated = {saturated_.get(), 0, sizeof(int64_t)};
   return w;
 }
@@ -262,7 +262,8 @@ void Pipeline::embed(TensorId table, Embed op) {
   if (store_.tensor_home(id) == Home::kDevice) {
     for (const uint32_t index : layout_.tensors[id]) {
       const Piece& piece = layout_.pieces[index];
-      op.table = due(store_.weight(piece, store_.at_home(piece.extent)), store_.step(index), false);
+      op.table = with_pending(store_.weight(piece, store_.at_home(piece.extent)),
+                              store_.step(index), false);
       enqueue({op});
     }
     return;
@@ -270,7 +271,7 @@ void Pipeline::embed(TensorId table, Embed op) {
   const bool tokens = table == model_.token_table;
   for (const TableGather::Part& part : gather_.gather(id, tokens ? host_->ids : positions_)) {
     const Piece& piece = layout_.pieces[part.piece];
-    op.table = due(store_.weight(piece, {}), store_.step(part.piece), false);
+    op.table = with_pending(store_.weight(piece, {}), store_.step(part.piece), false);
     op.table.data = part.values;
     op.table.aux = part.aux;
     op.gathered = part.rows;

@@ -117,7 +117,7 @@ class Pipeline final : private Expander {
   bool needs_aux(uint32_t extent, bool next) const;
   Pending pending_for(uint32_t tensor, uint64_t held, bool store) const;
   // The weight with what it lacks since it held that step, and what of it is moved at all.
-  Weight due(Weight weight, uint64_t held, bool store) const;
+  Weight with_pending(Weight weight, uint64_t held, bool store) const;
   std::vector<uint32_t> walked(bool head) const;
   std::vector<uint32_t> sweep();
   // Runs what enqueues; before an error leaves, nothing queued refers to the caller any more.

@@ -6,10 +6,10 @@
 
 namespace zo2 {
 
-enum class ScheduleKind : uint8_t { kConstant, kLinear, kCosine };
+enum class LrSchedulerType : uint8_t { kConstant, kLinear, kCosine };
 
 struct LearningRate {
-  ScheduleKind kind = ScheduleKind::kConstant;
+  LrSchedulerType kind = LrSchedulerType::kConstant;
   double peak = 0;
   uint64_t warmup_steps = 0;
   uint64_t steps = 0;    // of the whole run; constant schedules do not look at it

@@ -43,11 +43,11 @@ struct Names<Offload> {
                                                             {Offload::kDisk, "disk"}};
 };
 template <>
-struct Names<ScheduleKind> {
-  static constexpr std::pair<ScheduleKind, const char*> all[] = {
-      {ScheduleKind::kConstant, "constant"},
-      {ScheduleKind::kLinear, "linear"},
-      {ScheduleKind::kCosine, "cosine"}};
+struct Names<LrSchedulerType> {
+  static constexpr std::pair<LrSchedulerType, const char*> all[] = {
+      {LrSchedulerType::kConstant, "constant"},
+      {LrSchedulerType::kLinear, "linear"},
+      {LrSchedulerType::kCosine, "cosine"}};
 };
 template <>
 struct Names<Resume> {

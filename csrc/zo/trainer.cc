@@ -55,7 +55,7 @@ Json Trainer::header() const {
   method.set("lrSchedulerType", name_of(lr.kind));
   method.set("warmupSteps", lr.warmup_steps);
   // The length of a run matters only to schedules that look at it: others may be extended.
-  if (lr.kind != ScheduleKind::kConstant) {
+  if (lr.kind != LrSchedulerType::kConstant) {
     method.set("minLearningRateRatio", lr.min_ratio);
     method.set("steps", lr.steps);
   }

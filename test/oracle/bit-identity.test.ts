@@ -152,7 +152,7 @@ async function interrupted(path: string, folder: string, rows: NativeRows, how: 
 const resumes: Record<string, { model: string; how: RunSettings }> = {
   "f32, linear schedule": {
     model: "llama-tied-gqa",
-    how: { train: { schedule: "linear", warmupSteps: 3, weightDecay: 0.1 } },
+    how: { train: { lrSchedulerType: "linear", warmupSteps: 3, weightDecay: 0.1 } },
   },
   "bf16, rounded every 3": { model: "opt-tied", how: halves },
   "bf16+8, rounded every 3": {

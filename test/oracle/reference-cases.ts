@@ -19,8 +19,8 @@ export const vocabularies: Record<string, number> = {
   "qwen3-untied-biases": 127,
   panels: 2100,
 };
-const schedule = { schedule: "linear", warmupSteps: 4, minLearningRateRatio: 0.1 } as const;
-const cosine = { schedule: "cosine", warmupSteps: 3 } as const;
+const schedule = { lrSchedulerType: "linear", warmupSteps: 4, minLearningRateRatio: 0.1 } as const;
+const cosine = { lrSchedulerType: "cosine", warmupSteps: 3 } as const;
 
 export const cases: Case[] = [
   { name: "plain", model: "opt-tied", rows: "lm" },

@@ -32,7 +32,7 @@ export function trainOptions(
     batchSize: 4,
     seed: 20260101,
     learningRate: 1e-4,
-    schedule: "constant",
+    lrSchedulerType: "constant",
     warmupSteps: 0,
     minLearningRateRatio: 0,
     weightDecay: 0,

@@ -4,34 +4,28 @@
 // n: records so far that were applied.
 #include <cmath>
 
-#include "zo/methods/methods.h"
+#include "zo/methods/mezo.h"
 
 namespace zo2 {
 namespace {
 
-class Meazo final : public Method {
+class Meazo final : public Mezo {
  public:
-  using Method::Method;
-  std::vector<Branch> branches() const override { return pairs(); }
+  using Mezo::Mezo;
   void finish(const Record* last, const std::vector<double>& losses,
               Record& record) const override {
-    split(losses, 0, record);
+    Mezo::finish(last, losses, record);
     double sum = 0;
-    for (int k = 0; k < options_.directions; ++k) {
-      const size_t i = static_cast<size_t>(k);
-      record.projected_grad.push_back(
-          clipped((record.loss_plus[i] - record.loss_minus[i]) / (2 * options_.epsilon)));
-      sum += record.projected_grad.back();
-    }
+    for (const double g : record.projected_grad) sum += g;
     const double mean = sum / options_.directions, beta = options_.beta2;
     record.count = (last ? last->count : 0) + 1;
     record.second_moment = beta * (last ? last->second_moment : 0) + (1 - beta) * mean * mean;
     const double unbiased =
         record.second_moment / (1 - std::pow(beta, static_cast<double>(record.count)));
     const double by = std::sqrt(unbiased) + options_.adam_epsilon;
-    for (const double g : record.projected_grad)
-      record.coefficients.push_back(
-          static_cast<float>(record.learning_rate * g / (options_.directions * by)));
+    for (size_t k = 0; k < record.coefficients.size(); ++k)
+      record.coefficients[k] = static_cast<float>(record.learning_rate * record.projected_grad[k] /
+                                                  (options_.directions * by));
   }
   void describe(Json& method) const override {
     method.set("adamBeta2", options_.beta2);
