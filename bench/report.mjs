@@ -153,7 +153,7 @@ const sections = {
       r.skipped
         ? [[r.shape, `skipped: ${r.skipped}`, ...Array(9).fill("")]]
         : r.rows.map(({ home, stepMs, cpuMs, stolen, simulatedMs }) => [
-            `${r.shape}, ${r.storage}, 1 x ${r.length}`,
+            `${r.shape}, ${r.storage}, ${r.batch} x ${r.length}`,
             home === "streamed" ? `${r.memory} of ${megabytes(r.weightBytes)}` : home,
             `${stepMs} ms`,
             home === "streamed" ? `${r.diskMs} ms` : "",

@@ -10,6 +10,7 @@ import type {
 } from "./native-plan.js";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
+import type { MethodConstants } from "./config/method-types.js";
 import type { StoredAs } from "./config/storage.js";
 import { messageOf, Zo2Error } from "./errors.js";
 
@@ -125,21 +126,11 @@ export interface NativeModelInfo {
   threads: number;
 }
 
-export interface NativeMethodOptions {
+export interface NativeMethodOptions extends MethodConstants {
   /** Left out: "mezo". */
   method?: string;
   epsilon: number;
   directions: number;
-  /** Of some methods (lib/config/methods.ts). */
-  saturatingAlpha?: number;
-  lambdaReg?: number;
-  adamBeta1?: number;
-  adamBeta2?: number;
-  adamEpsilon?: number;
-  rank?: number;
-  updateInterval?: number;
-  window?: number;
-  sparsity?: number;
   distribution: Distribution;
   /** Largest |projected gradient|; 0: no clipping. */
   clip: number;

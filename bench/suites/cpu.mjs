@@ -43,8 +43,9 @@ function plainFile(work) {
   }
 }
 
-/** A step at K = 1, batch 1: resident and streamed in turns of `count` steps, the machine measured before each pair. */
-export async function cpu({ work, shape, layers, length, storage, memory, rounds, count }) {
+/** A step at K = 1: resident and streamed in turns of `count` steps, the machine measured before each pair. */
+export async function cpu(of) {
+  const { work, shape, layers, batch = 1, length, storage, memory, rounds, count } = of;
   const model = await generatedModel(work, shape, layers);
   const { weightBytes } = await plan({ model, storage, simulate: false });
   const shown = layers ? `${shape}, ${layers} layers` : shape;
@@ -59,7 +60,7 @@ export async function cpu({ work, shape, layers, length, storage, memory, rounds
   const config = (home) => ({
     model,
     data: { train, task: "lm" },
-    batchSize: 1,
+    batchSize: batch,
     output: output(home),
     steps: 1e6,
     schedule: { ...common, ...placed[home], checkpointEvery: 0 },
@@ -85,7 +86,7 @@ export async function cpu({ work, shape, layers, length, storage, memory, rounds
   const typical = medians(figures);
   const stepMs = (turn) => median(turn.ms);
   const planOf = (home) =>
-    plan({ model, device: "cpu", batch: 1, length, ...common, ...placed[home] }, typical);
+    plan({ model, device: "cpu", batch, length, ...common, ...placed[home] }, typical);
   const plans = { resident: await planOf("resident"), streamed: await planOf("streamed") };
   const rows = homes.map((home) => {
     const of = measured[home];
@@ -113,6 +114,7 @@ export async function cpu({ work, shape, layers, length, storage, memory, rounds
   return {
     shape: shown,
     storage,
+    batch,
     length,
     memory,
     weightBytes,

@@ -158,10 +158,10 @@ EngineLoadOptions load_options(const Napi::Object& object) {
   if (object.Has("run")) options.load.run = string_field(object, "run");
   if (object.Has("trace")) options.trace = string_field(object, "trace");
   options.load.schedule = schedule_options(object);
-  options.load.trainable = name_pattern(object, "trainable");
-  options.load.lora = lora_options(object);
-  options.load.prefix = prefix_options(object);
-  if (object.Has("headOnly")) options.load.head_only = boolean_field(object, "headOnly");
+  options.load.train.trainable = name_pattern(object, "trainable");
+  options.load.train.lora = lora_options(object);
+  options.load.train.prefix = prefix_options(object);
+  if (object.Has("headOnly")) options.load.train.head_only = boolean_field(object, "headOnly");
   if (object.Has("device")) options.device = string_field(object, "device");
   if (object.Has("matmul")) options.matmul = string_field(object, "matmul");
   options.threads = int_field(object, "threads");

@@ -32,6 +32,11 @@ struct ScheduleOptions {
   bool overlap = true, reuse_slots = true, host_sync = false;  // SlotRules
   bool deferred_update = true;  // false: a pass of its own applies every record at once
   bool share_branches = true;   // ModelSpec::shares_branches
+
+  // Whether weights may be elsewhere than on the device, so that their places wait for a plan.
+  bool may_stream() const {
+    return memory_bytes > 0 || offload == Offload::kHost || offload == Offload::kDisk;
+  }
 };
 
 struct Allocation {
@@ -40,11 +45,15 @@ struct Allocation {
   uint64_t bytes = 0;
 };
 
-struct Plan {
+// How weights are cut and where they stay.
+struct Placement {
   uint64_t extent_bytes = 0;  // asked of the layout
   Layout layout;
   std::vector<Home> homes;  // by extent
-  SlotRules slots;
+  SlotRules slots;          // none where nothing is streamed
+};
+
+struct Plan : Placement {
   std::vector<Allocation> allocations;
   uint64_t device_bytes = 0;  // of kDevice; where memory is unified, of kStaging, too
   uint64_t host_bytes = 0;    // of kHost and, where memory is not unified, of kStaging
@@ -55,6 +64,9 @@ struct Plan {
 
 // Layout::block of tables that are only gathered from: they share no extent with anything else.
 constexpr int kTableBlock = -1;
+
+// Whether a Layout::block is a transformer layer.
+bool is_layer(const ModelSpec& model, int block);
 
 std::vector<StoredTensor> stored_tensors(const ModelSpec& model);
 Layout plan_layout(const ModelSpec& model, StorageType type, uint64_t extent_bytes);

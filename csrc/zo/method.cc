@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <type_traits>
+#include <limits>
 
 #include "core/error.h"
 #include "zo/methods/methods.h"
@@ -15,6 +15,23 @@ constexpr MethodEntry kMethods[] = {{"mezo", 1, make_mezo},       {"fzoo", 1, ma
                                     {"meazo", 1, make_meazo},     {"lozo", 1, make_lozo},
                                     {"subzero", 1, make_subzero}, {"sparse", 1, make_sparse},
                                     {"adamezo", 1, make_adamezo}, {"qzo", 1, make_qzo}};
+
+double number_of(const Json& from, const std::string& name, double otherwise) {
+  const Json* value = from.find(name);
+  if (!value) return otherwise;
+  if (!value->is_number() || !std::isfinite(value->number()))
+    throw Error(ErrorCode::kInvalidConfig, "method." + name + " must be a number");
+  return value->number();
+}
+
+int whole_of(const Json& from, const std::string& name, int otherwise, int least, int most) {
+  const double value = number_of(from, name, otherwise);
+  if (!(value >= least && value <= most && value == std::floor(value)))
+    throw Error(ErrorCode::kInvalidConfig, "method." + name + " must be a whole number from " +
+                                               std::to_string(least) + " to " +
+                                               std::to_string(most));
+  return static_cast<int>(value);
+}
 
 }  // namespace
 
@@ -32,40 +49,14 @@ std::unique_ptr<Method> make_method(const MethodOptions& options) {
   return entry->make(options);
 }
 
-// Of directions, columns, steps.
-constexpr int kMostCount = 2'000'000'000;
-
 MethodOptions method_options(const Json& method) {
   MethodOptions o;
-  const auto set = [&](const char* name, auto& to) {
-    const Json* value = method.find(name);
-    if (!value) return;
-    using T = std::decay_t<decltype(to)>;
-    const double number = value->is_number() ? value->number() : NAN;
-    const bool whole = std::is_integral_v<T>;
-    if (std::isnan(number) ||
-        (whole && !(number >= 0 && number <= kMostCount && number == std::floor(number))))
-      throw Error(ErrorCode::kInvalidConfig,
-                  "method." + std::string(name) + " must be a " +
-                      (whole ? "whole number from 0 to " + std::to_string(kMostCount) : "number"));
-    to = static_cast<T>(number);
-  };
   if (const Json* name = method.find("name"); name && name->is_string()) o.name = name->string();
-  set("epsilon", o.epsilon);
-  set("directions", o.directions);
-  set("clip", o.clip);
-  set("saturatingAlpha", o.saturating_alpha);
-  set("lambdaReg", o.lambda_reg);
-  set("adamBeta1", o.beta1);
-  set("adamBeta2", o.beta2);
-  set("adamEpsilon", o.adam_epsilon);
-  set("rank", o.rank);
-  set("updateInterval", o.update_interval);
-  set("window", o.window);
-  set("sparsity", o.sparsity);
-  if (o.directions < 1 || !(o.epsilon > 0))
-    throw Error(ErrorCode::kInvalidConfig,
-                "method.directions must be at least 1, method.epsilon above 0");
+  o.epsilon = number_of(method, "epsilon", o.epsilon);
+  o.directions = whole_of(method, "directions", o.directions, 1, std::numeric_limits<int>::max());
+  o.clip = number_of(method, "clip", o.clip);
+  if (!(o.epsilon > 0)) throw Error(ErrorCode::kInvalidConfig, "method.epsilon must be above 0");
+  o.constants = method;
   return o;
 }
 
@@ -74,6 +65,22 @@ std::string method_names() {
   for (const MethodEntry& entry : kMethods)
     names += (names.empty() ? "" : ", ") + std::string(entry.name);
   return names;
+}
+
+double Method::number(const char* name, double otherwise) {
+  const double value = number_of(options_.constants, name, otherwise);
+  constants_.emplace_back(name, value);
+  return value;
+}
+
+int Method::whole(const char* name, int otherwise, int least, int most) {
+  const int value = whole_of(options_.constants, name, otherwise, least, most);
+  constants_.emplace_back(name, value);
+  return value;
+}
+
+void Method::describe(Json& method) const {
+  for (const auto& [name, value] : constants_) method.set(name, value);
 }
 
 double Method::clipped(double g) const {

@@ -19,16 +19,8 @@ struct MethodOptions {
   double epsilon = 1e-3;
   int directions = 1;  // q
   double clip = 0;     // largest |projected gradient|; 0: any
-  // Of some methods; see there.
-  double saturating_alpha = 0.1;
-  double lambda_reg = 1;
-  double beta1 = 0.7;
-  double beta2 = 0.99;
-  double adam_epsilon = 1e-8;
-  int rank = 2;
-  uint64_t update_interval = 50;
-  int window = 10;
-  double sparsity = 0.8;
+  // What only some methods have, by name; where one is left out, its method says what it is.
+  Json constants = Json::object();
 };
 
 class Method {
@@ -51,10 +43,15 @@ class Method {
   virtual uint64_t basis_step(uint64_t t) const { return t; }
   // Whether it is scales that train: of weights stored as q8s, and of no others.
   virtual bool trains_scales() const { return false; }
-  // Adds to the header's "method" what it has beside the common fields.
-  virtual void describe(Json& /*method*/) const {}
+  // Adds its constants to the header's "method".
+  void describe(Json& method) const;
 
  protected:
+  // Constants are read once, as the method is made. Throw Error(kInvalidConfig) naming one that is
+  // no number, or no whole number from `least` to `most`.
+  double number(const char* name, double otherwise);
+  int whole(const char* name, int otherwise, int least, int most);
+
   double clipped(double g) const;
   // Scales +epsilon and -epsilon for every direction.
   std::vector<Branch> pairs() const;
@@ -62,6 +59,9 @@ class Method {
   void split(const std::vector<double>& losses, size_t first, Record& record) const;
 
   const MethodOptions options_;
+
+ private:
+  Json::Object constants_;  // that were read
 };
 
 struct MethodEntry {
@@ -73,7 +73,7 @@ struct MethodEntry {
 const MethodEntry* find_method(const std::string& name);
 // Throws Error(kInvalidConfig) for a name that there is not, or options that the method refuses.
 std::unique_ptr<Method> make_method(const MethodOptions& options);
-// What a header's "method" says (Trainer::header); the same errors.
+// What a header's "method" says (train_header); the same errors.
 MethodOptions method_options(const Json& method);
 // "a, b or c", for messages.
 std::string method_names();

@@ -133,6 +133,36 @@ std::vector<float> thresholds_of(const Json& list, const ModelSpec& model,
   return thresholds;
 }
 
+Json method_json(const TrainOptions& options) {
+  const MethodOptions& method = options.method;
+  const LearningRate& lr = options.learning_rate;
+  Json json = Json::object();
+  json.set("name", method.name);
+  json.set("version", find_method(method.name)->version);
+  json.set("epsilon", method.epsilon);
+  json.set("directions", method.directions);
+  json.set("learningRate", lr.peak);
+  json.set("lrSchedulerType", name_of(lr.kind));
+  json.set("warmupSteps", lr.warmup_steps);
+  // The length of a run matters only to schedules that look at it: others may be extended.
+  if (lr.kind != LrSchedulerType::kConstant) {
+    json.set("minLearningRateRatio", lr.min_ratio);
+    json.set("steps", lr.steps);
+  }
+  json.set("weightDecay", options.weight_decay);
+  json.set("clip", method.clip);
+  make_method(method)->describe(json);
+  return json;
+}
+
+Json device_json(const DeviceInfo& device) {
+  Json json = Json::object();
+  json.set("name", device.name);
+  json.set("isa", device.isa);
+  json.set("matmul", device.matmul);
+  return json;
+}
+
 }  // namespace
 
 Json replay_header(const ModelSpec& model, const std::string& base_fingerprint,
@@ -150,6 +180,21 @@ Json replay_header(const ModelSpec& model, const std::string& base_fingerprint,
   header.set("adapter", adapter_json(model.adapter));
   header.set("tensors", tensor_list(model));
   if (!rules.thresholds.empty()) header.set("thresholds", thresholds_json(rules.thresholds));
+  return header;
+}
+
+Json train_header(const ModelSpec& model, const std::string& base_fingerprint,
+                  const DeviceInfo& device, const TrainOptions& options, const RowSet& rows) {
+  Json header = replay_header(model, base_fingerprint, options.rules);
+  header.set("method", method_json(options));
+  header.set("seed", options.seed);
+  header.set("batchSize", static_cast<uint64_t>(options.batch_size));
+  if (options.accumulation > 1)
+    header.set("gradientAccumulationSteps", static_cast<uint64_t>(options.accumulation));
+  header.set("dataFingerprint", rows.fingerprint());
+  header.set("dataRows", static_cast<uint64_t>(rows.size()));
+  header.set("device", device_json(device));
+  header.set("config", options.identity);
   return header;
 }
 

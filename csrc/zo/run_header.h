@@ -4,14 +4,21 @@
 #include <string>
 
 #include "core/json.h"
+#include "device/device.h"
 #include "model/spec.h"
 #include "schedule/pending.h"
+#include "zo/rows.h"
+#include "zo/train_options.h"
 
 namespace zo2 {
 
 // The fields about the model and the update rule, without which weights cannot be rebuilt.
 Json replay_header(const ModelSpec& model, const std::string& base_fingerprint,
                    const UpdateRules& rules);
+
+// The whole header of a training run.
+Json train_header(const ModelSpec& model, const std::string& base_fingerprint,
+                  const DeviceInfo& device, const TrainOptions& options, const RowSet& rows);
 
 // Throws Error(kJournalMismatch) naming file, field, saved and given value at the first difference.
 // Members only `saved` has are ignored, as is "device": losses may depend on it, weights never do.

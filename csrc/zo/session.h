@@ -11,38 +11,18 @@
 
 #include "core/env.h"
 #include "device/device.h"
-#include "model/name_pattern.h"
-#include "schedule/pipeline.h"
-#include "schedule/plan.h"
 #include "store/checkpoint.h"
+#include "zo/adapted_model.h"
 #include "zo/evaluator.h"
 #include "zo/generator.h"
-#include "zo/peft_adapter.h"
+#include "zo/placed_weights.h"
 #include "zo/trainer.h"
 
 namespace zo2 {
 
-// Adapters to be trained instead of the model (model/lora.h).
-struct LoraOptions {
-  LoraShape shape;
-  uint64_t seed = 0;  // of what they are before the first step
-  // Directory of a PEFT adapter that has all of this instead; empty: none.
-  std::string adapter;
-};
-
-// A prefix to be trained instead of the model (model/prefix.h).
-struct PrefixOptions {
-  int64_t virtual_tokens = 5;
-  uint64_t seed = 0;    // as of LoraOptions
-  std::string adapter;  // as of LoraOptions
-};
-
 struct LoadOptions {
   std::string path;
-  NamePattern trainable;  // what is trained; empty: everything
-  std::optional<LoraOptions> lora;
-  std::optional<PrefixOptions> prefix;
-  bool head_only = false;  // instead of all these: model/trainable.h
+  TrainedParts train;
   ScheduleOptions schedule;
   // Of a run with a disk tier: its extents are cut as they were. Empty, or without one: as planned.
   std::string run;
@@ -65,7 +45,7 @@ class Session {
   void load(const LoadOptions& options, const std::function<bool()>& stopping);
 
   const Checkpoint& checkpoint() const { return *checkpoint_; }
-  const ModelSpec& model() const { return model_; }
+  const ModelSpec& model() const { return model_->spec(); }
   const Device& device() const { return *device_; }
   // In their storage type, wherever they are.
   size_t weight_bytes() const { return weight_bytes_; }
@@ -91,23 +71,8 @@ class Session {
 
  private:
   void require_loaded() const;
-  // What is trained of it, beginning from a PEFT adapter where one is given.
-  void adapt_model(const LoadOptions& options);
-  // What an adapter's tensor is before the first step.
-  void adapter_start(TensorId tensor, float* out) const;
   bool cancelled() const { return cancelled_ && cancelled_->load(); }
-  // Places and loads the weights, or makes room for more batches; where a budget has none, places
-  // them anew, unless only what is placed holds them.
-  void prepare(const std::vector<BatchLimits>& batches, const std::function<bool()>& stopping);
-  // The same, with smaller evaluation batches where a budget asks for them; `evaluator` may be
-  // null.
-  void prepare_fitting(Evaluator* evaluator,
-                       const std::function<std::vector<BatchLimits>()>& batches,
-                       const std::function<bool()>& stopping);
-  bool may_stream() const;
-  void keep_geometry(const std::string& directory);
-  void place(const std::vector<BatchLimits>& batches, const std::function<bool()>& stopping);
-  void restore(const std::function<bool()>& stopping);
+  Pipeline& pipeline() { return weights_->pipeline(); }
   // Once, instead of drawing what is pending again for every batch.
   void settle(const std::function<bool()>& stopping);
   void start_from_base(const UpdateRules& rules);
@@ -118,20 +83,12 @@ class Session {
   std::unique_ptr<Device> device_;
   const std::atomic<bool>* cancelled_;
   std::unique_ptr<Checkpoint> checkpoint_;
-  ScheduleOptions schedule_;
-  uint64_t extent_bytes_ = 0;  // as planned, or as the run has them; 0: not yet known
   size_t weight_bytes_ = 0;
   std::string fingerprint_;
-  ModelSpec model_;
-  std::unique_ptr<PeftAdapter> adapter_;  // that training begins from; null: none
+  std::unique_ptr<AdaptedModel> model_;
   std::unique_ptr<BaseReader> base_;
-  std::unique_ptr<WeightStore> store_;
-  std::unique_ptr<Pipeline> pipeline_;
-  std::unique_ptr<PendingUpdates> pending_;
-  bool trained_ = false;  // pending_ lacks records that stored weights hold
-  // The run whose stored weights replay() begins from, and the journal that vouches for them.
-  std::string tuned_run_;
-  std::vector<uint64_t> tuned_digests_;
+  std::unique_ptr<PlacedWeights> weights_;
+  std::unique_ptr<PendingUpdates> pending_;  // null: no model is loaded
 };
 
 }  // namespace zo2

@@ -1,26 +1,8 @@
 // The method of a run, as its users see it (types.ts).
 import type { Filled } from "./filled.js";
 
-/** How weights are changed. Defaults are mezo's; docs/methods.md has those of the others. */
-export interface MethodConfig {
-  name?:
-    | "mezo"
-    | "fzoo"
-    | "spsa1.5"
-    | "es"
-    | "meazo"
-    | "lozo"
-    | "subzero"
-    | "sparse"
-    | "adamezo"
-    | "qzo"
-    | undefined;
-  /** Peak learning rate (default 1e-6). */
-  learningRate?: number | undefined;
-  /** Length of the perturbation (default 1e-3). */
-  epsilon?: number | undefined;
-  /** Random directions a step (default 1). */
-  directions?: number | undefined;
+/** What only some methods have. */
+export interface MethodConstants {
   /** Of spsa1.5: power of the curvature that a difference is divided by (default 0.1). */
   saturatingAlpha?: number | undefined;
   /** Of spsa1.5: least divisor (default 1). */
@@ -39,6 +21,29 @@ export interface MethodConfig {
   window?: number | undefined;
   /** Of sparse: share of a matrix, the largest weights, that is left as it is (default 0.8). */
   sparsity?: number | undefined;
+}
+export type MethodConstant = keyof MethodConstants;
+
+/** How weights are changed. Defaults are mezo's; docs/methods.md has those of the others. */
+export interface MethodConfig extends MethodConstants {
+  name?:
+    | "mezo"
+    | "fzoo"
+    | "spsa1.5"
+    | "es"
+    | "meazo"
+    | "lozo"
+    | "subzero"
+    | "sparse"
+    | "adamezo"
+    | "qzo"
+    | undefined;
+  /** Peak learning rate (default 1e-6). */
+  learningRate?: number | undefined;
+  /** Length of the perturbation (default 1e-3). */
+  epsilon?: number | undefined;
+  /** Random directions a step (default 1). */
+  directions?: number | undefined;
   distribution?: "gaussian" | "rademacher" | undefined;
   /** Decoupled decay of everything but norms and biases (default 0). */
   weightDecay?: number | undefined;
@@ -53,14 +58,3 @@ export interface MethodConfig {
 
 /** {@link MethodConfig} with its defaults. */
 export type ResolvedMethod = Filled<MethodConfig, MethodConstant>;
-/** What only some methods have. */
-export type MethodConstant =
-  | "saturatingAlpha"
-  | "lambdaReg"
-  | "adamBeta1"
-  | "adamBeta2"
-  | "adamEpsilon"
-  | "rank"
-  | "updateInterval"
-  | "window"
-  | "sparsity";

@@ -1,73 +1,52 @@
 // What each method is given where a user gives nothing, and which constants it has (docs/methods.md); why these:
 // docs/decisions/0018-method-defaults.md.
 import { invalid } from "./problems.js";
-import type { MethodConfig, MethodConstant } from "./method-types.js";
+import type { MethodConfig, MethodConstant, MethodConstants } from "./method-types.js";
 import type { ResolvedPlanConfig } from "./plan-types.js";
 import type { ResolvedTrainConfig, Storage, TrainConfig } from "./types.js";
 
 interface Method {
   /** Beside the schema's, which are mezo's. */
-  defaults: Omit<MethodConfig, "name">;
-  fewestDirections: number;
+  defaults?: Omit<MethodConfig, "name" | MethodConstant>;
+  /** With their defaults. */
+  constants?: MethodConstants;
+  /** One, where nothing is said. */
+  fewestDirections?: number;
   /** The one storage type whose scales it trains; adapters have none. */
   scalesOf?: Storage;
 }
 
 const methods: Record<NonNullable<MethodConfig["name"]>, Method> = {
-  mezo: { defaults: {}, fewestDirections: 1 },
+  mezo: {},
   fzoo: {
     defaults: { directions: 8, distribution: "rademacher", learningRate: 1e-3 },
     fewestDirections: 2,
   },
   "spsa1.5": {
-    defaults: {
-      directions: 4,
-      distribution: "rademacher",
-      learningRate: 1e-5,
-      saturatingAlpha: 0.1,
-      lambdaReg: 1,
-    },
-    fewestDirections: 1,
+    defaults: { directions: 4, distribution: "rademacher", learningRate: 1e-5 },
+    constants: { saturatingAlpha: 0.1, lambdaReg: 1 },
   },
-  es: { defaults: { directions: 4, learningRate: 1e-3 }, fewestDirections: 1 },
+  es: { defaults: { directions: 4, learningRate: 1e-3 } },
   meazo: {
-    defaults: { learningRate: 1e-5, adamBeta2: 0.99, adamEpsilon: 1e-8 },
-    fewestDirections: 1,
+    defaults: { learningRate: 1e-5 },
+    constants: { adamBeta2: 0.99, adamEpsilon: 1e-8 },
   },
-  lozo: { defaults: { rank: 2, updateInterval: 50 }, fewestDirections: 1 },
-  subzero: { defaults: { rank: 8, updateInterval: 1000 }, fewestDirections: 1 },
-  sparse: { defaults: { sparsity: 0.8 }, fewestDirections: 1 },
+  lozo: { constants: { rank: 2, updateInterval: 50 } },
+  subzero: { constants: { rank: 8, updateInterval: 1000 } },
+  sparse: { constants: { sparsity: 0.8 } },
   adamezo: {
-    defaults: {
-      learningRate: 1e-5,
-      window: 10,
-      adamBeta1: 0.7,
-      adamBeta2: 0.9,
-      adamEpsilon: 1e-5,
-    },
-    fewestDirections: 1,
+    defaults: { learningRate: 1e-5 },
+    constants: { window: 10, adamBeta1: 0.7, adamBeta2: 0.9, adamEpsilon: 1e-5 },
   },
-  qzo: {
-    defaults: { learningRate: 1e-3, epsilon: 1e-2, clip: 100 },
-    fewestDirections: 1,
-    scalesOf: "q8",
-  },
+  qzo: { defaults: { learningRate: 1e-3, epsilon: 1e-2, clip: 100 }, scalesOf: "q8" },
 };
 
 type Name = keyof typeof methods;
 export const methodNames: [Name, ...Name[]] = Object.keys(methods) as [Name, ...Name[]];
 
-const constants: readonly MethodConstant[] = [
-  "saturatingAlpha",
-  "lambdaReg",
-  "adamBeta1",
-  "adamBeta2",
-  "adamEpsilon",
-  "rank",
-  "updateInterval",
-  "window",
-  "sparsity",
-];
+const constants = new Set(
+  Object.values(methods).flatMap((method) => Object.keys(method.constants ?? {})),
+) as ReadonlySet<MethodConstant>;
 
 const of = (name: string | undefined): Method | undefined =>
   Object.hasOwn(methods, name ?? "mezo") ? methods[(name ?? "mezo") as Name] : undefined;
@@ -81,11 +60,12 @@ export function scalesOf(name: string): Storage | undefined {
 const forLora: Omit<MethodConfig, "name"> = { learningRate: 5e-5, epsilon: 1e-2 };
 const forPrefix: Omit<MethodConfig, "name"> = { learningRate: 1e-3, epsilon: 1e-1 };
 
-function defaultsOf(config: TrainConfig): Omit<MethodConfig, "name"> | undefined {
+function defaultsOf(config: TrainConfig): Omit<MethodConfig, "name"> {
   const { name = "mezo" } = config.method ?? {};
   if (name === "mezo" && config.lora) return forLora;
   if (name === "mezo" && config.prefixTuning) return forPrefix;
-  return of(name)?.defaults;
+  const method = of(name);
+  return { ...method?.defaults, ...method?.constants };
 }
 
 /** The configuration with its method's defaults in place of the schema's; nothing is checked. */
@@ -105,9 +85,9 @@ export type Cost = Pick<
 
 /** @throws Zo2Error ZO2_INVALID_CONFIG for a constant of another method, or too few directions */
 export function checkMethod(method: Cost): void {
-  const { defaults, fewestDirections = 1 } = of(method.name) ?? { defaults: {} };
+  const { constants: own = {}, fewestDirections = 1 } = of(method.name) ?? {};
   for (const name of constants) {
-    if (method[name] === undefined || name in defaults) continue;
+    if (method[name] === undefined || name in own) continue;
     throw invalid(`method.${name} is given, but ${method.name} has no such constant; leave it out`);
   }
   if (method.directions < fewestDirections) {
@@ -141,7 +121,7 @@ export function checkTrained(
 
 /** Those of the method, for the engine. */
 export function constantsOf(method: Cost): Partial<Record<MethodConstant, number>> {
-  const given = constants.map((name) => [name, method[name]] as const);
+  const given = [...constants].map((name) => [name, method[name]] as const);
   return Object.fromEntries(given.filter(([, value]) => value !== undefined));
 }
 
@@ -151,10 +131,11 @@ export function constantsOf(method: Cost): Partial<Record<MethodConstant, number
  */
 export function plannedMethod(config: ResolvedPlanConfig): Cost {
   const { method: name } = config;
-  const { directions = 1, distribution = "gaussian", ...rest } = of(name)?.defaults ?? {};
+  const { defaults, constants: own } = of(name) ?? {};
+  const { directions = 1, distribution = "gaussian" } = defaults ?? {};
   const given = {
     name,
-    ...rest,
+    ...own,
     directions: config.directions ?? directions,
     distribution: config.distribution ?? distribution,
     ...(config.rank !== undefined && { rank: config.rank }),

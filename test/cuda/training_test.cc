@@ -139,15 +139,15 @@ TEST_CASE("cuda: the same in subspaces") {
   TinyRun run = on_cuda(StorageType::kBF16, 3);
   run.method.name = "subzero";
   run.method.directions = 2;
-  run.method.rank = 1;
-  run.method.update_interval = 2;
+  run.method.constants.set("rank", 1);
+  run.method.constants.set("updateInterval", 2);
   check_ways(run, true);
 }
 TEST_CASE("cuda: the same in large subspaces of several directions, many records pending") {
   TinyRun run = on_cuda(StorageType::kBF16, 10);
   run.method.name = "subzero";
   run.method.directions = 7;
-  run.method.rank = 15;
+  run.method.constants.set("rank", 15);
   run.trainable = {"", {"layers.1.mlp.up_proj"}};
   run.steps = 12;
   FaultEnv env(1);
@@ -162,7 +162,7 @@ TEST_CASE("cuda: a run whose lists no pass has room for is refused at its start"
   write_tiny_model(env, kModel, 1, small(true));
   TinyRun run = on_cuda(StorageType::kBF16, 8);
   run.method.name = "adamezo";
-  run.method.window = 1000;
+  run.method.constants.set("window", 1000);
   const std::string error = train_tiny(env, kModel, "/runs/long", run).error;
   CHECK(error.find("method.directions 1 with a method.window of 1000: up to 32 records may be") !=
         std::string::npos);

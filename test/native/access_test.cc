@@ -8,6 +8,7 @@
 
 #include "backends/cpu/cpu_device.h"
 #include "check.h"
+#include "device/work.h"
 
 namespace zo2::test {
 namespace {

@@ -78,9 +78,9 @@ TEST_CASE("method: a run that goes on is the run that was not interrupted") {
     TinyRun run;
     run.method.name = name;
     run.method.directions = 2;
-    run.method.rank = 1;
-    run.method.update_interval = 3;
-    run.method.window = 3;
+    run.method.constants.set("rank", 1);
+    run.method.constants.set("updateInterval", 3);
+    run.method.constants.set("window", 3);
     run.steps = 8;
     const TinyOutcome whole = train_tiny(env, "/base/model", "/whole", run);
     CHECK_EQ(whole.error, std::string());

@@ -99,7 +99,7 @@ void check_method(MethodOptions method) {
   resident.round_every = 3;
   resident.checkpoint_every = 0;
   method.directions = 2;
-  method.update_interval = 2;
+  method.constants.set("updateInterval", 2);
   resident.method = method;
   const TinyOutcome expected = train_tiny(env, kModel, "/runs/resident", resident);
   CHECK_EQ(expected.error, std::string());
@@ -121,7 +121,8 @@ TEST_CASE("streaming: the same with lozo, subzero, sparse and adamezo, resumed a
   for (const char* name : {"lozo", "subzero", "sparse", "adamezo"}) {
     MethodOptions method;
     method.name = name;
-    method.window = 4;
+    method.constants.set("rank", 2);
+    method.constants.set("window", 4);
     check_method(method);
   }
 }

@@ -73,10 +73,10 @@ std::unique_ptr<Session> load_tiny(Env& env, const std::string& model, const Tin
   LoadOptions options;
   options.path = model;
   options.schedule = run.schedule;
-  options.trainable = run.trainable;
-  options.lora = run.lora;
-  options.prefix = run.prefix;
-  options.head_only = run.head_only;
+  options.train.trainable = run.trainable;
+  options.train.lora = run.lora;
+  options.train.prefix = run.prefix;
+  options.train.head_only = run.head_only;
   options.schedule.storage = run.storage;
   session->load(options, [] { return false; });
   return session;

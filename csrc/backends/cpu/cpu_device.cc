@@ -4,15 +4,14 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstring>
 
+#include "backends/cpu/head.h"
 #include "backends/cpu/kernels.h"
 #include "core/error.h"
 #include "core/lane_thread.h"
 #include "core/thread_pool.h"
 #include "core/trace.h"
-#include "device/access.h"
 
 namespace zo2 {
 namespace {
@@ -61,7 +60,7 @@ class CpuDevice final : public Device {
   void set_scratch(View scratch) override { scratch_ = scratch; }
 
   void enqueue(Lane lane, const Op& op) override {
-    push(lane, op_name(op),
+    push(lane, op.name(),
          [this, op] { std::visit([this](const auto& value) { execute(value); }, op.value); });
   }
   void copy(Lane lane, View to, View from) override {
@@ -124,7 +123,7 @@ class CpuDevice final : public Device {
            (shared_floats(op) + local_floats(op) * static_cast<size_t>(pool_.threads()));
   }
   size_t scratch_of(const HeadLoss& op) const {
-    return sizeof(float) * logits_floats(op) + scratch_of(logits_op(op, {}));
+    return sizeof(float) * logits_floats(op) + scratch_of(head_product(op, {}));
   }
 
   template <class T>
@@ -148,64 +147,24 @@ class CpuDevice final : public Device {
   void require_scratch(const T& op) const {
     if (scratch_of(op) > scratch_.bytes)
       throw Error(ErrorCode::kInternal,
-                  std::string(op_name({op})) + " needs " + std::to_string(scratch_of(op)) +
+                  std::string(op.kName) + " needs " + std::to_string(scratch_of(op)) +
                       " bytes of scratch; there are " + std::to_string(scratch_.bytes));
   }
 
-  // ---- the head: logits of the weight's rows into scratch, reduced before they leave the cache
-  // ----------
+  // The head: logits of the weight's rows into scratch, reduced before they leave the cache.
   static size_t logits_floats(const HeadLoss& op) {
     return aligned(static_cast<size_t>(op.branches.count * op.m * op.weight.rows));
   }
-  static Linear logits_op(const HeadLoss& op, View logits) {
-    Linear linear;
-    linear.weight = op.weight;
-    linear.x = op.x;
-    linear.y = logits;
-    linear.m = op.m;
-    linear.y_columns = op.weight.rows;
-    linear.branches = op.branches;
-    return linear;
-  }
   void execute(const HeadLoss& op) {
     require_scratch(op);
-    const Linear product = logits_op(op, scratch_);
+    const Linear product = head_product(op, scratch_);
     float* logits = scratch_.as<float>();
     float* shared = logits + logits_floats(op);
     float* local = shared + shared_floats(product);
     run(product, shared, local);
     run(HeadReduce{&op}, logits, local);
     collect_targets(op, logits);
-    if (op.last) combine(op);
-  }
-  static void collect_targets(const HeadLoss& op, const float* logits) {
-    const int32_t* rows = op.target_rows.as<const int32_t>();
-    const int32_t* ids = op.target_ids.as<const int32_t>();
-    for (int b = 0; b < op.branches.count; ++b) {
-      for (int64_t i = 0; i < op.targets; ++i) {
-        const int64_t r = ids[i] - op.weight.row;
-        if (r < 0 || r >= op.weight.rows) continue;
-        op.target_logits.as<float>()[b * op.targets + i] =
-            logits[(b * op.m + rows[i]) * op.weight.rows + r];
-      }
-    }
-  }
-  static void combine(const HeadLoss& op) {
-    const int64_t tiles = (op.vocabulary + kVocabularyTile - 1) / kVocabularyTile;
-    for (int b = 0; b < op.branches.count; ++b) {
-      for (int64_t i = 0; i < op.targets; ++i) {
-        const int64_t row = b * op.m + op.target_rows.as<const int32_t>()[i];
-        const float* partial = op.partials.as<const float>() + row * tiles * 2;
-        double best = partial[0];
-        for (int64_t t = 1; t < tiles; ++t) best = std::max<double>(best, partial[2 * t]);
-        double sum = 0;
-        for (int64_t t = 0; t < tiles; ++t)
-          sum += partial[2 * t + 1] * std::exp(partial[2 * t] - best);
-        const double logit = op.target_logits.as<const float>()[b * op.targets + i];
-        op.logprobs.as<float>()[b * op.targets + i] =
-            static_cast<float>(logit - best - std::log(sum));
-      }
-    }
+    if (op.last) combine_partials(op);
   }
 
   ThreadPool pool_;

@@ -11,7 +11,6 @@
 #include "core/error.h"
 #include "core/lane_thread.h"
 #include "core/trace.h"
-#include "device/access.h"
 
 namespace zo2 {
 namespace {
@@ -90,7 +89,7 @@ class CudaDevice final : public Device {
 
   void enqueue(Lane lane, const Op& op) override {
     if (lane != Lane::kCompute) throw Error(ErrorCode::kInternal, "an op on another lane");
-    push(lane, op_name(op), [this, op] { runner_->run(op); });
+    push(lane, op.name(), [this, op] { runner_->run(op); });
   }
   void copy(Lane lane, View to, View from) override {
     push(lane, "copy", [this, lane, to, from] { of(lane).copier->copy(to, from); });

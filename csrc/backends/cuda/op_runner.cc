@@ -49,152 +49,16 @@ StoredRows stored_rows(const Weight& w, const Drawing& drawing) {
   return stored_rows(w, 0, w.rows, drawing);
 }
 
-int entry_count(const Update& update) {
-  return update.moments.count > 0 ? update.moments.count : update.directions;
-}
-
-// The direction's part of an entry.
-void draw_entry(const Update& update, int k, UpdateEntry& entry) {
-  if (update.moments.count > 0) {
-    const MomentTerm& term = update.moments.terms[k];
-    entry.seed = term.seed;
-    entry.direction = term.direction;
-    entry.coefficient = term.a;
-    entry.square = term.b;
-    entry.rate = update.moments.rate;
-    return;
-  }
-  entry.seed = update.seed;
-  entry.basis = update.factors.basis;
-  entry.coefficient = update.coefficients[k];
-  entry.direction = static_cast<uint32_t>(k);
-}
-
-static_assert(sizeof(UpdateEntry) == kUpdateEntryBytes);
-
-// Scratch that a record takes where lists are long.
-int64_t update_bytes(const Weight& w, const Update& update) {
-  const Factors factors = factors_of(w, update.factors);
-  const int64_t core = factors.cores ? int64_t{factors.rank} * factors.rank * 4 : 0;
-  return int64_t{entry_count(update)} * static_cast<int64_t>(sizeof(UpdateEntry)) +
-         update.directions * core;
-}
-
-// How many records, from the first, one launch can take in: all, or up to one behind which the
-// value can be stored. 0: not even those.
-int fitting(const Weight& w, int64_t bytes) {
-  int fits = 0;
-  for (int u = 0; u < w.pending.count; ++u) {
-    const Update& update = w.pending.updates[u];
-    if ((bytes -= update_bytes(w, update)) < 0) return fits;
-    if (!is_rounded(w.type) || update.rounds) fits = u + 1;
-  }
-  return w.pending.count;
-}
-
 }  // namespace
 
 void OpRunner::run(const Op& op) {
   layout_ = gpu_scratch(op);
-  cores_at_ = layout_.updates_bytes;
-  updates_end_ = 0;
-  cores_.clear();
   if (static_cast<size_t>(layout_.bytes()) > scratch_.bytes)
     throw Error(ErrorCode::kInternal, "an op needs " + std::to_string(layout_.bytes()) +
                                           " bytes of scratch, there are " +
                                           std::to_string(scratch_.bytes));
+  lists_.begin(scratch_.slice(0, static_cast<size_t>(layout_.updates_bytes)));
   std::visit([this](const auto& value) { run_op(value); }, op.value);
-}
-
-const float* OpRunner::cores_of(const Weight& weight, const Factors& all, int directions) {
-  const Factors factors = factors_of(weight, all);
-  if (!factors.cores) return nullptr;
-  const float* host = factors.cores[weight.tensor];
-  const auto [found, fresh] = cores_.try_emplace({host, directions}, nullptr);
-  if (!fresh) return found->second;
-  const int64_t count = int64_t{directions} * factors.rank * factors.rank;
-  cores_at_ -= count * int64_t{sizeof(float)};
-  if (cores_at_ < updates_end_)
-    throw Error(ErrorCode::kInternal, "cores of directions do not fit in scratch");
-  auto* to = scratch<float>(cores_at_);
-  for (int64_t first = 0; first < count; first += FloatList::kMost) {
-    FloatList some;
-    some.count = static_cast<int>(std::min<int64_t>(count - first, FloatList::kMost));
-    std::copy_n(host + first, some.count, some.values);
-    put_floats(some, to + first, stream_);
-  }
-  return found->second = to;
-}
-
-BranchList OpRunner::branch_list(const Weight& weight, const Branches& branches, bool perturbed,
-                                 int first) {
-  BranchList list;
-  list.seed = branches.seed;
-  list.basis = branches.factors.basis;
-  list.perturbed = perturbed;
-  list.count = std::min(branches.count - first, BranchList::kMost);
-  if (perturbed)
-    list.cores =
-        cores_of(weight, branches.factors, branches.branch[branches.count - 1].direction + 1);
-  for (int i = 0; i < list.count; ++i) {
-    const Branch& branch = branches.branch[first + i];
-    list.branch[i] = {static_cast<uint32_t>(branch.direction), branch.scale};
-  }
-  return list;
-}
-
-std::vector<UpdateEntry> OpRunner::entries_of(const Weight& w, bool exact) {
-  std::vector<UpdateEntry> entries;
-  if (!w.trainable) return entries;
-  const int plane = exact ? -1 : last_rounding(w);
-  for (int u = 0; u < w.pending.count; ++u) {
-    const Update& update = w.pending.updates[u];
-    const float* cores = cores_of(w, update.factors, update.directions);
-    const int count = entry_count(update);
-    for (int k = 0; k < count; ++k) {
-      UpdateEntry entry;
-      draw_entry(update, k, entry);
-      entry.decay = update.decay;
-      if (cores) entry.core = cores + int64_t{k} * update.factors.rank * update.factors.rank;
-      if (k == 0) entry.flags |= UpdateEntry::kBegins;
-      if (k + 1 == count) {
-        entry.flags |= UpdateEntry::kEnds;
-        if (update.rounds && is_rounded(w.type)) entry.flags |= UpdateEntry::kRounds;
-        // What is not written back is rounded again by a later pass.
-        if (u < w.pending.store_after) entry.flags |= UpdateEntry::kCounts;
-        if (u + 1 == w.pending.store_after) entry.flags |= UpdateEntry::kStores;
-        if (u == plane) entry.flags |= UpdateEntry::kPlane;
-      }
-      entries.push_back(entry);
-    }
-  }
-  return entries;
-}
-
-UpdateList OpRunner::updates_of(const Weight& weight, bool exact) {
-  const std::vector<UpdateEntry> entries = entries_of(weight, exact);
-  UpdateList list;
-  list.count = static_cast<int>(entries.size());
-  if (list.count <= UpdateList::kFew) {
-    std::copy(entries.begin(), entries.end(), list.few);
-    return list;
-  }
-  if (entries.size() * sizeof(UpdateEntry) > static_cast<size_t>(cores_at_))
-    throw Error(
-        ErrorCode::kInternal,
-        std::to_string(entries.size()) +
-            " pending updates are too many for one pass of weights that are not written back; "
-            "give more memory, or offload \"host\"");
-  updates_end_ = static_cast<int64_t>(entries.size() * sizeof(UpdateEntry));
-  auto* many = scratch<UpdateEntry>(0);
-  for (int first = 0; first < list.count; first += UpdateList::kFew) {
-    UpdateList some;
-    some.count = std::min(list.count - first, UpdateList::kFew);
-    std::copy_n(entries.begin() + first, some.count, some.few);
-    put_updates(some, many, first, stream_);
-  }
-  list.many = many;
-  return list;
 }
 
 const float* OpRunner::prepare_vector(const Vector& vector, const Branches& branches,
@@ -203,7 +67,7 @@ const float* OpRunner::prepare_vector(const Vector& vector, const Branches& bran
   const Weight w = as_weight(vector);
   const bool perturbed = perturbs(w, branches);
   for (int first = 0; first < branches.count; first += BranchList::kMost) {
-    const BranchList list = branch_list(w, branches, perturbed, first);
+    const BranchList list = lists_.branches_of(w, branches, perturbed, first);
     prepare_columns(stored_rows(w, drawing_of(branches)), list, column, n,
                     to + static_cast<int64_t>(first) * n, stream_);
   }
@@ -255,28 +119,28 @@ void OpRunner::prepare_copies(Weight weight, int64_t row, const Branches& branch
   // are so by a kernel of their own.
   const bool apart = trains_scales(weight) || (perturbed && branches.count > BranchList::kMost);
   if (apart && weight.pending.store_after > 0) {
-    prepare(weight.type, stored(), updates_of(weight, false), {}, {}, stream_);
+    prepare(weight.type, stored(), lists_.updates_of(weight, false), {}, {}, stream_);
     weight.pending.updates += weight.pending.store_after;
     weight.pending.count -= weight.pending.store_after;
     weight.pending.store_after = 0;
   }
-  const UpdateList updates = updates_of(weight, false);
+  const UpdateList updates = lists_.updates_of(weight, false);
   const int64_t copy_bytes = to.copy_rows * to.stride * static_cast<int64_t>(float_bytes(to.type));
   auto* data = static_cast<std::byte*>(to.data);
   for (int first = 0; first < branches.count; first += BranchList::kMost) {
     to.data = data + first * copy_bytes;
-    prepare(weight.type, stored(), updates, branch_list(weight, branches, perturbed, first), to,
-            stream_);
+    prepare(weight.type, stored(), updates, lists_.branches_of(weight, branches, perturbed, first),
+            to, stream_);
     if (!perturbed) break;
   }
 }
 
 void OpRunner::run_op(const Embed& op) {
   const bool perturbed = perturbs(op.table, op.branches);
-  const UpdateList updates = updates_of(op.table, false);
+  const UpdateList updates = lists_.updates_of(op.table, false);
   for (int first = 0; first < op.branches.count; first += BranchList::kMost)
     embed(op, stored_rows(op.table, drawing_of(op.branches)), updates,
-          branch_list(op.table, op.branches, perturbed, first), first, stream_);
+          lists_.branches_of(op.table, op.branches, perturbed, first), first, stream_);
 }
 
 void OpRunner::run_op(const Linear& op) {
@@ -321,23 +185,22 @@ void OpRunner::run_op(const Apply& op) {
   Weight w = op.weight;
   while (w.pending.count > 0) {
     Weight part = w;
-    const int some = fitting(w, layout_.updates_bytes);
+    const int some = lists_.fitting(w);
     if (some > 0 && some <= w.pending.store_after && some < w.pending.count)
       part.pending.count = part.pending.store_after = some;
-    prepare(w.type, stored_rows(part, {op.distribution, op.rounding}), updates_of(part, false), {},
-            {}, stream_);
+    prepare(w.type, stored_rows(part, {op.distribution, op.rounding}),
+            lists_.updates_of(part, false), {}, {}, stream_);
     w.pending.updates += part.pending.count;
     w.pending.count -= part.pending.count;
     w.pending.store_after -= part.pending.count;
-    cores_at_ = layout_.updates_bytes;
-    cores_.clear();
+    lists_.begin(scratch_.slice(0, static_cast<size_t>(layout_.updates_bytes)));
   }
 }
 
 void OpRunner::run_op(const Materialize& op) {
   const Weight& w = op.weight;
-  prepare(w.type, stored_rows(w, {op.distribution, op.rounding, true}), updates_of(w, true), {},
-          {op.y.as<std::byte>(), FloatType::kF32, w.rows, w.columns}, stream_);
+  prepare(w.type, stored_rows(w, {op.distribution, op.rounding, true}), lists_.updates_of(w, true),
+          {}, {op.y.as<std::byte>(), FloatType::kF32, w.rows, w.columns}, stream_);
 }
 
 }  // namespace zo2::cuda

@@ -3,13 +3,12 @@
 
 #include <cuda_runtime.h>
 
-#include <map>
 #include <memory>
 #include <utility>
-#include <vector>
 
 #include "backends/cuda/cublaslt.h"
 #include "backends/cuda/kernels.h"
+#include "backends/cuda/update_lists.h"
 #include "device/gpu_scratch.h"
 
 namespace zo2::cuda {
@@ -18,7 +17,7 @@ class OpRunner {
  public:
   // `library`: of products; null: none but the backend's own kernels.
   OpRunner(cudaStream_t stream, std::unique_ptr<CublasLt> library)
-      : stream_(stream), library_(std::move(library)) {}
+      : stream_(stream), library_(std::move(library)), lists_(stream) {}
   void set_scratch(View scratch) { scratch_ = scratch; }
   // Enqueues the op's kernels. Throws Error(kInternal) where scratch is too small.
   void run(const Op& op);
@@ -38,11 +37,6 @@ class OpRunner {
   T* scratch(int64_t offset) const {
     return reinterpret_cast<T*>(scratch_.as<std::byte>() + offset);
   }
-  UpdateList updates_of(const Weight& weight, bool exact);
-  std::vector<UpdateEntry> entries_of(const Weight& weight, bool exact);
-  // The weight's cores (device/ops.h, Factors) on the device, once an op; null: it has none.
-  const float* cores_of(const Weight& weight, const Factors& factors, int directions);
-  BranchList branch_list(const Weight& weight, const Branches& branches, bool perturbed, int first);
   // A 1-D parameter as every branch sees it, from `column` on; null where the model has none.
   const float* prepare_vector(const Vector& vector, const Branches& branches, int64_t column,
                               int64_t n, float* to);
@@ -57,12 +51,8 @@ class OpRunner {
   cudaStream_t stream_;
   std::unique_ptr<CublasLt> library_;
   View scratch_;
-  // Of the op under way. Cores lie behind each other at the end of the room for update lists.
-  GpuScratch layout_;
-  int64_t updates_end_ = 0;  // of what one op's list of updates takes of the same scratch
-  int64_t cores_at_ = 0;
-  // On the device, by where they are on the host and how many directions have one.
-  std::map<std::pair<const float*, int>, const float*> cores_;
+  GpuScratch layout_;  // of the op under way
+  UpdateLists lists_;
 };
 
 }  // namespace zo2::cuda

@@ -14,7 +14,7 @@
 #include <cstdint>
 
 #include "backends/sim/profile.h"
-#include "device/access.h"
+#include "device/work.h"
 
 namespace zo2 {
 

@@ -67,7 +67,7 @@ void SimDevice::set_scratch(View scratch) {
 
 // "Linear 12 [0, 1024)": the tensor and its rows.
 std::string SimDevice::label(const Op& op) const {
-  std::string text = op_name(op);
+  std::string text = op.name();
   const Weight* w = weight_of(op);
   if (!trace_ || !w) return text;
   return text + " " + std::to_string(w->tensor) + " [" + std::to_string(w->row) + ", " +
@@ -75,14 +75,14 @@ std::string SimDevice::label(const Op& op) const {
 }
 
 void SimDevice::enqueue(Lane lane, const Op& op) {
-  if (lane != Lane::kCompute) reject(lane, op_name(op));
-  memory_->races().begin(static_cast<int>(lane), op_name(op));
+  if (lane != Lane::kCompute) reject(lane, op.name());
+  memory_->races().begin(static_cast<int>(lane), op.name());
   for (const Access& a : access(op)) memory_->touch(a.view, a.writes);
   const size_t scratch = scratch_bytes(op);
   if (scratch > scratch_.bytes)
-    throw Error(ErrorCode::kInternal,
-                std::string(op_name(op)) + " needs " + std::to_string(scratch) +
-                    " bytes of scratch, there are " + std::to_string(scratch_.bytes));
+    throw Error(ErrorCode::kInternal, std::string(op.name()) + " needs " + std::to_string(scratch) +
+                                          " bytes of scratch, there are " +
+                                          std::to_string(scratch_.bytes));
   if (scratch > 0) memory_->touch(scratch_.slice(0, scratch), true);
   const Cost cost = cost_of(op, profile_);
   clock_.work(lane, cost.seconds, cost.bytes, label(op));

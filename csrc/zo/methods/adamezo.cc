@@ -13,11 +13,10 @@ class Adamezo final : public Mezo {
  public:
   explicit Adamezo(const MethodOptions& options) : Mezo(options) {
     const auto share = [](double x) { return x >= 0 && x < 1; };
-    if (options.window < 1 || options.window > 1000 || !share(options.beta1) ||
-        !share(options.beta2) || !(options.adam_epsilon > 0))
+    if (!share(beta1_) || !share(beta2_) || !(epsilon_ > 0))
       throw Error(ErrorCode::kInvalidConfig,
-                  "method.window must be from 1 to 1000, method.adamBeta1 and adamBeta2 from 0, "
-                  "below 1, method.adamEpsilon above 0");
+                  "method.adamBeta1 and adamBeta2 must be from 0, below 1, method.adamEpsilon "
+                  "above 0");
   }
   void finish(const Record* last, const std::vector<double>& losses,
               Record& record) const override {
@@ -27,15 +26,14 @@ class Adamezo final : public Mezo {
       record.coefficients[k] = static_cast<float>(record.projected_grad[k] / options_.directions);
   }
   void set_rules(const ModelSpec&, UpdateRules& rules) const override {
-    rules.moments = {options_.window, options_.beta1, options_.beta2,
-                     static_cast<float>(options_.adam_epsilon)};
+    rules.moments = {window_, beta1_, beta2_, static_cast<float>(epsilon_)};
   }
-  void describe(Json& method) const override {
-    method.set("window", options_.window);
-    method.set("adamBeta1", options_.beta1);
-    method.set("adamBeta2", options_.beta2);
-    method.set("adamEpsilon", options_.adam_epsilon);
-  }
+
+ private:
+  const int window_ = whole("window", 10, 1, 1000);
+  const double beta1_ = number("adamBeta1", 0.7);
+  const double beta2_ = number("adamBeta2", 0.9);
+  const double epsilon_ = number("adamEpsilon", 1e-5);
 };
 
 }  // namespace

@@ -1,22 +1,16 @@
 #include "zo/methods/lozo.h"
 
-#include "core/error.h"
+#include <limits>
 
 namespace zo2 {
 
-Lozo::Lozo(const MethodOptions& options) : Mezo(options) {
-  if (options.rank < 1 || options.rank > Factors::kMostRank || options.update_interval < 1)
-    throw Error(ErrorCode::kInvalidConfig, "method.rank must be from 1 to " +
-                                               std::to_string(Factors::kMostRank) +
-                                               ", method.updateInterval at least 1");
-}
+Lozo::Lozo(const MethodOptions& options, const Constants& otherwise)
+    : Mezo(options),
+      rank_(whole("rank", otherwise.rank, 1, Factors::kMostRank)),
+      interval_(static_cast<uint64_t>(whole("updateInterval", otherwise.update_interval, 1,
+                                            std::numeric_limits<int>::max()))) {}
 
-void Lozo::set_rules(const ModelSpec&, UpdateRules& rules) const { rules.rank = options_.rank; }
-
-void Lozo::describe(Json& method) const {
-  method.set("rank", options_.rank);
-  method.set("updateInterval", options_.update_interval);
-}
+void Lozo::set_rules(const ModelSpec&, UpdateRules& rules) const { rules.rank = rank_; }
 
 std::unique_ptr<Method> make_lozo(const MethodOptions& options) {
   return std::make_unique<Lozo>(options);

@@ -11,11 +11,21 @@ namespace zo2 {
 
 class Lozo : public Mezo {
  public:
-  explicit Lozo(const MethodOptions& options);
+  explicit Lozo(const MethodOptions& options) : Lozo(options, {2, 50}) {}
   void set_rules(const ModelSpec& model, UpdateRules& rules) const override;
   // Of t alone: steps that are skipped and runs that go on change nothing.
-  uint64_t basis_step(uint64_t t) const override { return t - (t - 1) % options_.update_interval; }
-  void describe(Json& method) const override;
+  uint64_t basis_step(uint64_t t) const override { return t - (t - 1) % interval_; }
+
+ protected:
+  struct Constants {
+    int rank, update_interval;
+  };
+  Lozo(const MethodOptions& options, const Constants& otherwise);
+  int rank() const { return rank_; }
+
+ private:
+  const int rank_;
+  const uint64_t interval_;
 };
 
 }  // namespace zo2

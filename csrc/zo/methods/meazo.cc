@@ -17,20 +17,20 @@ class Meazo final : public Mezo {
     Mezo::finish(last, losses, record);
     double sum = 0;
     for (const double g : record.projected_grad) sum += g;
-    const double mean = sum / options_.directions, beta = options_.beta2;
+    const double mean = sum / options_.directions, beta = beta_;
     record.count = (last ? last->count : 0) + 1;
     record.second_moment = beta * (last ? last->second_moment : 0) + (1 - beta) * mean * mean;
     const double unbiased =
         record.second_moment / (1 - std::pow(beta, static_cast<double>(record.count)));
-    const double by = std::sqrt(unbiased) + options_.adam_epsilon;
+    const double by = std::sqrt(unbiased) + epsilon_;
     for (size_t k = 0; k < record.coefficients.size(); ++k)
       record.coefficients[k] = static_cast<float>(record.learning_rate * record.projected_grad[k] /
                                                   (options_.directions * by));
   }
-  void describe(Json& method) const override {
-    method.set("adamBeta2", options_.beta2);
-    method.set("adamEpsilon", options_.adam_epsilon);
-  }
+
+ private:
+  const double beta_ = number("adamBeta2", 0.99);
+  const double epsilon_ = number("adamEpsilon", 1e-8);
 };
 
 }  // namespace

@@ -10,11 +10,13 @@ namespace {
 class Sparse final : public Mezo {
  public:
   explicit Sparse(const MethodOptions& options) : Mezo(options) {
-    if (!(options.sparsity >= 0 && options.sparsity < 1))
+    if (!(sparsity_ >= 0 && sparsity_ < 1))
       throw Error(ErrorCode::kInvalidConfig, "method.sparsity must be from 0, below 1");
   }
-  double sparsity() const override { return options_.sparsity; }
-  void describe(Json& method) const override { method.set("sparsity", options_.sparsity); }
+  double sparsity() const override { return sparsity_; }
+
+ private:
+  const double sparsity_ = number("sparsity", 0.8);
 };
 
 }  // namespace

@@ -26,18 +26,17 @@ class Spsa15 final : public Method {
       const double plus = record.loss_plus[static_cast<size_t>(k)],
                    minus = record.loss_minus[static_cast<size_t>(k)];
       const double curvature = std::abs(plus - 2 * losses[0] + minus) / (epsilon * epsilon);
-      const double by =
-          std::max(std::pow(curvature, options_.saturating_alpha), options_.lambda_reg);
+      const double by = std::max(std::pow(curvature, alpha_), lambda_);
       const double g = clipped((plus - minus) / (2 * epsilon * by));
       record.projected_grad.push_back(g);
       record.coefficients.push_back(
           static_cast<float>(record.learning_rate * g / options_.directions));
     }
   }
-  void describe(Json& method) const override {
-    method.set("saturatingAlpha", options_.saturating_alpha);
-    method.set("lambdaReg", options_.lambda_reg);
-  }
+
+ private:
+  const double alpha_ = number("saturatingAlpha", 0.1);
+  const double lambda_ = number("lambdaReg", 1);
 };
 
 }  // namespace

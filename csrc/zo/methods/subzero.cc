@@ -9,10 +9,10 @@ namespace {
 
 class Subzero final : public Lozo {
  public:
-  using Lozo::Lozo;
+  explicit Subzero(const MethodOptions& options) : Lozo(options, {8, 1000}) {}
   void set_rules(const ModelSpec& model, UpdateRules& rules) const override {
     Lozo::set_rules(model, rules);
-    rules.subspaces = std::make_shared<Subspaces>(model, options_.rank);
+    rules.subspaces = std::make_shared<Subspaces>(model, rank());
   }
 };
 

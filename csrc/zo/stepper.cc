@@ -1,10 +1,10 @@
-// Trainer: one step, from its rows to its record.
+#include "zo/stepper.h"
+
 #include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
 #include "zo/objective.h"
-#include "zo/trainer.h"
 
 namespace zo2 {
 namespace {
@@ -17,7 +17,25 @@ std::vector<double> means(const std::vector<std::vector<double>>& scores) {
 
 }  // namespace
 
-Record Trainer::step(uint64_t t, const PendingUpdates& pending, const TrainHooks& hooks) {
+Stepper::Stepper(const ModelSpec& model, const TrainOptions& options, const RowSet& train)
+    : options_(options),
+      train_(train),
+      choice_(train, options.seed, options.batch_size, options.accumulation),
+      method_(make_method(options.method)),
+      branches_(method_->branches()) {
+  if (options.texts.max_new_tokens > 0)
+    writer_ = std::make_unique<TextWriter>(model, train, options.texts, options.batch_size);
+}
+
+BatchLimits Stepper::limits() const {
+  BatchLimits limits = writer_ ? writer_->limits() : choice_.largest_pass(options_.steps);
+  if (!writer_) limits.branches = static_cast<int>(branches_.size());
+  limits.rank = options_.rules.rank;
+  return limits;
+}
+
+Record Stepper::step(uint64_t t, Pipeline& pipeline, const PendingUpdates& pending,
+                     const TrainHooks& hooks) {
   Record record;
   record.step = t;
   record.seed = step_seed(options_.seed, t);
@@ -27,16 +45,16 @@ Record Trainer::step(uint64_t t, const PendingUpdates& pending, const TrainHooks
   if (batch_.step != t) choice_.choose(t, batch_);
   if (t < options_.steps) choice_.choose(t + 1, next_);
   if (writer_) {
-    finish_record(record, text_losses(record, pending, hooks));
+    finish_record(record, text_losses(record, pipeline, pending, hooks));
   } else {
-    evaluate_branches(record, pending);
-    finish_record(record, losses(hooks));
+    evaluate_branches(record, pipeline, pending);
+    finish_record(record, losses(hooks.score));
   }
   return record;
 }
 
 // The copies of a step; good until the next step's are made.
-Branches Trainer::branches_of(const Record& record) {
+Branches Stepper::branches_of(const Record& record) {
   Branches branches;
   branches.seed = record.seed;
   branches.branch = branches_.data();
@@ -52,7 +70,8 @@ Branches Trainer::branches_of(const Record& record) {
 
 // Log-probabilities of all passes, as one pass over all rows would give them. The first brings
 // weights up to date; what it could not write back the others draw again.
-void Trainer::evaluate_branches(const Record& record, const PendingUpdates& pending) {
+void Stepper::evaluate_branches(const Record& record, Pipeline& pipeline,
+                                const PendingUpdates& pending) {
   const Branches branches = branches_of(record);
   const size_t targets = batch_.targets();
   logprobs_.resize(targets * branches_.size());
@@ -62,19 +81,19 @@ void Trainer::evaluate_branches(const Record& record, const PendingUpdates& pend
     const HostBatch* following = i + 1 < batch_.passes.size()   ? &batch_.passes[i + 1]
                                  : record.step < options_.steps ? &next_.passes[0]
                                                                 : nullptr;
-    pipeline_->forward({.batch = pass,
-                        .branches = branches,
-                        .store = options_.deferred_update && i == 0,
-                        .next = following},
-                       pending);
+    pipeline.forward({.batch = pass,
+                      .branches = branches,
+                      .store = options_.deferred_update && i == 0,
+                      .next = following},
+                     pending);
     const size_t own = pass.target_ids.size();
     for (size_t b = 0; b < branches_.size(); ++b)
-      std::copy_n(pipeline_->logprobs() + b * own, own, logprobs_.data() + b * targets + at);
+      std::copy_n(pipeline.logprobs() + b * own, own, logprobs_.data() + b * targets + at);
     at += own;
   }
 }
 
-std::vector<double> Trainer::losses(const TrainHooks& hooks) const {
+std::vector<double> Stepper::losses(const ScoreFunction& score) const {
   const std::vector<uint32_t>& rows = batch_.rows;
   ScoreRequest request{batch_.step, rows, {}, {}};
   const size_t targets = batch_.targets();
@@ -84,10 +103,7 @@ std::vector<double> Trainer::losses(const TrainHooks& hooks) const {
   const bool finite =
       std::all_of(logprobs_.begin(), logprobs_.end(), [](float x) { return std::isfinite(x); });
   if (!finite) return std::vector<double>(branches_.size(), NAN);  // the record will be skipped
-  if (hooks.score) {
-    journal_->sync();  // the step before is told of first
-    return means(hooks.score(request));
-  }
+  if (score) return means(score(request));
   for (const std::vector<RowScore>& scores : request.branches) {
     MeanLoss loss(train_.kind());
     for (size_t i = 0; i < rows.size(); ++i) loss.add(scores[i], train_.gold(rows[i]));
@@ -97,23 +113,22 @@ std::vector<double> Trainer::losses(const TrainHooks& hooks) const {
 }
 
 // Of texts that every copy writes.
-std::vector<double> Trainer::text_losses(const Record& record, const PendingUpdates& pending,
-                                         const TrainHooks& hooks) {
+std::vector<double> Stepper::text_losses(const Record& record, Pipeline& pipeline,
+                                         const PendingUpdates& pending, const TrainHooks& hooks) {
   if (!hooks.score) throw Error(ErrorCode::kInternal, "texts are written, but nobody scores them");
   ScoreRequest request{batch_.step, batch_.rows, {}, {}};
   try {
-    request.texts = writer_->write(*pipeline_, branches_of(record), pending, batch_.rows,
+    request.texts = writer_->write(pipeline, branches_of(record), pending, batch_.rows,
                                    options_.deferred_update, hooks.stopping);
   } catch (const Error& e) {
     if (e.code() != ErrorCode::kNonFinite) throw;
     return std::vector<double>(branches_.size(), NAN);
   }
-  journal_->sync();
   return means(hooks.score(request));
 }
 
 // In fp64, coefficients rounded once (design rule 5).
-void Trainer::finish_record(Record& record, const std::vector<double>& losses) {
+void Stepper::finish_record(Record& record, const std::vector<double>& losses) {
   const auto finite = [](const auto& values) {
     return std::all_of(values.begin(), values.end(), [](auto x) { return std::isfinite(x); });
   };

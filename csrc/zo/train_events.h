@@ -1,0 +1,24 @@
+// What a run tells while it trains: design section 7, docs/runs.md.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/json.h"
+#include "zo/evaluator.h"
+#include "zo/record.h"
+
+namespace zo2 {
+
+// `replayed_from`: the step that all stored weights hold at least; `notes`: of what was passed
+// over.
+Json start_event(uint64_t resumed_from, uint64_t steps, uint64_t replayed_from,
+                 const std::vector<std::string>& notes);
+// `saturated`: values that met the end of their grid as the step wrote them back; `tokens`: of all
+// branches.
+Json step_event(const Record& record, double elapsed_ms, int64_t saturated, uint64_t tokens);
+Json checkpoint_event(uint64_t step);
+Json eval_event(uint64_t step, const Evaluation& result, double elapsed_ms);
+
+}  // namespace zo2
