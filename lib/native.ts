@@ -207,6 +207,12 @@ export interface NativeStepEvent {
   elapsedMs: number;
   /** Tokens the step's forward pass read, all branches together. */
   tokens: number;
+  /** Bytes of weights that it moved to the device, and from it; rows of tables that it looked up are not counted. */
+  uploadBytes: number;
+  offloadBytes: number;
+  /** Of these, from files and to files. */
+  diskReadBytes: number;
+  diskWriteBytes: number;
 }
 export interface NativeEvalEvent {
   event: "eval";

@@ -74,6 +74,10 @@ class Pipeline final : private Expander {
     return *view.as<const int64_t>();
   }
 
+  // Of extents that are streamed, since the pipeline was made; rows of tables that batches look up
+  // are not counted.
+  const Traffic& traffic() const { return slots_.traffic(); }
+
   // Brings stored bytes up to date, as far as the rules allow, without a forward pass: those of all
   // homes up to `deepest`. Throws Error(kAborted) when `stopping` says so between two extents; what
   // is left stays pending.

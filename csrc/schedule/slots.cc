@@ -88,6 +88,8 @@ void Slots::load(uint32_t extent, bool next) {
 // Behind all that was done with the slot before, and with the extent's bytes at home.
 void Slots::load_part(Slot& slot, uint32_t extent, ByteRange part) {
   const View to{slot.buffer.get(), part.from, part.bytes()};
+  traffic_.uploaded += to.bytes;
+  if (store_.home(extent) == Home::kDisk) traffic_.disk_read += to.bytes;
   const bool direct = store_.home(extent) == Home::kDisk && unified_;
   const Lane lane = direct ? Lane::kRead : Lane::kUpload;
   View from;
@@ -178,6 +180,8 @@ void Slots::save(Slot& slot, uint32_t extent, const WriteBack& version) {
   // A version on disk is whole; in host memory what did not change is there.
   const ByteRange part = disk ? store_.all_of(extent) : store_.stored_of(extent);
   const View from{slot.buffer.get(), part.from, part.bytes()};
+  traffic_.offloaded += from.bytes;
+  if (disk) traffic_.disk_written += from.bytes;
   const bool direct = disk && unified_;
   const Lane lane = direct ? Lane::kWrite : Lane::kOffload;
   device_.wait(lane, slot.used);

@@ -33,6 +33,17 @@ struct WriteBack {
   JournalWriter* journal = nullptr;  // null: no run has one
 };
 
+// Bytes that were asked to move, of whole extents or their parts.
+struct Traffic {
+  uint64_t uploaded = 0, offloaded = 0;      // to and from slots
+  uint64_t disk_read = 0, disk_written = 0;  // of these, from and to files
+
+  Traffic operator-(const Traffic& o) const {
+    return {uploaded - o.uploaded, offloaded - o.offloaded, disk_read - o.disk_read,
+            disk_written - o.disk_written};
+  }
+};
+
 class Slots {
  public:
   static constexpr int kBounces = 2;  // staging buffers each way, where files and device are apart
@@ -49,6 +60,8 @@ class Slots {
         Leaving leaving);
 
   size_t device_bytes() const { return rules_.slot_bytes * static_cast<size_t>(rules_.count); }
+  // Since they were made.
+  const Traffic& traffic() const { return traffic_; }
 
   // Begins a pass that enters these extents, each once, in this order.
   void begin(std::vector<uint32_t> trip);
@@ -98,6 +111,7 @@ class Slots {
   std::unordered_map<uint32_t, size_t> holds_;  // slots of extents that are loaded or open
   std::unordered_map<uint32_t, Event> written_;
   std::vector<Bounce> in_, out_;
+  Traffic traffic_;
   size_t next_in_ = 0, next_out_ = 0;
   std::vector<uint32_t> trip_;
   size_t position_ = 0;  // of the trip: extents that were left

@@ -24,7 +24,7 @@ Json start_event(uint64_t resumed_from, uint64_t steps, uint64_t replayed_from,
   return event;
 }
 
-Json step_event(const Record& record, double elapsed_ms, int64_t saturated, uint64_t tokens) {
+Json step_event(const Record& record, const StepCosts& costs) {
   Json grads = Json::array();
   for (const double g : record.projected_grad) grads.push(g);
   const double plus = mean(record.loss_plus), minus = mean(record.loss_minus);
@@ -39,9 +39,13 @@ Json step_event(const Record& record, double elapsed_ms, int64_t saturated, uint
   event.set("projectedGrads", grads);
   event.set("learningRate", record.learning_rate);
   event.set("skipped", record.skipped);
-  event.set("saturated", saturated);
-  event.set("elapsedMs", elapsed_ms);
-  event.set("tokens", tokens);
+  event.set("saturated", costs.saturated);
+  event.set("elapsedMs", costs.elapsed_ms);
+  event.set("tokens", costs.tokens);
+  event.set("uploadBytes", costs.traffic.uploaded);
+  event.set("offloadBytes", costs.traffic.offloaded);
+  event.set("diskReadBytes", costs.traffic.disk_read);
+  event.set("diskWriteBytes", costs.traffic.disk_written);
   return event;
 }
 

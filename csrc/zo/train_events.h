@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/json.h"
+#include "schedule/slots.h"
 #include "zo/evaluator.h"
 #include "zo/record.h"
 
@@ -15,9 +16,14 @@ namespace zo2 {
 // over.
 Json start_event(uint64_t resumed_from, uint64_t steps, uint64_t replayed_from,
                  const std::vector<std::string>& notes);
-// `saturated`: values that met the end of their grid as the step wrote them back; `tokens`: of all
-// branches.
-Json step_event(const Record& record, double elapsed_ms, int64_t saturated, uint64_t tokens);
+// What a step took.
+struct StepCosts {
+  double elapsed_ms = 0;
+  int64_t saturated = 0;  // values that met the end of their grid as it wrote them back
+  uint64_t tokens = 0;    // of all branches
+  Traffic traffic;
+};
+Json step_event(const Record& record, const StepCosts& costs);
 Json checkpoint_event(uint64_t step);
 Json eval_event(uint64_t step, const Evaluation& result, double elapsed_ms);
 

@@ -91,6 +91,7 @@ TrainResult Trainer::loop() {
       break;
     }
     const auto start = Clock::now();
+    const Traffic traffic_before = of_.pipeline.traffic();
     Record record;
     try {
       record = of_.stepper.step(t, of_.pipeline, of_.pending, hooks_);
@@ -112,7 +113,8 @@ TrainResult Trainer::loop() {
     result.step = t;
     const int64_t saturated = of_.pipeline.saturated() - saturated_before;
     const Json event =
-        step_event(record, elapsed_ms(start), saturated - result.saturated, of_.stepper.tokens());
+        step_event(record, {elapsed_ms(start), saturated - result.saturated, of_.stepper.tokens(),
+                            of_.pipeline.traffic() - traffic_before});
     run_.journal->when_durable([event, &hooks = of_.hooks] { hooks.event(event); });
     result.saturated = saturated;
     refuse_skipping(t);

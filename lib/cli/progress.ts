@@ -1,6 +1,7 @@
 // Progress on stderr: one rewritten line on a terminal, a plain line now and then elsewhere.
 import type { TrainStep } from "../events.js";
 import { duration, short } from "./output.js";
+import { Traffic } from "./traffic.js";
 
 const plainEveryMs = 10_000;
 const rewriteEveryMs = 100;
@@ -11,15 +12,17 @@ export class Progress {
   #msPerStep: number | undefined;
   #lastLine = Number.NEGATIVE_INFINITY;
   #open = false;
+  readonly traffic: Traffic = new Traffic();
 
   constructor(
-    private readonly steps: number,
+    readonly steps: number,
     private readonly stream: NodeJS.WriteStream = process.stderr,
   ) {}
 
   step(step: TrainStep): void {
     const before = this.#msPerStep ?? step.elapsedMs;
     this.#msPerStep = before + newest * (step.elapsedMs - before);
+    this.traffic.add(step);
     const now = performance.now();
     const every = this.stream.isTTY ? rewriteEveryMs : plainEveryMs;
     const last = step.step >= this.steps;
@@ -39,9 +42,10 @@ export class Progress {
     const perSecond = 1000 / Math.max(1e-9, this.#msPerStep ?? 0);
     const left = duration((this.steps - step) / perSecond);
     const shownLoss = skipped ? "skipped" : short(loss);
+    const moved = this.traffic.perStep();
     return (
       `step ${step}/${this.steps}  loss ${shownLoss}  lr ${short(learningRate)}  ` +
-      `${short(perSecond)} steps/s  ETA ${left}`
+      `${short(perSecond)} steps/s  ETA ${left}${moved === undefined ? "" : `  ${moved}`}`
     );
   }
 

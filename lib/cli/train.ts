@@ -18,6 +18,11 @@ function show(
   output.object(event);
   if (event.event === "step") {
     progress.step(event);
+    const projection = progress.traffic.projection(progress.steps);
+    if (projection !== undefined) {
+      progress.clear();
+      output.note(projection);
+    }
     return;
   }
   if (event.event === "checkpoint") return; // people have nothing to do about it
@@ -39,8 +44,15 @@ function show(
   }
 }
 
-/** @param command goes on with the run */
-function conclude(result: TrainResult, command: string, output: Output): void {
+/**
+ * @param written what the disk was written
+ * @param command goes on with the run
+ */
+function conclude(
+  result: TrainResult,
+  { written, command }: { written: string | undefined; command: string },
+  output: Output,
+): void {
   const { step, stopped, evaluation, lossBefore, firstLoss, lastLoss, saturated } = result;
   output.object({
     event: "done",
@@ -64,6 +76,7 @@ function conclude(result: TrainResult, command: string, output: Output): void {
         `if that is many for ${step} steps, use storage "bf16+8"`,
     );
   }
+  if (written !== undefined) output.note(written);
   if (step > 0) output.text(`run in ${result.output}`);
   if (stopped) output.note(`Everything is saved. To resume:\n  ${command}`);
 }
@@ -91,7 +104,8 @@ export async function trainCommand(given: Given, output: Output): Promise<number
   try {
     const result = await trainer.result;
     progress?.clear();
-    conclude(result, resumeCommand(process.argv, trainer.config.resume), output);
+    const command = resumeCommand(process.argv, trainer.config.resume);
+    conclude(result, { written: progress?.traffic.total(), command }, output);
     return interrupts.seen ? interrupted : 0;
   } catch (error) {
     progress?.clear();

@@ -268,7 +268,8 @@ function stepEvent(step: number, loss: number, { learningRate }: NativeTrainOpti
   const losses = { lossPlus: loss + 0.1, lossMinus: loss - 0.1, loss };
   const gradient = { projectedGrad: 100, projectedGrads: [100] };
   const rest = { learningRate, skipped: false, saturated: 0, elapsedMs: 1, tokens: 8 };
-  return { event: "step", step, seed: 7 * step, ...losses, ...gradient, ...rest };
+  const traffic = { uploadBytes: 0, offloadBytes: 0, diskReadBytes: 0, diskWriteBytes: 0 };
+  return { event: "step", step, seed: 7 * step, ...losses, ...gradient, ...rest, ...traffic };
 }
 
 /** A runtime that makes fake engines, and the engines that it has made. */

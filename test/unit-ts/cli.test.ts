@@ -12,6 +12,11 @@ import { addFlags, gather, type Given } from "../../dist/cli/settings.js";
 import { exportFlags, type Flag, isSwitch, trainFlags } from "../../dist/config/flags.js";
 import { bestThreshold, thresholdAccuracy } from "../../dist/examples/threshold.js";
 
+type Moves = Pick<
+  TrainStep,
+  "uploadBytes" | "offloadBytes" | "diskReadBytes" | "diskWriteBytes"
+>;
+
 const main = join(import.meta.dirname, "../../dist/cli/main.js");
 
 function zo2(...args: string[]): Promise<{ code: number; out: string; err: string }> {
@@ -122,7 +127,7 @@ t.test("progress", async (t) => {
       columns: 60,
       write: (s: string) => written.push(s),
     }) as unknown as NodeJS.WriteStream;
-  const step = (n: number, loss: number | null): TrainStep => ({
+  const step = (n: number, loss: number | null, moves?: Moves): TrainStep => ({
     event: "step",
     step: n,
     seed: 1,
@@ -136,6 +141,7 @@ t.test("progress", async (t) => {
     saturated: 0,
     elapsedMs: 500,
     tokens: 1,
+    ...(moves ?? { uploadBytes: 0, offloadBytes: 0, diskReadBytes: 0, diskWriteBytes: 0 }),
   });
   const plain = new Progress(10, stream(false));
   plain.step(step(1, 0.5));
@@ -151,6 +157,21 @@ t.test("progress", async (t) => {
   terminal.clear();
   terminal.clear();
   t.same(written, ["\r\u001b[Kstep 1/10  loss 0.5  lr 1e-6  2 steps/s  ETA 5s", "\n"]);
+  written.length = 0;
+  const streamed = new Progress(100, stream(false));
+  const all = { uploadBytes: 4e8, offloadBytes: 0, diskReadBytes: 4e8, diskWriteBytes: 0 };
+  const stores = { ...all, offloadBytes: 2e8, diskWriteBytes: 2e8 };
+  const said: (string | undefined)[] = [];
+  for (let n = 1; n <= 12; n++) {
+    streamed.step(step(n, 0.5, n > 2 && n % 2 === 0 ? stores : all));
+    said.push(streamed.traffic.projection(100));
+  }
+  t.match(written, [/ETA 50s {2}400 MB up, 0 kB down a step\n/]);
+  t.same(
+    said.filter((text) => text !== undefined),
+    ["the disk is written 100 MB a step, 10 GB in 100 steps"],
+  );
+  t.equal(streamed.traffic.total(), "1 GB written to disk in 12 steps");
 });
 
 t.test("the threshold of a calibrated choice", async (t) => {

@@ -3,7 +3,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
-import { evaluate, generate, type JsonRow, plan, train } from "zo2";
+import { evaluate, generate, type JsonRow, plan, type TrainStep, train } from "zo2";
 import { spansOf } from "../support/spans.js";
 
 const model = join(import.meta.dirname, "../../models/reviews-tiny");
@@ -49,6 +49,23 @@ t.test("a streamed run", async (t) => {
   t.equal(written.length, 1);
   t.equal(statSync(store).mtimeMs, before, "weights are not written");
   t.ok(bytes.equals(readFileSync(store)));
+});
+
+t.test("a step moves what was planned", async (t) => {
+  const output = join(t.testdir(), "run");
+  const moved: TrainStep[] = [];
+  const schedule = { storage: "bf16", offload: "disk", roundEvery: 2, extentBytes: 1 } as const;
+  const data = { train: reviews, task: "sst2" } as const;
+  const onStep = (step: TrainStep): unknown => moved.push(step);
+  await train({ model, data, batchSize: 2, steps: 8, output, schedule }, { onStep });
+  const planned = await plan({ model, device: "cpu", batch: 2, length: 64, ...schedule });
+  // The first steps read the base; from then on every other one writes.
+  const mean = (name: "uploadBytes" | "offloadBytes" | "diskReadBytes" | "diskWriteBytes") =>
+    moved.slice(2).reduce((sum, step) => sum + step[name], 0) / 6;
+  t.equal(mean("uploadBytes"), planned.uploadBytesPerStep);
+  t.equal(mean("diskReadBytes"), planned.uploadBytesPerStep);
+  t.equal(mean("offloadBytes"), planned.offloadBytesPerStep);
+  t.equal(mean("diskWriteBytes"), planned.diskWriteBytesPerStep);
 });
 
 t.test("evaluation under a budget packs smaller batches", async (t) => {
