@@ -16,6 +16,7 @@ import type {
 } from "./native.js";
 import { makePrefix } from "./real-prefix.js";
 import { RecentLosses } from "./recent-losses.js";
+import { writeReport } from "./report.js";
 import { checkLength, findRun, runFiles, saveConfig } from "./run-directory.js";
 import type { Runtime } from "./runtime.js";
 import { Scorer, type ScorerOptions } from "./scorer.js";
@@ -116,7 +117,7 @@ export class EngineDriver {
       // Not after stop() or close(), which a callback may itself be waiting for.
       await Promise.race([this.#user.settled(), untilAborted(this.#ending.signal)]);
       this.#user.throwIfFailed();
-      return result;
+      return { ...result, report: await this.#report() };
     } catch (error) {
       this.#user.throwIfFailed();
       throw fromNative(error);
@@ -126,7 +127,7 @@ export class EngineDriver {
     }
   }
 
-  async #train(): Promise<TrainResult> {
+  async #train(): Promise<Omit<TrainResult, "report">> {
     const data = await this.#prepare();
     const objective = data && this.#model && (await this.#scoreBy(this.#model, data));
     this.#user.throwIfFailed();
@@ -181,7 +182,7 @@ export class EngineDriver {
     { engine }: OpenModel,
     data: TrainingData,
     objective: ScorerOptions,
-  ): Promise<TrainResult> {
+  ): Promise<Omit<TrainResult, "report">> {
     this.hooks.onTraining();
     const { steps, evalEvery } = this.config;
     const inStretches = data.needsAnswers && canStop(this.config);
@@ -211,7 +212,14 @@ export class EngineDriver {
     }
   }
 
-  #result({ step, stopped, saturated }: NativeTrainResult): TrainResult {
+  /** The run is whole without it, so that it may fail. */
+  async #report(): Promise<string | null> {
+    if (!this.#hasStarted) return null;
+    const written = await writeReport({ run: this.config.output }).catch(() => undefined);
+    return written?.report ?? null;
+  }
+
+  #result({ step, stopped, saturated }: NativeTrainResult): Omit<TrainResult, "report"> {
     const evaluation = stopped ? null : (this.#evaluation ?? null);
     return {
       step,

@@ -60,4 +60,6 @@ export interface TrainResult {
   saturated: number;
   /** Run directory. */
   output: string;
+  /** The page of the run ({@link writeReport}); null where it could not be written, and for a run without a start. */
+  report: string | null;
 }

@@ -37,6 +37,7 @@ export type {
 } from "./events.js";
 export { type ExportOptions, type ExportResult, exportModel } from "./exporter.js";
 export { type ReplayRequest, replay } from "./replay.js";
+export { type ReportRequest, type ReportResult, writeReport } from "./report.js";
 export { generate, type GenerateOptions, generateStream } from "./generate.js";
 export type {
   FinishReason,

@@ -21,6 +21,7 @@ export interface RunFiles {
   config: string;
   journal: string;
   metrics: string;
+  report: string;
   checkpoints: string;
   /** Directory of the prefix that the run made to begin from, if it did. */
   prefix: string;
@@ -31,6 +32,7 @@ export function runFiles(run: string): RunFiles {
     config: join(run, "config.json"),
     journal: join(run, "journal.ndjson"),
     metrics: join(run, "metrics.ndjson"),
+    report: join(run, "report.html"),
     checkpoints: join(run, "checkpoints"),
     prefix: join(run, "prefix"),
   };
@@ -127,8 +129,8 @@ function syncDirectory(path: string): void {
 
 let temporaries = 0;
 
-/** Writes a file so that a crash leaves the old one or the new one, never half of one. */
-function writeAtomically(path: string, text: string): void {
+/** Writes a file so that a crash leaves the old one or the new one, never half of one. @throws Zo2Error ZO2_IO */
+export function writeAtomically(path: string, text: string): void {
   const temporary = `${path}.${process.pid}-${temporaries++}.tmp`;
   try {
     const file = openSync(temporary, "w");

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// zo2 train | eval | generate | export | replay | plan | doctor. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration,
-// 130 interrupted.
+// zo2 train | eval | generate | export | replay | report | plan | doctor. Exit codes: 0 done, 1 failed, 2 wrong usage or
+// configuration, 130 interrupted.
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import {
@@ -18,6 +18,7 @@ import { generateCommand } from "./generate.js";
 import { createOutput, endWithReader, type Output, reportError } from "./output.js";
 import { planCommand } from "./plan.js";
 import { replayCommand } from "./replay.js";
+import { reportCommand } from "./report.js";
 import { addFlags, addJson, type Given } from "./settings.js";
 import { trainCommand } from "./train.js";
 
@@ -68,6 +69,12 @@ function createProgram(output: Output, finish: (code: number) => void): Command 
     .action(async (given: Given) => {
       finish(await replayCommand(given, output));
     });
+  addJson(command("report", "write a page with a run's losses, evaluations, times and traffic"))
+    .option("--run <dir>", "the run")
+    .option("--out <file>", "file to write (default: report.html in the run's directory)")
+    .action(async (given: Given) => {
+      finish(await reportCommand(given, output));
+    });
   const planning = command("plan", "where everything would be, and how long a step would take");
   addFlags(planning, planFlags).action(async (given: Given) => {
     finish(await planCommand(given, output));
@@ -102,7 +109,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return code;
   } catch (thrown) {
     const help =
-      "give a command: train, eval, generate, export, replay, plan or doctor (zo2 --help lists their flags)";
+      "give a command: train, eval, generate, export, replay, report, plan or doctor (zo2 --help lists their flags)";
     const error = thrown instanceof CommanderError ? usageError(thrown, help) : thrown;
     if (error === 0) return 0;
     reportError(output, error);

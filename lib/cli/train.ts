@@ -77,7 +77,8 @@ function conclude(
     );
   }
   if (written !== undefined) output.note(written);
-  if (step > 0) output.text(`run in ${result.output}`);
+  const curves = result.report === null ? "" : ", its curves in report.html";
+  if (step > 0) output.text(`run in ${result.output}${curves}`);
   if (stopped) output.note(`Everything is saved. To resume:\n  ${command}`);
 }
 

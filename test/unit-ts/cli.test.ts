@@ -12,10 +12,7 @@ import { addFlags, gather, type Given } from "../../dist/cli/settings.js";
 import { exportFlags, type Flag, isSwitch, trainFlags } from "../../dist/config/flags.js";
 import { bestThreshold, thresholdAccuracy } from "../../dist/examples/threshold.js";
 
-type Moves = Pick<
-  TrainStep,
-  "uploadBytes" | "offloadBytes" | "diskReadBytes" | "diskWriteBytes"
->;
+type Moves = Pick<TrainStep, "uploadBytes" | "offloadBytes" | "diskReadBytes" | "diskWriteBytes">;
 
 const main = join(import.meta.dirname, "../../dist/cli/main.js");
 
