@@ -87,6 +87,11 @@ try {
   const { accuracyBefore, accuracyAfter } = JSON.parse(said.trim().split("\n").at(-1));
   console.log(`bundled model: ${accuracyBefore} -> ${accuracyAfter}`);
   demand(accuracyAfter - accuracyBefore >= 0.1, "the bundled model must gain 10 points");
+  const cli = join(installed, "dist/cli/main.js");
+  const [row] = run("node", [cli, "bench", "--suite", "paper", "--no-peers", "--json"], options)
+    .split("\n")
+    .map((line) => JSON.parse(line || "{}"));
+  demand(row.suite === "paper" && existsSync(join(project, "bench-results/paper.md")), "zo2 bench");
 } finally {
   rmSync(work, { recursive: true, force: true });
   // A later `npm install` here would take them for the newest.

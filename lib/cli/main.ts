@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// zo2 train | eval | generate | export | replay | report | plan | doctor. Exit codes: 0 done, 1 failed, 2 wrong usage or
-// configuration, 130 interrupted.
+// zo2 train | eval | generate | export | replay | report | plan | doctor | bench. Exit codes: 0 done, 1 failed, 2 wrong
+// usage or configuration, 130 interrupted.
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import {
@@ -11,6 +11,7 @@ import {
   trainFlags,
 } from "../config/flags.js";
 import { Zo2Error } from "../errors.js";
+import { benchCommand } from "./bench.js";
 import { doctorCommand } from "./doctor.js";
 import { evalCommand } from "./eval.js";
 import { exportCommand } from "./export.js";
@@ -87,6 +88,16 @@ function createProgram(output: Output, finish: (code: number) => void): Command 
   addJson(examined).action(({ directory }: { directory?: string }) => {
     finish(doctorCommand(output, directory));
   });
+  command(
+    "bench",
+    "what this machine does with models of many sizes; zo2 bench --help lists its flags",
+  )
+    .helpOption(false)
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .action(async (_: Given, { args }: Command) => {
+      finish(await benchCommand(args));
+    });
   return program;
 }
 
@@ -109,7 +120,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return code;
   } catch (thrown) {
     const help =
-      "give a command: train, eval, generate, export, replay, report, plan or doctor (zo2 --help lists their flags)";
+      "give a command: train, eval, generate, export, replay, report, plan, doctor or bench (zo2 --help lists their flags)";
     const error = thrown instanceof CommanderError ? usageError(thrown, help) : thrown;
     if (error === 0) return 0;
     reportError(output, error);

@@ -39,7 +39,7 @@ export function factsOf(config: ResolvedTrainConfig, metrics: RunMetrics): Fact[
   const best = known.toSorted((a, b) => (a.loss ?? 0) - (b.loss ?? 0))[0];
   const facts: Fact[] = [
     ["model", config.model],
-    ["rows", `${config.data.train}, task ${String(config.data.task)}, ${batchSize} a pass`],
+    ["rows", `${config.data.train}, ${batchSize} a pass`],
     ["method", `${method.name}, learning rate ${method.learningRate}, epsilon ${method.epsilon}`],
     ["trained", `${trained(config)}, stored as ${schedule.storage}`],
     ["steps", `${last} of ${config.steps}`],
