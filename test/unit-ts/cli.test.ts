@@ -65,7 +65,7 @@ const replayed = ["--base", "m", "--journal", "none.ndjson", "--out", "none"];
 
 t.test("wrong usage and configuration exit with 2", async (t) => {
   const cases: [string[], RegExp][] = [
-    [[], /give a command: train, eval, generate, export, replay, plan or doctor/],
+    [[], /give a command: train, eval, generate, export, replay, report, plan, doctor or bench/],
     [["trian"], /unknown command 'trian'/],
     [["train", "--bach-size", "3"], /unknown option '--bach-size'.*\n?.*--batch-size/],
     [["train", "extra"], /too many arguments/],

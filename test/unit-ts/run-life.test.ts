@@ -266,7 +266,8 @@ t.test("two runs on one output", async (t) => {
   t.match(await resumed.run.result, { resumedFrom: step, step: step + 1 });
   t.match(JSON.parse(readFileSync(files.config, "utf8")), { steps: step + 1 }, "it is back");
   await resumed.run.close();
-  t.same(readdirSync(files.dir).sort(), ["config.json", "journal.ndjson", "metrics.ndjson"]);
+  const all = ["config.json", "journal.ndjson", "metrics.ndjson", "report.html"];
+  t.same(readdirSync(files.dir).sort(), all);
 });
 
 t.test("a configuration that cannot be saved leaves nothing behind", async (t) => {
