@@ -199,8 +199,13 @@ export class EngineDriver {
       const resume = this.#hasStarted ? "required" : this.config.resume;
       const ended = await this.#work(() =>
         engine.train({ ...options, steps: until, resume }, receive),
-      );
+      ).catch((error: unknown) => this.#stoppedWhilePlacing(error));
       this.#user.throwIfFailed();
+      if (ended === undefined) {
+        // The weights at hand are not the run's.
+        await this.close();
+        return this.#result({ step, stopped: true, saturated });
+      }
       step = ended.step;
       saturated += ended.saturated;
       if (ended.stopped) return this.#result({ step, stopped: true, saturated });
@@ -210,6 +215,12 @@ export class EngineDriver {
       const stopped = !isMeasured || (step < steps && this.#ending.signal.aborted);
       if (stopped || step >= steps) return this.#result({ step, stopped, saturated });
     }
+  }
+
+  /** A stop before the engine's first step, while it puts weights where they are to be. */
+  #stoppedWhilePlacing(error: unknown): undefined {
+    if (this.#ending.signal.aborted && fromNative(error).code === "ZO2_ABORTED") return undefined;
+    throw error;
   }
 
   /** The run is whole without it, so that it may fail. */

@@ -28,6 +28,8 @@ export type NativeSequenceEnd = "" | "eos" | "stop" | "length";
 /** What one forward pass gave: at most one token of a sequence. */
 export interface NativeTokensEvent {
   event: "tokens";
+  /** Of the generate() that made them, for endSequence(). */
+  generation: number;
   /** Index of the prompt of each token. */
   sequences: number[];
   tokens: number[];

@@ -304,8 +304,8 @@ export interface NativeEngine {
     options: NativeGenerateOptions,
     onEvent: (json: string) => void,
   ): Promise<NativeGenerateResult>;
-  /** Of the running generate(): no more of this prompt is needed. A few tokens may still come. */
-  endSequence(index: number): void;
+  /** Of this generate(), while it runs: no more of this prompt is needed. A few tokens may still come. */
+  endSequence(generation: number, index: number): void;
   /** Applies a journal's records to the freshly loaded base; resolves to the last step applied. */
   replay(journal: string, options?: NativeReplayOptions): Promise<number>;
   /**

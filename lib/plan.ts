@@ -75,6 +75,9 @@ export function deviceProfiles(): DeviceProfile[] {
   return native.deviceProfiles();
 }
 
+/** Steps between two write-backs: a simulation takes two such rounds, and each step all records that wait. */
+const mostSimulated = 100;
+
 /**
  * Plans a training run: placement, slots, bytes of every allocation, traffic, and the time of a
  * step in the simulator. Needs no weights. Blocks the caller while it computes, and for about five seconds
@@ -87,6 +90,10 @@ export async function plan(config: PlanConfig, figures?: CpuFigures): Promise<Pl
   const resolved = check(planSchema, config);
   const { model, batch, storage, device, simulate, steps, roundEvery } = resolved;
   checkAlone(resolved);
+  if (simulate && roundEvery !== "auto" && roundEvery > mostSimulated) {
+    const advice = "give simulate: false (--simulate false), or a smaller one";
+    throw invalid(`roundEvery is ${roundEvery}; up to ${mostSimulated} are simulated: ${advice}`);
+  }
   const method = plannedMethod(resolved);
   const known = deviceProfiles().map(({ name }) => name);
   if (device !== "cpu" && !known.includes(device)) {

@@ -8,12 +8,12 @@ namespace zo2 {
 
 const std::vector<Family>& families() {
   static const std::vector<Family> kFamilies = {
-      {"OPTForCausalLM", "opt", describe_opt},
-      {"LlamaForCausalLM", "llama", describe_llama},
-      {"MistralForCausalLM", "mistral", describe_mistral},
-      {"Qwen2ForCausalLM", "qwen2", describe_qwen2},
-      {"Qwen3ForCausalLM", "qwen3", describe_qwen3},
-      {"GPT2LMHeadModel", "gpt2", describe_gpt2},
+      {"OPTForCausalLM", "OPTModel", "opt", describe_opt},
+      {"LlamaForCausalLM", "LlamaModel", "llama", describe_llama},
+      {"MistralForCausalLM", "MistralModel", "mistral", describe_mistral},
+      {"Qwen2ForCausalLM", "Qwen2Model", "qwen2", describe_qwen2},
+      {"Qwen3ForCausalLM", "Qwen3Model", "qwen3", describe_qwen3},
+      {"GPT2LMHeadModel", "GPT2Model", "gpt2", describe_gpt2},
   };
   return kFamilies;
 }
@@ -84,6 +84,39 @@ void SpecBuilder::alias_prefix(const std::string& from, const std::string& to) {
       t.source.aliases.push_back(to + t.source.name.substr(from.size()));
 }
 
+void SpecBuilder::head(bool tied) {
+  if (tied) {
+    spec_.head = spec_.token_table;
+    spec_.tensors[static_cast<size_t>(spec_.token_table)].source.aliases.push_back(kHeadWeight);
+    return;
+  }
+  const int64_t columns = spec_.tensors[static_cast<size_t>(spec_.token_table)].columns();
+  spec_.head = add(kHeadWeight, {spec_.vocabulary, columns}, Role::kLinear);
+}
+
+namespace {
+
+// By its architecture, or where a config has none, as save_pretrained of a bare config writes it,
+// by its type. Null: unknown.
+const Family* family_of(const std::string& architecture, const std::string& type) {
+  for (const Family& family : families())
+    if (architecture.empty() ? type == family.model_type
+                             : architecture == family.architecture || architecture == family.bare)
+      return &family;
+  return nullptr;
+}
+
+// transformers picks the class by the type: where the two name different families, it is not clear
+// what the files hold.
+void check_type(const ConfigReader& reader, const Family& family, const std::string& type) {
+  for (const Family& other : families())
+    if (type == other.model_type && type != family.model_type)
+      reader.unsupported("model_type", "is \"" + type + "\", but architectures names " +
+                                           family.architecture + "; make them one");
+}
+
+}  // namespace
+
 ModelSpec describe_model(const Json& config, const std::string& path) {
   if (!config.is_object())
     throw Error(ErrorCode::kInvalidModel, path + ": must hold a JSON object");
@@ -91,6 +124,8 @@ ModelSpec describe_model(const Json& config, const std::string& path) {
   if (reader.find("quantization_config"))
     reader.unsupported("quantization_config",
                        "is given; only weights stored as F32, F16 or BF16 are read");
+  if (!reader.boolean_or("is_causal", true))
+    reader.unsupported("is_causal", "is false; only models that read from left to right are");
   std::string architecture;
   if (const Json* list = config.find("architectures");
       list && list->is_array() && !list->items().empty()) {
@@ -98,14 +133,13 @@ ModelSpec describe_model(const Json& config, const std::string& path) {
     architecture = list->items()[0].string();
   }
   const std::string type = reader.string_or("model_type", "");
-  std::string known;
-  for (const Family& family : families()) {
-    known += (known.empty() ? "" : ", ") + std::string(family.architecture);
-    // A config without architectures (as save_pretrained of a bare config writes it) is judged by
-    // its type.
-    if (architecture.empty() ? type == family.model_type : architecture == family.architecture)
-      return family.describe(reader);
+  if (const Family* family = family_of(architecture, type)) {
+    check_type(reader, *family, type);
+    return family->describe(reader);
   }
+  std::string known;
+  for (const Family& family : families())
+    known += (known.empty() ? "" : ", ") + std::string(family.architecture);
   reader.unsupported("architectures", "is \"" + (architecture.empty() ? type : architecture) +
                                           "\", which zo2 does not know; it knows " + known);
 }
@@ -115,20 +149,52 @@ ActivationKind activation_of(const ConfigReader& config, const std::string& fiel
   const std::string name = config.string_or(field, fallback);
   if (name == "relu") return ActivationKind::kRelu;
   if (name == "silu" || name == "swish") return ActivationKind::kSilu;
-  if (name == "gelu") return ActivationKind::kGelu;
-  if (name == "gelu_new" || name == "gelu_pytorch_tanh") return ActivationKind::kGeluTanh;
+  if (name == "gelu" || name == "gelu_python") return ActivationKind::kGelu;
+  if (name == "gelu_new" || name == "gelu_pytorch_tanh" || name == "gelu_fast")
+    return ActivationKind::kGeluTanh;
   config.unsupported(
       field, "is \"" + name + "\"; supported: relu, silu, gelu, gelu_new, gelu_pytorch_tanh");
 }
 
 namespace {
 
+constexpr const char* kOriginalPositions = "original_max_position_embeddings";
+
+// What is said of rotary embeddings: transformers 5 keeps all of it in rope_parameters, earlier
+// versions rope_theta beside rope_scaling. Where a file has both, transformers lets the second win,
+// with another theta: they must say the same.
+ConfigReader rope_config(const ConfigReader& config) {
+  const auto given = [&](const char* field) {
+    const Json* object = config.object(field);
+    return object && !object->members().empty() ? object : nullptr;
+  };
+  const Json *parameters = given("rope_parameters"), *scaling = given("rope_scaling");
+  if (!parameters || !scaling)
+    return config.nested(parameters ? parameters : scaling,
+                         parameters ? "rope_parameters" : "rope_scaling");
+  const ConfigReader both = config.nested(parameters, "rope_parameters");
+  const double theta = config.nested(scaling, "rope_scaling")
+                           .number_or("rope_theta", config.number_or("rope_theta", 10000.0));
+  bool same = both.number_or("rope_theta", theta) == theta;
+  for (const auto& [key, value] : scaling->members()) {
+    const Json* other = parameters->find(key == "type" ? "rope_type" : key);
+    same = same && other && other->dump() == value.dump();
+  }
+  if (!same)
+    config.unsupported("rope_scaling", "and rope_parameters say different things; leave one out");
+  return both;
+}
+
 // Llama 3's rule ("Llama 3.1" config, transformers' _compute_llama3_parameters): long wavelengths
 // are slowed down by `factor`, short ones kept, those between blended.
-void scale_llama3(const ConfigReader& rope, std::vector<float>& frequencies) {
+void scale_llama3(const ConfigReader& config, const ConfigReader& rope,
+                  std::vector<float>& frequencies) {
   const double factor = rope.number_or("factor", 8), low = rope.number_or("low_freq_factor", 1),
                high = rope.number_or("high_freq_factor", 4);
-  const double original = static_cast<double>(rope.positive("original_max_position_embeddings"));
+  const ConfigReader& where = config.find(kOriginalPositions) ? config : rope;
+  const double original = static_cast<double>(where.find(kOriginalPositions)
+                                                  ? where.positive(kOriginalPositions)
+                                                  : config.positive("max_position_embeddings"));
   if (!(factor > 0) || !(high > low))
     rope.invalid("factor", "and low/high_freq_factor are inconsistent");
   for (float& f : frequencies) {
@@ -144,12 +210,7 @@ void scale_llama3(const ConfigReader& rope, std::vector<float>& frequencies) {
 }  // namespace
 
 RopeSpec rope_of(const ConfigReader& config, int columns) {
-  // transformers 5 keeps everything in rope_parameters; earlier versions rope_theta beside
-  // rope_scaling.
-  const Json* parameters = config.object("rope_parameters");
-  const std::string field = parameters ? "rope_parameters" : "rope_scaling";
-  const ConfigReader rope =
-      config.nested(parameters ? parameters : config.object("rope_scaling"), field);
+  const ConfigReader rope = rope_config(config);
   for (const ConfigReader& reader : {config, rope})
     if (reader.number_or("partial_rotary_factor", 1) != 1)
       reader.unsupported("partial_rotary_factor",
@@ -168,9 +229,14 @@ RopeSpec rope_of(const ConfigReader& config, int columns) {
     if (!(factor > 0)) rope.invalid("factor", "must be positive");
     for (float& f : spec.inverse_frequencies) f /= static_cast<float>(factor);
   } else if (type == "llama3") {
-    scale_llama3(rope, spec.inverse_frequencies);
+    scale_llama3(config, rope, spec.inverse_frequencies);
+  } else if (type == "dynamic" && !rope.find(kOriginalPositions) &&
+             !config.find(kOriginalPositions)) {
+    // It begins behind max_position_embeddings, where no sequence is let.
   } else if (type != "default") {
-    rope.unsupported("rope_type", "is \"" + type + "\"; supported: default, linear, llama3");
+    rope.unsupported("rope_type", "is \"" + type +
+                                      "\"; supported: default, linear, llama3, and dynamic "
+                                      "without original_max_position_embeddings");
   }
   return spec;
 }

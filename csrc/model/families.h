@@ -18,6 +18,8 @@ struct StoredAs {
   int64_t rows = 0;         // of all of them; 0: nothing is fused
 };
 
+constexpr const char* kHeadWeight = "lm_head.weight";
+
 // Appends tensors in canonical order and hands out their ids.
 class SpecBuilder {
  public:
@@ -31,6 +33,9 @@ class SpecBuilder {
   NormSpec norm(const std::string& name, int64_t n, NormKind kind, double epsilon, bool bias);
   // Names a checkpoint may use for every tensor: `from` at the start of a name replaced by `to`.
   void alias_prefix(const std::string& from, const std::string& to);
+  // The head, called lm_head; where it is tied, the token table, which files may then have under
+  // the head's name alone. Behind alias_prefix.
+  void head(bool tied);
 
  private:
   ModelSpec& spec_;
@@ -40,6 +45,7 @@ class SpecBuilder {
 // One line per family in families.cc.
 struct Family {
   const char* architecture;  // config.json "architectures"[0]
+  const char* bare;          // the same of files without a head
   const char* model_type;    // config.json "model_type"
   ModelSpec (*describe)(const ConfigReader& config);
 };

@@ -117,10 +117,8 @@ ModelSpec describe_decoder(const ConfigReader& config, const DecoderTraits& trai
   build.block(spec.head_block());
   spec.final_norm = build.norm("model.norm", spec.hidden, NormKind::kRms,
                                config.number_or("rms_norm_eps", 1e-6), false);
-  spec.head = config.boolean_or("tie_word_embeddings", false)
-                  ? spec.token_table
-                  : build.linear("lm_head", spec.vocabulary, spec.hidden, false).weight;
   build.alias_prefix("model.", "");  // files saved from the bare model
+  build.head(config.boolean_or("tie_word_embeddings", false));
   return spec;
 }
 

@@ -7,6 +7,15 @@
 namespace zo2 {
 namespace {
 
+// GPT-2's own name of a field, or the one that other families have (transformers' attribute_map).
+std::string name_of(const ConfigReader& config, const std::string& own,
+                    const std::string& standard) {
+  if (!config.has(standard)) return own;
+  if (config.has(own) && config.find(own)->dump() != config.find(standard)->dump())
+    config.invalid(standard, "is not " + own + "; leave one of them out");
+  return standard;
+}
+
 float attention_scale(const ConfigReader& config, int layer, int64_t head_columns) {
   float scale = 1;
   if (config.boolean_or("scale_attn_weights", true))
@@ -19,7 +28,7 @@ float attention_scale(const ConfigReader& config, int layer, int64_t head_column
 BlockSpec gpt2_block(SpecBuilder& build, const ConfigReader& config, int layer, int64_t hidden) {
   const std::string name = "transformer.h." + std::to_string(layer);
   const double epsilon = config.number_or("layer_norm_epsilon", 1e-5);
-  const int64_t heads = config.positive("n_head");
+  const int64_t heads = config.positive(name_of(config, "n_head", "num_attention_heads"));
   if (hidden % heads != 0) config.invalid("n_embd", "must be a multiple of n_head");
   const StoredAs conv1d{.transposed = true};
   const auto fused = [&](const char* part, int64_t row) {
@@ -53,10 +62,10 @@ ModelSpec describe_gpt2(const ConfigReader& config) {
   ModelSpec spec;
   spec.family = "gpt2";
   spec.vocabulary = config.positive("vocab_size");
-  spec.hidden = config.positive("n_embd");
-  spec.max_positions_field = "n_positions";
+  spec.hidden = config.positive(name_of(config, "n_embd", "hidden_size"));
+  spec.max_positions_field = name_of(config, "n_positions", "max_position_embeddings");
   spec.max_positions = config.positive(spec.max_positions_field);
-  const int64_t layers = config.layers("n_layer");
+  const int64_t layers = config.layers(name_of(config, "n_layer", "num_hidden_layers"));
 
   SpecBuilder build(spec);
   spec.token_table =
@@ -70,10 +79,8 @@ ModelSpec describe_gpt2(const ConfigReader& config) {
   build.block(spec.head_block());
   spec.final_norm = build.norm("transformer.ln_f", spec.hidden, NormKind::kLayer,
                                config.number_or("layer_norm_epsilon", 1e-5), true);
-  spec.head = config.boolean_or("tie_word_embeddings", true)
-                  ? spec.token_table
-                  : build.linear("lm_head", spec.vocabulary, spec.hidden, false).weight;
   build.alias_prefix("transformer.", "");  // files saved from the bare GPT2Model, as OpenAI's are
+  build.head(config.boolean_or("tie_word_embeddings", true));
   return spec;
 }
 

@@ -50,7 +50,6 @@ ModelSpec describe_opt(const ConfigReader& config) {
   spec.position_offset = 2;
   const int64_t layers = config.layers("num_hidden_layers");
   const int64_t width = config.positive_or("word_embed_proj_dim", spec.hidden);
-  const bool tied = config.boolean_or("tie_word_embeddings", true);
 
   SpecBuilder build(spec);
   spec.token_table =
@@ -71,9 +70,8 @@ ModelSpec describe_opt(const ConfigReader& config) {
         build.norm("model.decoder.final_layer_norm", spec.hidden, NormKind::kLayer, 1e-5, true);
   if (width != spec.hidden)
     spec.project_out = build.linear("model.decoder.project_out", width, spec.hidden, false);
-  spec.head =
-      tied ? spec.token_table : build.linear("lm_head", spec.vocabulary, width, false).weight;
   build.alias_prefix("model.decoder.", "decoder.");  // files saved from the bare OPTModel
+  build.head(config.boolean_or("tie_word_embeddings", true));
   return spec;
 }
 

@@ -162,9 +162,9 @@ void Engine::answer(std::vector<double> scores, std::optional<std::string> error
   changed_.notify_all();
 }
 
-void Engine::end_sequence(uint32_t sequence) {
+void Engine::end_sequence(uint64_t generation, uint32_t sequence) {
   std::lock_guard lock(mutex_);
-  ended_.insert(sequence);
+  if (generation == generation_) ended_.insert(sequence);
 }
 
 bool Engine::sequence_ended(uint32_t sequence) {
@@ -172,9 +172,10 @@ bool Engine::sequence_ended(uint32_t sequence) {
   return ended_.contains(sequence);
 }
 
-void Engine::forget_ended() {
+uint64_t Engine::begin_generation() {
   std::lock_guard lock(mutex_);
   ended_.clear();
+  return ++generation_;
 }
 
 void Engine::run() {

@@ -55,8 +55,9 @@ class Engine {
   napi_value close(napi_env env);
   // JavaScript thread: the answer to a "score" event.
   void answer(std::vector<double> scores, std::optional<std::string> error);
-  // JavaScript thread: more of a sequence that is being generated is of no use.
-  void end_sequence(uint32_t sequence);
+  // JavaScript thread: more of a sequence that this generation is making is of no use. A later one
+  // is not touched.
+  void end_sequence(uint64_t generation, uint32_t sequence);
 
   // Engine thread:
   std::unique_ptr<Session> session;
@@ -70,8 +71,9 @@ class Engine {
   // Sends `question` and waits for answer(). Throws Error(kAborted) when stopped first, the
   // answer's error as Error(kInvalidData).
   std::vector<double> ask(Delivery question);
+  // Returns the number of a generation that begins: above 0.
+  uint64_t begin_generation();
   bool sequence_ended(uint32_t sequence);
-  void forget_ended();
 
  private:
   struct Task {
@@ -97,7 +99,8 @@ class Engine {
   // state below is protected by mutex_
   std::deque<Task> queue_;
   bool closed_ = false;
-  std::unordered_set<uint32_t> ended_;  // sequences
+  uint64_t generation_ = 0;             // the last that was begun
+  std::unordered_set<uint32_t> ended_;  // its sequences
   bool asking_ = false;
   std::optional<std::vector<double>> answer_;
   std::optional<std::string> answer_error_;

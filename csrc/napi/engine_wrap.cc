@@ -99,7 +99,7 @@ std::shared_ptr<Callback> callback_of(const Napi::Value& value) {
   return std::make_shared<Callback>(value.Env(), value);
 }
 
-Json tokens_event(const std::vector<GeneratedToken>& made) {
+Json tokens_event(uint64_t generation, const std::vector<GeneratedToken>& made) {
   Json sequences = Json::array(), tokens = Json::array(), ends = Json::array();
   for (const GeneratedToken& token : made) {
     sequences.push(static_cast<uint64_t>(token.sequence));
@@ -108,6 +108,7 @@ Json tokens_event(const std::vector<GeneratedToken>& made) {
   }
   Json event = Json::object();
   event.set("event", "tokens");
+  event.set("generation", generation);
   event.set("sequences", sequences);
   event.set("tokens", tokens);
   event.set("ends", ends);
@@ -246,7 +247,7 @@ Napi::Value EngineWrap::train(const Napi::CallbackInfo& info) {
 Napi::Value EngineWrap::evaluate(const Napi::CallbackInfo& info) {
   const Napi::Object object = info[0].As<Napi::Object>();
   const auto rows = std::make_shared<const RawRows>(raw_rows(object.Get("rows"), "rows"));
-  const int64_t batch_tokens = static_cast<int64_t>(number_field(object, "batchTokens"));
+  const int64_t batch_tokens = static_cast<int64_t>(count_field(object, "batchTokens"));
   return submit(info, [=](Engine& engine) -> ResultMaker {
     const ClearStop clear{engine};
     const auto result = std::make_shared<const Evaluation>(
@@ -273,10 +274,10 @@ Napi::Value EngineWrap::generate(const Napi::CallbackInfo& info) {
   return submit(info, [=](Engine& engine) -> ResultMaker {
     const Teller teller(engine, callback);
     const ClearStop clear{engine};
-    engine.forget_ended();
+    const uint64_t generation = engine.begin_generation();
     GenerateHooks hooks;
     hooks.tokens = [&](const std::vector<GeneratedToken>& made) {
-      teller.tell(tokens_event(made));
+      teller.tell(tokens_event(generation, made));
     };
     hooks.stopping = [&] { return engine.stopping(); };
     hooks.ended = [&](uint32_t sequence) { return engine.sequence_ended(sequence); };
@@ -300,7 +301,8 @@ Napi::Value EngineWrap::generate(const Napi::CallbackInfo& info) {
 }
 
 void EngineWrap::end_sequence(const Napi::CallbackInfo& info) {
-  engine_->end_sequence(info[0].ToNumber().Uint32Value());
+  engine_->end_sequence(static_cast<uint64_t>(info[0].ToNumber().Int64Value()),
+                        info[1].ToNumber().Uint32Value());
 }
 
 Napi::Value EngineWrap::replay(const Napi::CallbackInfo& info) {

@@ -25,7 +25,7 @@ class EngineWrap final : public Napi::ObjectWrap<EngineWrap> {
   // generate(options: NativeGenerateOptions, onEvent: (json: string) => void):
   // Promise<NativeGenerateResult>
   Napi::Value generate(const Napi::CallbackInfo& info);
-  // endSequence(index: number): void
+  // endSequence(generation: number, index: number): void
   void end_sequence(const Napi::CallbackInfo& info);
   // replay(journal: string, options?: NativeReplayOptions): Promise<number>
   Napi::Value replay(const Napi::CallbackInfo& info);

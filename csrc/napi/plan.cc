@@ -1,6 +1,7 @@
 #include "napi/plan.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "backends/cpu/cpu_device.h"
 #include "backends/sim/sim_device.h"
@@ -75,6 +76,8 @@ PlanRequest request_of(const Napi::Object& object) {
   adapt(r.model, to, r.schedule.storage);
   r.model.shares_branches = r.schedule.share_branches;
   r.schedule.write_every = count_field(object, "roundEvery");
+  if (r.schedule.write_every == 0)
+    throw Error(ErrorCode::kInvalidConfig, "roundEvery must be at least 1");
   if (object.Has("deferredUpdate"))
     r.schedule.deferred_update = boolean_field(object, "deferredUpdate");
   r.rules.type = r.schedule.storage;
@@ -84,6 +87,10 @@ PlanRequest request_of(const Napi::Object& object) {
   r.shape.batch_size = int_field(object, "batchSize");
   r.shape.passes = int_field(object, "gradientAccumulationSteps");
   r.shape.length = int_field(object, "length");
+  const int64_t tokens = int64_t{r.shape.batch_size} * r.shape.length;
+  if (tokens > std::numeric_limits<int32_t>::max())
+    throw Error(ErrorCode::kInvalidConfig, "batch times length is " + std::to_string(tokens) +
+                                               " tokens; a pass has less than 2^31");
   const auto method = make_method(method_options(object));
   r.shape.branches = method->branches();
   method->set_rules(r.model, r.rules);

@@ -259,6 +259,10 @@ Json gguf_config(const GgufFile& file, const GgufFamily& family) {
     metadata.fail(ErrorCode::kUnsupportedModel, "expert_count",
                   "mixture-of-experts models are not supported");
   }
+  if (metadata.has("attention.causal") && metadata.scalar("attention.causal").dump() == "false") {
+    metadata.fail(ErrorCode::kUnsupportedModel, "attention.causal",
+                  "only models that read from left to right are supported");
+  }
   Json config = Json::object();
   config.set("architectures", Json(Json::Array{Json(family.model_class)}));
   config.set("model_type", Json(family.model_type));

@@ -1,13 +1,50 @@
 #include "zo/adapted_model.h"
 
+#include <algorithm>
+#include <vector>
+
+#include "core/error.h"
 #include "model/families.h"
 #include "model/prefix.h"
+#include "store/tensor_reader.h"
 
 namespace zo2 {
 
-AdaptedModel::AdaptedModel(Env& env, const Json& config, const std::string& path,
-                           const TrainedParts& parts, const ScheduleOptions& schedule)
-    : spec_(describe_model(config, path)) {
+namespace {
+
+constexpr int64_t kRowsAtOnce = 1024;
+
+// A checkpoint may repeat a tied head. Where it is another matrix, transformers does not tie the
+// two, whatever the config says.
+void check_tied_head(const Checkpoint& checkpoint, const ModelSpec& model) {
+  if (model.head != model.token_table) return;
+  const TensorSpec& table = model.tensors[static_cast<size_t>(model.token_table)];
+  const CheckpointTensor& stored = find_source(checkpoint, table.source);
+  const int head = checkpoint.find(kHeadWeight), own = checkpoint.find(stored.name);
+  if (head < 0 || head == own) return;
+  bool same = checkpoint.tensors()[static_cast<size_t>(head)].shape == stored.shape;
+  std::vector<float> a, b;
+  for (int64_t row = 0; same && row < stored.shape[0]; row += kRowsAtOnce) {
+    const int64_t rows = std::min(kRowsAtOnce, stored.shape[0] - row);
+    a.resize(static_cast<size_t>(rows * stored.shape[1]));
+    b.resize(a.size());
+    checkpoint.read_rows(own, row, rows, a.data());
+    checkpoint.read_rows(head, row, rows, b.data());
+    same = a == b;
+  }
+  if (!same)
+    throw Error(ErrorCode::kInvalidModel,
+                checkpoint.path() + ": tensor \"" + kHeadWeight + "\" is not \"" + stored.name +
+                    "\", but the config ties the two; if the head is to be one of its own, as "
+                    "transformers has it then, set \"tie_word_embeddings\": false in config.json");
+}
+
+}  // namespace
+
+AdaptedModel::AdaptedModel(Env& env, const Checkpoint& checkpoint, const TrainedParts& parts,
+                           const ScheduleOptions& schedule)
+    : spec_(describe_model(checkpoint.config(), checkpoint.path())) {
+  check_tied_head(checkpoint, spec_);
   const auto& lora = parts.lora;
   const auto& prefix = parts.prefix;
   const std::string file = lora ? lora->adapter : prefix ? prefix->adapter : "";

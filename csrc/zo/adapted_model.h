@@ -6,10 +6,10 @@
 #include <string>
 
 #include "core/env.h"
-#include "core/json.h"
 #include "model/adaptation.h"
 #include "model/spec.h"
 #include "schedule/plan.h"
+#include "store/checkpoint.h"
 #include "zo/peft_adapter.h"
 
 namespace zo2 {
@@ -39,9 +39,9 @@ struct TrainedParts {
 
 class AdaptedModel {
  public:
-  // Of a checkpoint's config.json; `path` is for messages. Throws what describe_model and adapt do,
-  // and where an adapter cannot be read or is not of this model.
-  AdaptedModel(Env& env, const Json& config, const std::string& path, const TrainedParts& parts,
+  // Throws what describe_model and adapt do, Error(kInvalidModel) where files hold a head of their
+  // own that the config ties, and where an adapter cannot be read or is not of this model.
+  AdaptedModel(Env& env, const Checkpoint& checkpoint, const TrainedParts& parts,
                const ScheduleOptions& schedule);
 
   const ModelSpec& spec() const { return spec_; }

@@ -33,7 +33,9 @@ std::string exported_config(const Checkpoint& base, const ModelSpec& model, Stor
   const char* name = type == StorageType::kF32    ? "float32"
                      : type == StorageType::kBF16 ? "bfloat16"
                                                   : "float16";
-  config.set(config.find("torch_dtype") ? "torch_dtype" : "dtype", name);
+  // transformers reads "dtype" where a file has both.
+  if (config.find("torch_dtype")) config.set("torch_dtype", name);
+  if (config.find("dtype") || !config.find("torch_dtype")) config.set("dtype", name);
   return config.dump() + "\n";
 }
 

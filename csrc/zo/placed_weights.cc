@@ -8,7 +8,12 @@ namespace zo2 {
 
 PlacedWeights::PlacedWeights(Env& env, Device& device, const ModelSpec& model, BaseReader& base,
                              const ScheduleOptions& schedule)
-    : env_(env), device_(device), model_(model), base_(base), schedule_(schedule) {}
+    : env_(env),
+      device_(device),
+      model_(model),
+      base_(base),
+      given_(schedule),
+      schedule_(schedule) {}
 
 void PlacedWeights::prepare(const std::vector<BatchLimits>& batches, const Stopping& stopping) {
   const bool before = placed();
@@ -40,14 +45,16 @@ void PlacedWeights::prepare_fitting(Evaluator* evaluator,
 }
 
 void PlacedWeights::prepare_run(const std::string& directory, uint64_t write_every) {
+  const auto geometry =
+      given_.may_stream() ? read_geometry(env_, directory + "/store") : std::nullopt;
+  schedule_ = given_;
   schedule_.write_every = write_every;
-  if (!schedule_.may_stream()) return;
+  if (geometry) {
+    schedule_.extent_bytes = geometry->extent_bytes;
+    schedule_.on_disk = geometry->extents;
+  }
   // An evaluation may have put the weights where they leave no room for training.
-  drop();
-  const auto geometry = read_geometry(env_, directory + "/store");
-  if (!geometry) return;
-  schedule_.extent_bytes = geometry->extent_bytes;
-  schedule_.on_disk = geometry->extents;
+  if (given_.may_stream()) drop();
 }
 
 void PlacedWeights::place(const std::vector<BatchLimits>& batches, const Stopping& stopping) {

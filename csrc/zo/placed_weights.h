@@ -61,7 +61,8 @@ class PlacedWeights {
   Device& device_;
   const ModelSpec& model_;
   BaseReader& base_;
-  ScheduleOptions schedule_;
+  const ScheduleOptions given_;
+  ScheduleOptions schedule_;  // as given, but for what a run's directory says
   uint64_t extent_bytes_ = 0;
   std::unique_ptr<WeightStore> store_;
   std::unique_ptr<Pipeline> pipeline_;

@@ -61,7 +61,7 @@ Json Record::to_json() const {
   json.set("seed", seed);
   json.set("learningRate", learning_rate);
   if (basis_seed) json.set("basisSeed", *basis_seed);
-  if (loss) json.set("loss", *loss);
+  if (loss && std::isfinite(*loss)) json.set("loss", *loss);
   json.set("lossPlus", numbers(loss_plus));
   json.set("lossMinus", numbers(loss_minus));
   json.set("projectedGrad", numbers(projected_grad));

@@ -48,8 +48,7 @@ void Session::load(const LoadOptions& options, const std::function<bool()>& stop
       schedule.extent_bytes = geometry->extent_bytes;
   checkpoint_ = open_checkpoint(env_, options.path,
                                 schedule.may_stream() ? PageCache::kDrop : PageCache::kKeep);
-  model_ = std::make_unique<AdaptedModel>(env_, checkpoint_->config(), options.path, options.train,
-                                          schedule);
+  model_ = std::make_unique<AdaptedModel>(env_, *checkpoint_, options.train, schedule);
   const std::vector<StoredTensor> tensors = stored_tensors(model());
   base_ = std::make_unique<BaseReader>(
       *checkpoint_, tensors, schedule.storage,
@@ -109,7 +108,6 @@ TrainResult Session::train(const TrainOptions& options, const RawRows& train, co
   }
   weights_->prepare_run(options.output, options.write_every);
   start_from_base(complete.rules);
-  weights_->set_trained();
   Stepper stepper(model(), complete, train_rows);
   std::optional<Evaluator> evaluator;
   if (eval_rows) evaluator.emplace(*eval_rows, complete.eval_batch_tokens);
@@ -122,6 +120,7 @@ TrainResult Session::train(const TrainOptions& options, const RawRows& train, co
   const Json header =
       train_header(model(), base_fingerprint(), device_->info(), complete, train_rows);
   weights_->prepare_fitting(evaluates, batches, hooks.stopping);
+  weights_->set_trained();
   try {
     Trainer trainer(
         {env_, complete, stepper, evaluates, pipeline(), weights_->store(), *pending_, hooks},

@@ -3,7 +3,7 @@ import { invalid } from "../config/problems.js";
 import type { LoadedData } from "../data/load.js";
 import type { Limits } from "../data/row-plan.js";
 import { fromNative } from "../errors.js";
-import { continuePrompts, type Generation } from "../generation/generation.js";
+import { continuePrompts, type Generation, mostPrefillTokens } from "../generation/generation.js";
 import type { OpenModel } from "../model.js";
 import type { NativeRows } from "../native.js";
 import { answerF1, exactMatch } from "../tasks/answers.js";
@@ -61,16 +61,19 @@ async function generateAll(
   const longest = Math.max(...prompts.map(({ length }) => length)) + maxNewTokens;
   const greedy = { maxNewTokens, stop, temperature: 0, topK: 0, topP: 1, seed: 0 };
   let batchSize = Math.max(1, Math.min(mostAtOnce, Math.floor(batchTokens / longest)));
+  let prefillTokens = mostPrefillTokens;
   for (;;) {
     try {
-      const config = { ...greedy, batchSize };
+      const config = { ...greedy, batchSize, prefillTokens };
       return await withUserCode(signal, (user, either) =>
         continuePrompts(model, prompts, config, { signal: either }, user),
       );
     } catch (error) {
       // Caches are planned before anything is computed.
-      if (batchSize === 1 || fromNative(error).code !== "ZO2_OUT_OF_MEMORY") throw error;
-      batchSize = Math.floor(batchSize / 2);
+      const isLeast = batchSize === 1 && prefillTokens === 1;
+      if (isLeast || fromNative(error).code !== "ZO2_OUT_OF_MEMORY") throw error;
+      if (batchSize > 1) batchSize = Math.floor(batchSize / 2);
+      else prefillTokens = Math.floor(prefillTokens / 2);
     }
   }
 }

@@ -51,7 +51,7 @@ export interface GenerationHooks extends HubOptions {
 }
 
 /** Prompt tokens of one forward pass: enough to keep the processor busy, little enough to hold. */
-const prefillTokens = 512;
+export const mostPrefillTokens = 512;
 
 /** One prompt on its way. */
 class Sequence {
@@ -114,7 +114,10 @@ export async function generateFrom(
 export type Continuing = Pick<
   ResolvedGenerateConfig,
   "maxNewTokens" | "batchSize" | "temperature" | "topK" | "topP" | "seed" | "stop" | "stopTokenIds"
->;
+> & {
+  /** Prompt tokens of one forward pass, at most (default 512). */
+  prefillTokens?: number;
+};
 
 /**
  * Continues prompts, given as their ids. `user` is told what hooks throw; its failure is to fire the
@@ -135,12 +138,15 @@ export async function continuePrompts(
     (prompt) => new Sequence(prompt, stops, (ids) => encoder.decode(ids)),
   );
 
-  const receive = async (index: number, token: number, end: NativeSequenceEnd): Promise<void> => {
+  const receive = async (
+    generation: number,
+    { index, token, end }: { index: number; token: number; end: NativeSequenceEnd },
+  ): Promise<void> => {
     const sequence = sequences[index];
     // The engine learns of a stop string late: what it says meanwhile is nothing.
     if (!sequence || sequence.finishReason) return;
     const text = await sequence.add(token, end);
-    if (sequence.finishReason && end === "") engine.endSequence(index);
+    if (sequence.finishReason && end === "") engine.endSequence(generation, index);
     user.call(hooks.onToken, { event: "token", index, token, text });
     if (text !== "") user.call((piece: string) => hooks.onText?.(piece, index), text);
     if (sequence.finishReason) {
@@ -150,16 +156,17 @@ export async function continuePrompts(
   // Decoding takes turns of the event loop; tokens are looked at in their order all the same.
   let received: Promise<void> = Promise.resolve();
   const onEvent = (json: string): void => {
-    const { sequences: of, tokens, ends } = JSON.parse(json) as NativeTokensEvent;
+    const { generation, sequences: of, tokens, ends } = JSON.parse(json) as NativeTokensEvent;
     received = received
       .then(async () => {
         for (const [i, index] of of.entries()) {
-          await receive(index, tokens[i] ?? 0, ends[i] ?? "");
+          await receive(generation, { index, token: tokens[i] ?? 0, end: ends[i] ?? "" });
         }
       })
       .catch((error: unknown) => user.fail(error));
   };
   const { maxNewTokens, batchSize, temperature, topK, topP, seed } = config;
+  const { prefillTokens = mostPrefillTokens } = config;
   const settings = { maxNewTokens, batchSize, temperature, topK, topP, seed };
   const options = {
     ...packed(prompts),

@@ -165,11 +165,17 @@ t.test("endSequence() ends one sequence, stop() all of them", async (t) => {
   t.teardown(() => engine.close());
   const prompts = somePrompts(9, 3, info.vocabSize).map((prompt) => prompt.slice(0, 4));
   const maxNewTokens = info.maxPositions - 8;
-  const { tokens } = await generated(engine, prompts, { maxNewTokens }, ({ sequences }) => {
-    if (sequences.includes(1)) engine.endSequence(1);
+  let first = 0;
+  const { tokens } = await generated(engine, prompts, { maxNewTokens }, (event) => {
+    first = event.generation;
+    if (event.sequences.includes(1)) engine.endSequence(first, 1);
   });
   t.equal(tokens[0]?.length, maxNewTokens);
   t.equal(tokens[2]?.length, maxNewTokens, "the others go on");
+  const next = await generated(engine, prompts, { maxNewTokens }, () =>
+    engine.endSequence(first, 1),
+  );
+  t.equal(next.tokens[1]?.length, maxNewTokens, "a word that comes late ends nothing");
   let once = (): void => engine.stop();
   const stopped = generated(engine, prompts, { maxNewTokens }, () => {
     once();

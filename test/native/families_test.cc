@@ -80,6 +80,33 @@ TEST_CASE("families: a window that attention never leaves limits the length inst
   }
 }
 
+TEST_CASE("families: the same model, said in other ways") {
+  const auto same = [](const std::string& a, const std::string& b) {
+    const ModelSpec left = describe(a), right = describe(b);
+    CHECK(left.rope.inverse_frequencies == right.rope.inverse_frequencies);
+    CHECK_EQ(left.tensors.size(), right.tensors.size());
+    for (size_t i = 0; i < left.tensors.size(); ++i)
+      CHECK_EQ(left.tensors[i].name, right.tensors[i].name);
+  };
+  const auto llama = [](const std::string& more) { return decoder("LlamaForCausalLM", more); };
+  same(decoder("LlamaModel", ""), llama(""));
+  same(llama(R"("rope_scaling":{"type":"dynamic","factor":2},)"), llama(""));
+  same(llama(R"("rope_parameters":{},"rope_scaling":{"type":"linear","factor":4},)"),
+       llama(R"("rope_scaling":{"rope_type":"linear","factor":4},)"));
+  same(llama(R"("rope_theta":5.0,"rope_scaling":{"type":"linear","factor":4},)"
+             R"("rope_parameters":{"rope_theta":5.0,"rope_type":"linear","factor":4},)"),
+       llama(R"("rope_parameters":{"rope_theta":5.0,"rope_type":"linear","factor":4},)"));
+  same(llama(R"("rope_scaling":{"rope_type":"llama3","original_max_position_embeddings":9},)"),
+       llama(R"("original_max_position_embeddings":9,"rope_scaling":{"rope_type":"llama3",)"
+             R"("original_max_position_embeddings":70},)"));
+  same(llama(R"("rope_scaling":{"rope_type":"llama3","original_max_position_embeddings":5000},)"),
+       llama(R"("rope_scaling":{"rope_type":"llama3"},)"));
+  same(gpt2(R"("num_attention_heads":2,)"), gpt2(""));
+  same(R"({"model_type":"gpt2","vocab_size":7,"hidden_size":8,"num_attention_heads":2,)"
+       R"("num_hidden_layers":2,"max_position_embeddings":16})",
+       gpt2(""));
+}
+
 TEST_CASE("families: what is not supported is refused by the name of its field") {
   const auto invalid = ErrorCode::kInvalidModel;
   for (const char* name :
@@ -95,6 +122,15 @@ TEST_CASE("families: what is not supported is refused by the name of its field")
             {"rope_parameters", "partial_rotary_factor"});
     refused(R"("hidden_act":"relu6",)", {"hidden_act", "relu6"});
     refused(R"("quantization_config":{"quant_method":"gptq"},)", {"quantization_config"});
+    refused(R"("is_causal":false,)", {"is_causal"});
+    refused(R"("rope_parameters":{"rope_type":"default"},"rope_scaling":{"type":"yarn"},)",
+            {"rope_scaling", "rope_parameters"});
+    refused(R"("rope_parameters":{"rope_theta":5.0,"rope_type":"linear","factor":4},)"
+            R"("rope_scaling":{"type":"linear","factor":4},)",
+            {"rope_scaling", "rope_parameters"});
+    refused(R"("rope_scaling":{"type":"dynamic","original_max_position_embeddings":9},)",
+            {"rope_type", "dynamic"});
+    refused(R"("model_type":"gpt2",)", {"model_type", "gpt2", name});
   }
   for (const char* qwen : {"Qwen2ForCausalLM", "Qwen3ForCausalLM"}) {
     check_refused(decoder(qwen, R"("layer_types":["full_attention","chunked_attention"],)"),
@@ -114,6 +150,7 @@ TEST_CASE("families: what is not supported is refused by the name of its field")
   check_refused(gpt2(R"("add_cross_attention":true,)"), {"add_cross_attention"});
   check_refused(gpt2(R"("activation_function":"mish",)"), {"activation_function", "mish"});
   check_refused(gpt2(R"("scale_attn_weights":1,)"), {"scale_attn_weights"}, invalid);
+  check_refused(gpt2(R"("num_attention_heads":4,)"), {"num_attention_heads", "n_head"}, invalid);
   check_refused(R"({"model_type":"gpt2","vocab_size":7,"n_embd":9,"n_head":2,"n_layer":1,)"
                 R"("n_positions":16})",
                 {"n_embd", "n_head"}, invalid);

@@ -298,6 +298,9 @@ TEST_CASE("gguf checkpoint: what zo2 cannot train is refused by name") {
   const std::string three = raw(uint32_t{2}) + raw(uint16_t{3});
   check_refused([&](GgufBuilder& b) { b.metadata("split.count", three); }, {"split", "--merge"});
   check_refused([](GgufBuilder& b) { b.u32("llama.expert_count", 8); }, {"mixture-of-experts"});
+  const std::string no = raw(uint32_t{7}) + raw(uint8_t{0});
+  check_refused([&](GgufBuilder& b) { b.metadata("llama.attention.causal", no); },
+                {"attention.causal", "left to right"});
   check_refused([](GgufBuilder& b) { b.u32("llama.rope.dimension_count", 2); },
                 {"rope.dimension_count"});
   check_refused([](GgufBuilder& b) { b.u32("llama.attention.value_length", 2); }, {"value_length"});

@@ -47,6 +47,24 @@ TEST_CASE("method: a record follows from losses and the record before, and survi
   }
 }
 
+TEST_CASE("method: a record of losses that are not finite survives the journal") {
+  for (const char* name : kNames) {
+    MethodOptions options;
+    options.name = name;
+    options.directions = 2;
+    const auto method = find_method(name)->make(options);
+    Record record;
+    record.step = 1;
+    method->finish(nullptr, std::vector<double>(method->branches().size(), NAN), record);
+    record.skipped = true;
+    record.coefficients.assign(2, 0.0f);
+    record.second_moment = 0;
+    record.count = 0;
+    const std::string line = record.to_json().dump();
+    CHECK_EQ(Record::from_json(Json::parse(line, "j"), "j").to_json().dump(), line);
+  }
+}
+
 TEST_CASE("method: losses that tell nothing move nothing") {
   for (const char* name : {"fzoo", "es", "spsa1.5", "mezo"}) {
     MethodOptions options;

@@ -29,6 +29,8 @@ export interface FakeSettings {
   /** Milliseconds of load() and of replay(). */
   loadMs?: number;
   replayMs?: number;
+  /** Milliseconds of what train() does before its first step. */
+  placeMs?: number;
   /** Loss that evaluations give. */
   evalLoss?: number;
   /** Tokens that generate() gives for each prompt. */
@@ -121,6 +123,8 @@ export class FakeEngine implements NativeEngine {
     options: NativeTrainOptions,
     onEvent: (json: string) => void,
   ): Promise<NativeTrainResult> {
+    const { placeMs } = this.settings;
+    if (placeMs !== undefined) await this.#work(placeMs, "placing weights");
     mkdirSync(options.output, { recursive: true });
     const journal = join(options.output, "journal.ndjson");
     const lines = existsSync(journal) ? readFileSync(journal, "utf8").split("\n").length - 1 : 0;
@@ -202,14 +206,16 @@ export class FakeEngine implements NativeEngine {
         return isLast(index) ? "length" : "";
       });
       newTokens += tokens.length;
-      onEvent(JSON.stringify({ event: "tokens", sequences: speaking, tokens, ends }));
+      onEvent(
+        JSON.stringify({ event: "tokens", generation: 1, sequences: speaking, tokens, ends }),
+      );
     }
     await this.#work(0, "generating");
     const times = { prefillMs: 1, decodeMs: 1, logits: new Float32Array(0) };
     const promptTokens = options.tokens.length;
     return { promptTokens, newTokens, decodedTokens: newTokens, ...times };
   }
-  endSequence(index: number): void {
+  endSequence(_generation: number, index: number): void {
     this.endedSequences.add(index);
   }
 

@@ -24,6 +24,14 @@ t.test("budgets", async (t) => {
   t.ok(roomy.residentBlocks > 0 && roomy.streamedBlocks > 0);
   t.ok(roomy.devicePeakBytes <= 2e9);
   t.ok(roomy.uploadBytesPerStep < tight.uploadBytesPerStep);
+  const rare = { ...gpu, memory: "2GB", roundEvery: 1000 } as const;
+  t.equal((await plan({ ...rare, simulate: false })).predicted, null);
+  await t.rejects(plan(rare), { code: "ZO2_INVALID_CONFIG", message: /roundEvery is 1000; up to/ });
+  const huge = { ...gpu, model: "llama-3-8b", length: 8192, batch: 2 ** 18, simulate: false };
+  await t.rejects(plan(huge), {
+    code: "ZO2_INVALID_CONFIG",
+    message: /batch times length is 2147483648 tokens/,
+  });
   const all = await plan({ ...gpu, offload: "none" });
   t.match(all, { streamedBlocks: 0, uploadBytesPerStep: 0, slots: 0 });
 });

@@ -125,6 +125,11 @@ t.test("a stop while starting ends it at once, and nothing is written", async (t
   const reading = start(config, { onEvent: ({ event }) => event === "data" && reading.run.stop() });
   t.match(await reading.run.result, nothing);
   t.same(reading.runtime.engines[0]?.calls, ["load", "close"], "between two files of rows");
+  const placing = start(config, {}, { placeMs: 60_000 });
+  await asked(placing.runtime, "train");
+  await placing.run.stop();
+  t.match(await placing.run.result, { ...nothing, lossBefore: 0.25, report: null });
+  await t.rejects(placing.run.evaluate(), { code: "ZO2_CLOSED" });
   t.notOk(existsSync(config.output));
 
   const controller = new AbortController();
