@@ -1,7 +1,5 @@
 #include "model/families.h"
 
-#include <cmath>
-
 #include "core/error.h"
 
 namespace zo2 {
@@ -125,7 +123,8 @@ ModelSpec describe_model(const Json& config, const std::string& path) {
     reader.unsupported("quantization_config",
                        "is given; only weights stored as F32, F16 or BF16 are read");
   if (!reader.boolean_or("is_causal", true))
-    reader.unsupported("is_causal", "is false; only models that read from left to right are");
+    reader.unsupported("is_causal",
+                       "is false; only models that read from left to right are supported");
   std::string architecture;
   if (const Json* list = config.find("architectures");
       list && list->is_array() && !list->items().empty()) {
@@ -154,91 +153,6 @@ ActivationKind activation_of(const ConfigReader& config, const std::string& fiel
     return ActivationKind::kGeluTanh;
   config.unsupported(
       field, "is \"" + name + "\"; supported: relu, silu, gelu, gelu_new, gelu_pytorch_tanh");
-}
-
-namespace {
-
-constexpr const char* kOriginalPositions = "original_max_position_embeddings";
-
-// What is said of rotary embeddings: transformers 5 keeps all of it in rope_parameters, earlier
-// versions rope_theta beside rope_scaling. Where a file has both, transformers lets the second win,
-// with another theta: they must say the same.
-ConfigReader rope_config(const ConfigReader& config) {
-  const auto given = [&](const char* field) {
-    const Json* object = config.object(field);
-    return object && !object->members().empty() ? object : nullptr;
-  };
-  const Json *parameters = given("rope_parameters"), *scaling = given("rope_scaling");
-  if (!parameters || !scaling)
-    return config.nested(parameters ? parameters : scaling,
-                         parameters ? "rope_parameters" : "rope_scaling");
-  const ConfigReader both = config.nested(parameters, "rope_parameters");
-  const double theta = config.nested(scaling, "rope_scaling")
-                           .number_or("rope_theta", config.number_or("rope_theta", 10000.0));
-  bool same = both.number_or("rope_theta", theta) == theta;
-  for (const auto& [key, value] : scaling->members()) {
-    const Json* other = parameters->find(key == "type" ? "rope_type" : key);
-    same = same && other && other->dump() == value.dump();
-  }
-  if (!same)
-    config.unsupported("rope_scaling", "and rope_parameters say different things; leave one out");
-  return both;
-}
-
-// Llama 3's rule ("Llama 3.1" config, transformers' _compute_llama3_parameters): long wavelengths
-// are slowed down by `factor`, short ones kept, those between blended.
-void scale_llama3(const ConfigReader& config, const ConfigReader& rope,
-                  std::vector<float>& frequencies) {
-  const double factor = rope.number_or("factor", 8), low = rope.number_or("low_freq_factor", 1),
-               high = rope.number_or("high_freq_factor", 4);
-  const ConfigReader& where = config.find(kOriginalPositions) ? config : rope;
-  const double original = static_cast<double>(where.find(kOriginalPositions)
-                                                  ? where.positive(kOriginalPositions)
-                                                  : config.positive("max_position_embeddings"));
-  if (!(factor > 0) || !(high > low))
-    rope.invalid("factor", "and low/high_freq_factor are inconsistent");
-  for (float& f : frequencies) {
-    const double wavelength = 2 * M_PI / f;
-    if (wavelength < original / high) continue;
-    const double smooth = (original / wavelength - low) / (high - low);
-    const double scaled = f / factor;
-    f = static_cast<float>(wavelength > original / low ? scaled
-                                                       : (1 - smooth) * scaled + smooth * f);
-  }
-}
-
-}  // namespace
-
-RopeSpec rope_of(const ConfigReader& config, int columns) {
-  const ConfigReader rope = rope_config(config);
-  for (const ConfigReader& reader : {config, rope})
-    if (reader.number_or("partial_rotary_factor", 1) != 1)
-      reader.unsupported("partial_rotary_factor",
-                         "is not 1: heads that turn in part are not supported");
-  const double theta = rope.number_or("rope_theta", config.number_or("rope_theta", 10000.0));
-  const std::string type = rope.string_or("rope_type", rope.string_or("type", "default"));
-  if (!(theta > 0)) config.invalid("rope_theta", "must be positive");
-
-  RopeSpec spec;
-  for (int i = 0; i < columns / 2; ++i)
-    spec.inverse_frequencies.push_back(
-        1.0f / static_cast<float>(
-                   std::pow(theta, static_cast<float>(2 * i) / static_cast<float>(columns))));
-  if (type == "linear") {
-    const double factor = rope.number_or("factor", 1);
-    if (!(factor > 0)) rope.invalid("factor", "must be positive");
-    for (float& f : spec.inverse_frequencies) f /= static_cast<float>(factor);
-  } else if (type == "llama3") {
-    scale_llama3(config, rope, spec.inverse_frequencies);
-  } else if (type == "dynamic" && !rope.find(kOriginalPositions) &&
-             !config.find(kOriginalPositions)) {
-    // It begins behind max_position_embeddings, where no sequence is let.
-  } else if (type != "default") {
-    rope.unsupported("rope_type", "is \"" + type +
-                                      "\"; supported: default, linear, llama3, and dynamic "
-                                      "without original_max_position_embeddings");
-  }
-  return spec;
 }
 
 }  // namespace zo2

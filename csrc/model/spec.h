@@ -98,6 +98,7 @@ struct RopeSpec {
   std::vector<float>
       inverse_frequencies;     // of pairs of a head's columns; none: no rotary embedding
   int64_t first_position = 0;  // of a sequence's first token
+  float amplitude = 1;         // of cosines and sines (YaRN)
 };
 
 // What was added to a model to be trained in its place: LoRA's adapters, or a prefix.

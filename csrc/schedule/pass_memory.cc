@@ -22,8 +22,8 @@ void PassMemory::need_rope(int64_t positions) {
       // The angle is rounded to fp32 as transformers rounds it; models were trained with that.
       const double angle = static_cast<float>(p + model_.rope.first_position) * frequencies[i];
       const size_t at = static_cast<size_t>(p) * half + i;
-      cosine[at] = static_cast<float>(std::cos(angle));
-      cosine[count + at] = static_cast<float>(std::sin(angle));
+      cosine[at] = static_cast<float>(std::cos(angle)) * model_.rope.amplitude;
+      cosine[count + at] = static_cast<float>(std::sin(angle)) * model_.rope.amplitude;
     }
   }
   device_.copy(Lane::kCompute, {rope.get(), 0, rope->bytes()}, all);

@@ -1,5 +1,6 @@
 #include "model/families.h"
 
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -101,6 +102,13 @@ TEST_CASE("families: the same model, said in other ways") {
              R"("original_max_position_embeddings":70},)"));
   same(llama(R"("rope_scaling":{"rope_type":"llama3","original_max_position_embeddings":5000},)"),
        llama(R"("rope_scaling":{"rope_type":"llama3"},)"));
+  const auto amplitude = [&](const std::string& more) {
+    return describe(llama(R"("rope_scaling":{"type":"yarn","factor":4)" + more + "},"))
+        .rope.amplitude;
+  };
+  CHECK_EQ(amplitude(""), 0.1f * std::log(4.0f) + 1);
+  CHECK_EQ(amplitude(R"(,"attention_factor":0.5)"), 0.5f);
+  CHECK_EQ(amplitude(R"(,"mscale":0.7,"mscale_all_dim":0.7)"), 1.0f);
   same(gpt2(R"("num_attention_heads":2,)"), gpt2(""));
   same(R"({"model_type":"gpt2","vocab_size":7,"hidden_size":8,"num_attention_heads":2,)"
        R"("num_hidden_layers":2,"max_position_embeddings":16})",
@@ -115,7 +123,7 @@ TEST_CASE("families: what is not supported is refused by the name of its field")
                              ErrorCode code = ErrorCode::kUnsupportedModel) {
       check_refused(decoder(name, more), texts, code);
     };
-    refused(R"("rope_scaling":{"type":"yarn","factor":4},)", {"rope_scaling", "rope_type", "yarn"});
+    refused(R"("rope_scaling":{"type":"yarn","factor":-4},)", {"rope_scaling", "factor"}, invalid);
     refused(R"("rope_parameters":{"rope_type":"longrope"},)", {"rope_parameters", "longrope"});
     refused(R"("partial_rotary_factor":0.5,)", {"partial_rotary_factor"});
     refused(R"("rope_parameters":{"partial_rotary_factor":0.5},)",
